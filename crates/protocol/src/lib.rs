@@ -1,0 +1,1 @@
+//! Bytes to typed requests and responses for every version, and back.
