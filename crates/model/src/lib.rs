@@ -9,6 +9,7 @@ pub mod epoch;
 pub mod error_code;
 pub mod ids;
 pub mod offset;
+pub mod record_batch;
 pub mod timestamp;
 pub mod topic;
 
