@@ -1,1 +1,24 @@
-//! Bytes to typed requests and responses for every version, and back.
+//! Kafka's wire protocol: bytes to typed requests and responses for every version, and back.
+//!
+//! [`api`] holds the one table of what is served, [`messages`] the messages, each declared once, [`codec`] the bounded
+//! reader and the writer below them, [`header`] and [`frame`] what stands around a message, [`compat`] the record formats
+//! before the batch. Nothing here does I/O, keeps state between frames, or knows what a request means. Invariant: bytes
+//! of a peer never panic, and never make more memory than a small multiple of the frame that brought them.
+
+#[macro_use]
+mod declare;
+
+pub mod api;
+pub mod codec;
+pub mod compat;
+pub mod frame;
+pub mod header;
+pub mod messages;
+
+#[cfg(test)]
+mod tests;
+
+pub use api::{APIS, Api, ApiKey, ApiMessage, ApiRequest, Request, Response, VersionRange};
+pub use codec::{DecodeError, EncodeError, KafkaString};
+pub use frame::Frame;
+pub use header::{RequestError, RequestHeader};

@@ -1,0 +1,48 @@
+//! Kafka's messages, each declared once, for all of its versions; one file per API.
+//!
+//! Forms, the same in all messages:
+//! - Fields have Kafka's names and stand in the order of the wire. A field that a version lacks holds its default.
+//! - What can be null (strings, arrays, structures, records) is an `Option`. An `Option` that a version cannot express as
+//!   null is an error to write.
+//! - Numbers are the wire's own, and keep its −1 for "none": `model`'s types begin at the handler.
+//! - Error codes and ids of topics and directories are `model`'s types; an id of zero says "none".
+//! - Records are [`Bytes`](bytes::Bytes): slices of the frame on the way in, referred to by the frame on the way out.
+
+pub mod alter_configs;
+pub mod api_versions;
+pub mod create_partitions;
+pub mod create_topics;
+mod current_leader;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod describe_topic_partitions;
+pub mod elect_leaders;
+pub mod fetch;
+pub mod incremental_alter_configs;
+pub mod init_producer_id;
+pub mod list_offsets;
+pub mod metadata;
+pub mod offset_for_leader_epoch;
+pub mod produce;
+
+pub use alter_configs::{AlterConfigsRequest, AlterConfigsResponse};
+pub use api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+pub use create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
+pub use create_topics::{CreateTopicsRequest, CreateTopicsResponse};
+pub use delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
+pub use describe_cluster::{DescribeClusterRequest, DescribeClusterResponse};
+pub use describe_configs::{DescribeConfigsRequest, DescribeConfigsResponse};
+pub use describe_topic_partitions::{
+    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+};
+pub use elect_leaders::{ElectLeadersRequest, ElectLeadersResponse};
+pub use fetch::{FetchRequest, FetchResponse};
+pub use incremental_alter_configs::{
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+};
+pub use init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+pub use list_offsets::{ListOffsetsRequest, ListOffsetsResponse};
+pub use metadata::{MetadataRequest, MetadataResponse};
+pub use offset_for_leader_epoch::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
+pub use produce::{ProduceRequest, ProduceResponse};
