@@ -1,0 +1,168 @@
+//! A flush-point checkpoint of one log: what makes a start from its end cheap (design section 4 rules 3 and 5).
+//!
+//! Owns the order: batches first, then producer snapshot, epochs and index entries; only after all of it may the recovery point rise. A crash in between
+//! leaves files that the old recovery point does not need.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use model::Offset;
+
+use crate::error::FatalError;
+use crate::file_names::{FileKind, LEADER_EPOCHS};
+use crate::file_system::{FileSystem, OpenMode, write_aside};
+use crate::flush::{Flush, FlushDone};
+use crate::index::PendingEntries;
+use crate::log::PendingSnapshot;
+use crate::turn::Turn;
+
+/// A checkpoint that was begun.
+#[derive(Debug)]
+pub struct Checkpoint {
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) directory: PathBuf,
+    pub(crate) turn: Turn,
+    pub(crate) running: Running,
+    pub(crate) flush: Flush,
+    pub(crate) snapshots: Vec<PendingSnapshot>,
+    /// Offsets of older snapshots that nobody needs any more.
+    pub(crate) obsolete_snapshots: Vec<Offset>,
+    pub(crate) epochs: Option<String>,
+    pub(crate) indexes: Vec<SegmentEntries>,
+}
+
+/// Index entries of one segment that are not in its files yet.
+#[derive(Debug)]
+pub(crate) struct SegmentEntries {
+    pub(crate) base_offset: Offset,
+    pub(crate) is_closed: bool,
+    pub(crate) offsets: Option<PendingEntries>,
+    pub(crate) times: Option<PendingEntries>,
+}
+
+/// Says, as long as it lives, that a checkpoint of the log is under way: two at once would write the same index entries.
+#[derive(Debug)]
+pub(crate) struct Running(Arc<AtomicBool>);
+
+impl Running {
+    /// `None` when one is under way already.
+    pub(crate) fn begin(flag: &Arc<AtomicBool>) -> Option<Self> {
+        (!flag.swap(true, Ordering::SeqCst)).then(|| Self(Arc::clone(flag)))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+/// A checkpoint that succeeded.
+#[derive(Debug)]
+pub struct CheckpointDone {
+    pub(crate) running: Running,
+    pub(crate) flush: FlushDone,
+    pub(crate) snapshots: Vec<Offset>,
+    pub(crate) obsolete_snapshots: Vec<Offset>,
+    pub(crate) epochs: Option<String>,
+    /// Base offset, offset entries and time entries that are in the files now.
+    pub(crate) indexed: Vec<(Offset, usize, usize)>,
+}
+
+impl Checkpoint {
+    /// Flushes and writes; blocks. The owner's lock must not be held.
+    ///
+    /// # Errors
+    /// The first failure; it is final.
+    pub fn run(self) -> Result<CheckpointDone, FatalError> {
+        let Self {
+            fs,
+            directory,
+            turn,
+            running,
+            flush,
+            snapshots,
+            obsolete_snapshots,
+            epochs,
+            indexes,
+        } = self;
+        let _turn = turn.take();
+        if !turn.is_current() {
+            // A truncation has overtaken this checkpoint: what it would write belongs to bytes that are gone.
+            return Ok(CheckpointDone {
+                running,
+                flush: flush.done,
+                snapshots: Vec::new(),
+                obsolete_snapshots: Vec::new(),
+                epochs: None,
+                indexed: Vec::new(),
+            });
+        }
+        let flush = flush.run()?;
+        for PendingSnapshot { offset, bytes } in &snapshots {
+            let path = FileKind::Snapshot.path(&directory, *offset);
+            write_synced(fs.as_ref(), &path, bytes)
+                .map_err(|error| FatalError::new("writing", &path, error))?;
+        }
+        if let Some(epochs) = &epochs {
+            let path = directory.join(LEADER_EPOCHS);
+            write_aside(fs.as_ref(), &path, epochs.as_bytes())
+                .map_err(|error| FatalError::new("writing", &path, error))?;
+        }
+        let mut indexed = Vec::with_capacity(indexes.len());
+        for entries in &indexes {
+            indexed.push(entries.write(fs.as_ref())?);
+        }
+        for offset in &obsolete_snapshots {
+            let path = FileKind::Snapshot.path(&directory, *offset);
+            remove_if_there(fs.as_ref(), &path)
+                .map_err(|error| FatalError::new("removing", &path, error))?;
+        }
+        fs.sync_dir(&directory).map_err(|error| FatalError::new("fsync", &directory, error))?;
+        let snapshots = snapshots.into_iter().map(|snapshot| snapshot.offset).collect();
+        Ok(CheckpointDone { running, flush, snapshots, obsolete_snapshots, epochs, indexed })
+    }
+
+    /// Returns the offset up to which a start needs no scan once the checkpoint is complete and persisted.
+    #[must_use]
+    pub fn end_offset(&self) -> Offset {
+        self.flush.end_offset()
+    }
+}
+
+impl SegmentEntries {
+    /// Writes the entries. Those of a closed segment are synced; those of the active one need not be, as a start checks them and scans what is missing.
+    fn write(&self, fs: &dyn FileSystem) -> Result<(Offset, usize, usize), FatalError> {
+        let write = |entries: &Option<PendingEntries>| -> Result<usize, FatalError> {
+            let Some(entries) = entries else {
+                return Ok(0);
+            };
+            let file = entries
+                .write(fs)
+                .map_err(|error| FatalError::new("writing", &entries.path, error))?;
+            if self.is_closed {
+                file.sync_data()
+                    .map_err(|error| FatalError::new("fdatasync", &entries.path, error))?;
+            }
+            Ok(entries.count)
+        };
+        Ok((self.base_offset, write(&self.offsets)?, write(&self.times)?))
+    }
+}
+
+/// Writes a new file whose name carries what it is of, so that it needs no rename; the caller syncs the directory.
+fn write_synced(fs: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = fs.open(path, OpenMode::Truncate)?;
+    file.write_at(bytes, 0)?;
+    file.sync_data()
+}
+
+/// Removes a file that may be gone already.
+pub(crate) fn remove_if_there(fs: &dyn FileSystem, path: &Path) -> io::Result<()> {
+    match fs.remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}

@@ -1,0 +1,84 @@
+//! Names of the files in a partition's directory (Kafka's `LogFileUtils`).
+//!
+//! Owns the naming alone: a base offset in twenty digits and a suffix. A name that does not fit is nobody's and is left alone.
+
+use std::path::{Path, PathBuf};
+
+use model::Offset;
+
+/// Epochs of the log and where they begin.
+pub(crate) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
+
+/// Suffix of a file that left the log and waits for its removal.
+pub(crate) const DELETED: &str = ".deleted";
+
+/// What a file with a base offset in its name holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum FileKind {
+    /// Batches.
+    Log,
+    /// Offset index.
+    Index,
+    /// Time index.
+    TimeIndex,
+    /// Aborted transactions.
+    TransactionIndex,
+    /// Producer state below the offset.
+    Snapshot,
+}
+
+impl FileKind {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Log, ".log"),
+        (Self::Index, ".index"),
+        (Self::TimeIndex, ".timeindex"),
+        (Self::TransactionIndex, ".txnindex"),
+        (Self::Snapshot, ".snapshot"),
+    ];
+
+    /// All kinds.
+    pub(crate) const ALL_KINDS: [Self; 5] =
+        [Self::Log, Self::Index, Self::TimeIndex, Self::TransactionIndex, Self::Snapshot];
+
+    /// Returns the file's path in a partition's directory.
+    pub(crate) fn path(self, directory: &Path, base_offset: Offset) -> PathBuf {
+        let (_, suffix) =
+            Self::ALL.iter().find(|(kind, _)| *kind == self).expect("every kind is in the table");
+        directory.join(format!("{:020}{suffix}", base_offset.0))
+    }
+
+    /// Reads a name; `None` when it is none of these.
+    pub(crate) fn parse(name: &str) -> Option<(Self, Offset)> {
+        let (digits, suffix) = name.split_at_checked(20)?;
+        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let (kind, _) = Self::ALL.iter().find(|(_, candidate)| *candidate == suffix)?;
+        Some((*kind, Offset::from_wire(digits.parse().ok()?)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_kafkas_and_foreign_ones_are_left_alone() {
+        let path = FileKind::TimeIndex.path(Path::new("t-0"), Offset(42));
+        assert_eq!(path, Path::new("t-0/00000000000000000042.timeindex"));
+        assert_eq!(
+            FileKind::parse("00000000000000000042.timeindex"),
+            Some((FileKind::TimeIndex, Offset(42)))
+        );
+        for name in [
+            "",
+            "42.log",
+            "00000000000000000042.log.deleted",
+            "99999999999999999999.log",
+            "-0000000000000000042.log",
+            "ä0000000000000000042.log",
+        ] {
+            assert_eq!(FileKind::parse(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Behaviour of one log on a real directory and on the simulated disk.
+
+mod crashes;
+mod fixture;
+mod kafka;
+mod model_test;
+mod operations;

@@ -1,0 +1,181 @@
+//! A log on some disk, with the steps that its owner would take.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::record_batch::{BatchHeader, Batches};
+use model::{LeaderEpoch, Offset, TopicId, TopicPartition, UnixMillis};
+
+use crate::checkpoints::Checkpoints;
+use crate::config::LogConfig;
+use crate::error::{
+    AppendError, FatalError, FatalHandler, FollowerAppendError, OpenError, ReadError,
+};
+use crate::file_system::{FileSystem, OsFileSystem, SimulatedDisk};
+use crate::log::{
+    AppendOrigin, AppendOutcome, Appended, FollowerAppend, LeaderAppend, Log, Minimum, OpenOptions,
+    ProducerTracking, ReadRequest, Recovery,
+};
+use crate::test_batches::BatchSpec;
+
+pub(super) const NOW: UnixMillis = UnixMillis(1_000_000);
+
+/// Where a log lives, across restarts.
+pub(super) struct Home {
+    pub(super) fs: Arc<dyn FileSystem>,
+    pub(super) root: PathBuf,
+    _directory: Option<tempfile::TempDir>,
+}
+
+impl Home {
+    pub(super) fn real() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().to_owned();
+        let home = Self { fs: Arc::new(OsFileSystem), root, _directory: Some(directory) };
+        home.prepare();
+        home
+    }
+
+    pub(super) fn on(disk: &SimulatedDisk) -> Self {
+        let home =
+            Self { fs: Arc::new(disk.clone()), root: PathBuf::from("data"), _directory: None };
+        home.fs.create_dir(&home.root).unwrap();
+        home.prepare();
+        home.fs.sync_dir(Path::new("")).unwrap();
+        home
+    }
+
+    /// The same place after a crash, when everything in it exists already.
+    pub(super) fn again(disk: &SimulatedDisk) -> Self {
+        Self { fs: Arc::new(disk.clone()), root: PathBuf::from("data"), _directory: None }
+    }
+
+    fn prepare(&self) {
+        self.fs.create_dir(&self.log_directory()).unwrap();
+        self.fs.sync_dir(&self.root).unwrap();
+    }
+
+    pub(super) fn log_directory(&self) -> PathBuf {
+        self.root.join("t-0")
+    }
+
+    pub(super) fn try_open(&self, config: LogConfig) -> Result<(Log, Recovery), OpenError> {
+        let checkpoints = Checkpoints::load(Arc::clone(&self.fs), &self.root)?;
+        let partition = TopicPartition { topic: "t".to_owned(), partition: 0 };
+        let options = OpenOptions {
+            config,
+            checkpoint: checkpoints.register(partition, TopicId::from_bytes([1; 16])),
+            producers: ProducerTracking::Tracked,
+            reserve: None,
+            fatal: FatalHandler::ignore(),
+            now: NOW,
+        };
+        Log::open(Arc::clone(&self.fs), &self.log_directory(), options)
+    }
+
+    pub(super) fn open(&self, config: LogConfig) -> (Log, Recovery) {
+        self.try_open(config).unwrap()
+    }
+}
+
+/// Small segments and an index entry for every batch.
+pub(super) fn small() -> LogConfig {
+    LogConfig { segment_bytes: 500, index_interval_bytes: 0, ..LogConfig::default() }
+}
+
+impl Log {
+    pub(super) fn lead(
+        &mut self,
+        epoch: i32,
+        spec: BatchSpec,
+    ) -> Result<AppendOutcome, AppendError> {
+        let append = LeaderAppend {
+            leader_epoch: LeaderEpoch(epoch),
+            now: NOW,
+            origin: AppendOrigin::Client,
+        };
+        self.append_as_leader(&mut spec.bytes(), append)
+    }
+
+    pub(super) fn lead_times(&mut self, count: i32, epoch: i32, spec: BatchSpec) {
+        for _ in 0..count {
+            self.lead(epoch, spec).unwrap();
+        }
+    }
+
+    pub(super) fn follow(
+        &mut self,
+        epoch: i32,
+        bytes: &[u8],
+    ) -> Result<Option<Appended>, FollowerAppendError> {
+        self.append_as_follower(
+            bytes,
+            FollowerAppend { leader_epoch: LeaderEpoch(epoch), now: NOW },
+        )
+    }
+
+    pub(super) fn flush_now(&mut self) -> Result<(), FatalError> {
+        if let Some(flush) = self.begin_flush() {
+            self.complete_flush(flush.run()?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn checkpoint_now(&mut self) -> Result<(), FatalError> {
+        if let Some(checkpoint) = self.begin_checkpoint() {
+            self.complete_checkpoint(checkpoint.run()?);
+        }
+        self.options.checkpoint.persist()
+    }
+
+    pub(super) fn read_from(&self, from: i64, max_bytes: usize) -> Result<Bytes, ReadError> {
+        self.read(ReadRequest {
+            from: Offset(from),
+            upper_bound: self.log_end_offset(),
+            max_bytes,
+            minimum: Minimum::OneBatch,
+        })?
+        .execute()
+    }
+
+    /// Reads the whole log, segment by segment.
+    pub(super) fn headers(&self) -> Vec<BatchHeader> {
+        let mut headers: Vec<BatchHeader> = Vec::new();
+        loop {
+            let next =
+                headers.last().map_or_else(|| self.log_start_offset(), BatchHeader::next_offset);
+            let bytes = self.read_from(next.0, 1_000_000).unwrap();
+            if bytes.is_empty() {
+                return headers;
+            }
+            headers.extend(Batches::whole(&bytes).map(|batch| batch.unwrap().header));
+        }
+    }
+}
+
+pub(super) fn offsets(headers: &[BatchHeader]) -> Vec<i64> {
+    headers.iter().map(|header| header.base_offset.0).collect()
+}
+
+impl Log {
+    /// Reads what is below an offset, segment by segment.
+    pub(super) fn headers_below(&self, upper: i64) -> Vec<BatchHeader> {
+        let mut headers: Vec<BatchHeader> = Vec::new();
+        loop {
+            let next =
+                headers.last().map_or_else(|| self.log_start_offset(), BatchHeader::next_offset);
+            let request = ReadRequest {
+                from: next,
+                upper_bound: Offset(upper),
+                max_bytes: 1_000_000,
+                minimum: Minimum::OneBatch,
+            };
+            let bytes = self.read(request).unwrap().execute().unwrap();
+            if bytes.is_empty() {
+                return headers;
+            }
+            headers.extend(Batches::whole(&bytes).map(|batch| batch.unwrap().header));
+        }
+    }
+}

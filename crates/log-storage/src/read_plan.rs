@@ -1,0 +1,176 @@
+//! A read that was planned under the owner's lock, and is executed off it.
+//!
+//! Owns the preads: the range of a hot read is known exactly and takes one; a cold one finds its first batch by the index. Returns whole batches only, and
+//! never bytes above the bound of the plan. A plan that was overtaken by a truncation returns [`ReadError::Changed`], never other bytes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use model::Offset;
+use model::record_batch::{BatchHeader, Batches};
+
+use crate::error::ReadError;
+use crate::log::{Minimum, ReadRequest, TruncationGeneration};
+use crate::scan::{Locator, ScanError, SegmentView};
+
+/// A planned read.
+#[derive(Debug)]
+pub struct ReadPlan {
+    pub(crate) request: ReadRequest,
+    pub(crate) source: Source,
+    pub(crate) generation: Generation,
+}
+
+/// Where a plan's bytes are.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// There are none.
+    Nothing,
+    /// Whole batches, all below the bound.
+    Exact {
+        /// The segment.
+        view: SegmentView,
+        /// Position of the first batch.
+        position: u64,
+        /// Size of all.
+        size_bytes: usize,
+    },
+    /// From the batch on that this search finds.
+    Search(Locator),
+}
+
+/// The generation that something was planned in, and the log's present one.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    pub(crate) planned_in: TruncationGeneration,
+    pub(crate) current: Arc<AtomicU64>,
+}
+
+impl Generation {
+    pub(crate) fn is_current(&self) -> bool {
+        self.current.load(Ordering::SeqCst) == self.planned_in.0
+    }
+
+    /// Turns what a scan met into what a reader is told: bytes that are gone or strange mean nothing when the log has changed meanwhile.
+    pub(crate) fn explain(
+        &self,
+        error: ScanError,
+        view: &SegmentView,
+        offset: Offset,
+    ) -> ReadError {
+        if !self.is_current() {
+            return ReadError::Changed;
+        }
+        match error {
+            ScanError::Io(source) => ReadError::Io { path: view.file.path().to_owned(), source },
+            // The file of a removed segment has no name any more; the log start offset says so when the plan is made again.
+            ScanError::Missing { position: 0 } => ReadError::Changed,
+            ScanError::Missing { .. } | ScanError::Malformed { .. } => ReadError::Corrupt {
+                offset,
+                reason: format!("{}: {error}", view.file.path().display()),
+            },
+        }
+    }
+}
+
+impl ReadPlan {
+    /// Says whether the plan can only yield nothing, so that there is no need to execute it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self.source, Source::Nothing)
+    }
+
+    /// Returns the generation that the plan was made in; when the log's has moved on, what was read is void.
+    #[must_use]
+    pub fn truncation_generation(&self) -> TruncationGeneration {
+        self.generation.planned_in
+    }
+
+    /// Says whether the bytes were written so recently that they lie in the page cache: executing the plan does not block then.
+    #[must_use]
+    pub fn is_hot(&self) -> bool {
+        !matches!(self.source, Source::Search(_))
+    }
+
+    /// Returns the number of bytes that a hot plan will yield; `None` when only the execution can tell.
+    #[must_use]
+    pub fn size_bytes(&self) -> Option<usize> {
+        match &self.source {
+            Source::Nothing => Some(0),
+            Source::Exact { size_bytes, .. } => Some(*size_bytes),
+            Source::Search(_) => None,
+        }
+    }
+
+    /// Reads whole batches by `pread`, off the lock; may block when the plan is not hot.
+    ///
+    /// # Errors
+    /// [`ReadError::Changed`], [`ReadError::Corrupt`], [`ReadError::Io`].
+    pub fn execute(&self) -> Result<Bytes, ReadError> {
+        let bytes = match &self.source {
+            Source::Nothing => Ok(Vec::new()),
+            Source::Exact { view, position, size_bytes } => {
+                read(view, *position, *size_bytes).map_err(|error| self.explain(error, view))
+            }
+            Source::Search(locator) => self.search(locator),
+        }?;
+        if self.generation.is_current() { Ok(Bytes::from(bytes)) } else { Err(ReadError::Changed) }
+    }
+
+    fn search(&self, locator: &Locator) -> Result<Vec<u8>, ReadError> {
+        let view = &locator.view;
+        let found = locator.locate().map_err(|error| self.explain(error, view))?;
+        let Some((position, header)) = found else {
+            return Err(ReadError::Changed);
+        };
+        if !self.takes(&header) {
+            return Ok(Vec::new());
+        }
+        let max_bytes = if header.size_bytes <= self.request.max_bytes {
+            self.request.max_bytes
+        } else if self.request.minimum == Minimum::OneBatch {
+            header.size_bytes
+        } else {
+            return Ok(Vec::new());
+        };
+        let left = usize::try_from(view.size_bytes - position).unwrap_or(usize::MAX);
+        let mut bytes =
+            read(view, position, max_bytes.min(left)).map_err(|error| self.explain(error, view))?;
+        let whole = self.whole_batches(&bytes, view)?;
+        bytes.truncate(whole);
+        Ok(bytes)
+    }
+
+    /// Returns the size of the batches that are whole and below the bound.
+    fn whole_batches(&self, bytes: &[u8], view: &SegmentView) -> Result<usize, ReadError> {
+        let mut size = 0;
+        for batch in Batches::with_partial_tail(bytes) {
+            let batch = batch.map_err(|error| {
+                let position = u64::try_from(size).unwrap_or(u64::MAX);
+                self.explain(ScanError::Malformed { position, error }, view)
+            })?;
+            if !self.takes(&batch.header) {
+                break;
+            }
+            size += batch.bytes.len();
+        }
+        Ok(size)
+    }
+
+    fn takes(&self, header: &BatchHeader) -> bool {
+        header.next_offset() <= self.request.upper_bound
+    }
+
+    fn explain(&self, error: ScanError, view: &SegmentView) -> ReadError {
+        self.generation.explain(error, view, self.request.from)
+    }
+}
+
+fn read(view: &SegmentView, position: u64, size_bytes: usize) -> Result<Vec<u8>, ScanError> {
+    let file = view.open()?;
+    let mut bytes = Vec::new();
+    file.read_appending(&mut bytes, size_bytes, position)
+        .map_err(|error| ScanError::io(position, error))?;
+    Ok(bytes)
+}

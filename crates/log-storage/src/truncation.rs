@@ -1,0 +1,353 @@
+//! Truncation and restart of a log, in the order of design section 4 rule 2.
+//!
+//! Owns that order: the persisted flush point and high watermark go down first; then epoch entries and producer snapshots past the point go; then the files are
+//! cut and synced. A crash anywhere in between leaves either the old bytes with a flush point that makes recovery read them again, or the cut ones.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use model::{Offset, UnixMillis};
+
+use crate::checkpoint_job::remove_if_there;
+use crate::checkpoints::PartitionCheckpoint;
+use crate::error::FatalError;
+use crate::file_names::{FileKind, LEADER_EPOCHS};
+use crate::file_system::{FileSystem, OpenMode, write_aside};
+use crate::index::{FileEntries, IndexEntry, OffsetEntry, TimeEntry, bytes_of};
+use crate::leader_epoch_cache::{Changed, LeaderEpochCache};
+use crate::log::TruncationGeneration;
+use crate::producer_replay::{ReplaySegments, rebuild_producers};
+use crate::producer_state::ProducerState;
+use crate::scan::{HeaderScan, IndexedView, LOOKUP_CHUNK_BYTES, ScanError};
+use crate::turn::Turn;
+
+/// A truncation that was begun.
+#[derive(Debug)]
+pub struct Truncation {
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) directory: PathBuf,
+    pub(crate) turn: Turn,
+    pub(crate) checkpoint: PartitionCheckpoint,
+    pub(crate) generation: TruncationGeneration,
+    pub(crate) epochs: LeaderEpochCache,
+    /// Whether the epochs differ from those on disk already.
+    pub(crate) epochs_changed: Changed,
+    pub(crate) producers: Option<ReplaySegments>,
+    pub(crate) now: UnixMillis,
+    pub(crate) target: Target,
+}
+
+/// What is left of the log.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// Everything below an offset; the segment that is cut, unless the log has none.
+    Below(Offset, Option<CutSegment>),
+    /// Nothing: one empty segment that begins here.
+    EmptyAt(Offset),
+}
+
+/// The last segment that stays, as it stands.
+#[derive(Debug)]
+pub(crate) struct CutSegment {
+    pub(crate) indexed: IndexedView,
+    pub(crate) times: FileEntries<TimeEntry>,
+    pub(crate) times_in_memory: Vec<TimeEntry>,
+}
+
+/// A truncation that ran.
+#[derive(Debug)]
+pub struct TruncationDone {
+    pub(crate) generation: TruncationGeneration,
+    pub(crate) end_offset: Offset,
+    pub(crate) kind: DoneKind,
+    pub(crate) epochs: LeaderEpochCache,
+    pub(crate) producers: Option<ProducerState>,
+    pub(crate) snapshots: BTreeSet<Offset>,
+}
+
+/// What became of the segments.
+#[derive(Debug)]
+pub(crate) enum DoneKind {
+    /// The last one that stays was cut.
+    Cut(Box<CutDone>),
+    /// There was none.
+    NoSegment,
+    /// All went, and an empty one was created.
+    Restarted,
+}
+
+/// The last segment that stays, cut.
+#[derive(Debug)]
+pub(crate) struct CutDone {
+    pub(crate) base_offset: Offset,
+    pub(crate) size_bytes: u64,
+    pub(crate) offset_entries: (usize, Option<OffsetEntry>),
+    pub(crate) time_entries: (usize, Option<TimeEntry>),
+    pub(crate) max_timestamp: Option<(UnixMillis, Offset)>,
+}
+
+impl TruncationDone {
+    /// Returns the log end offset that completion will set: at or below the offset that was asked for, as whole batches go.
+    #[must_use]
+    pub fn end_offset(&self) -> Offset {
+        self.end_offset
+    }
+}
+
+impl Truncation {
+    /// Lowers the persisted flush point and high watermark, drops epoch entries and snapshots, cuts and syncs; blocks. The owner's lock must not be held.
+    ///
+    /// # Errors
+    /// The first failure; it is final.
+    pub fn run(mut self) -> Result<TruncationDone, FatalError> {
+        let turn = std::mem::replace(&mut self.turn, Turn::new(&Arc::default(), &Arc::default()));
+        let _turn = turn.take();
+        self.checkpoint.persist()?;
+        match std::mem::replace(&mut self.target, Target::EmptyAt(Offset::ZERO)) {
+            Target::Below(offset, Some(segment)) => self.cut(offset, &segment),
+            Target::Below(offset, None) => self.forget_epochs(offset),
+            Target::EmptyAt(offset) => self.restart(offset),
+        }
+    }
+
+    fn cut(self, offset: Offset, segment: &CutSegment) -> Result<TruncationDone, FatalError> {
+        let path = segment.indexed.view.file.path();
+        let failed = |operation| move |error| FatalError::new(operation, path, error);
+        let point = segment
+            .find(offset)
+            .map_err(|error| FatalError::new("scanning", path, io::Error::other(error)))?;
+        // An offset behind the end removes no data, and the entries between the two stay.
+        let epochs_end =
+            if offset > segment.indexed.next_offset { offset } else { point.end_offset };
+        let (epochs, snapshots) = self.drop_beyond(epochs_end)?;
+        let base_offset = segment.indexed.view.base_offset;
+        self.remove_segments_above(Some(base_offset))?;
+
+        let keep = |relative: u32| base_offset + i64::from(relative) < point.end_offset;
+        let offset_entries =
+            segment.indexed.in_file.prefix(|entry| keep(entry.relative_offset)).unwrap_or_default();
+        let time_entries =
+            segment.times.prefix(|entry| keep(entry.relative_offset)).unwrap_or_default();
+        let file = segment.indexed.view.file.get().map_err(failed("opening"))?;
+        file.set_len(point.position).map_err(failed("cutting"))?;
+        file.sync_data().map_err(failed("fdatasync"))?;
+        let cut_index = |kind: FileKind, length| self.cut_index(kind, base_offset, length);
+        cut_index(FileKind::Index, bytes_of::<OffsetEntry>(offset_entries.0))?;
+        cut_index(FileKind::TimeIndex, bytes_of::<TimeEntry>(time_entries.0))?;
+        self.sync_directory()?;
+
+        let max_timestamp = segment
+            .greatest_timestamp(&point, time_entries.1)
+            .map_err(|error| FatalError::new("scanning", path, io::Error::other(error)))?;
+        let kind = DoneKind::Cut(Box::new(CutDone {
+            base_offset,
+            size_bytes: point.position,
+            offset_entries,
+            time_entries,
+            max_timestamp,
+        }));
+        self.done(point.end_offset, kind, epochs, snapshots)
+    }
+
+    fn forget_epochs(self, offset: Offset) -> Result<TruncationDone, FatalError> {
+        let (epochs, snapshots) = self.drop_beyond(offset)?;
+        self.remove_segments_above(None)?;
+        self.sync_directory()?;
+        self.done(offset, DoneKind::NoSegment, epochs, snapshots)
+    }
+
+    fn restart(self, offset: Offset) -> Result<TruncationDone, FatalError> {
+        let (epochs, snapshots) = self.drop_beyond(Offset::ZERO)?;
+        self.remove_segments_above(None)?;
+        // The names must be gone before the new one is there: what comes back of the old log after a crash would stand behind or before it.
+        self.sync_directory()?;
+        let path = FileKind::Log.path(&self.directory, offset);
+        let file = self
+            .fs
+            .open(&path, OpenMode::Truncate)
+            .map_err(|error| FatalError::new("creating", &path, error))?;
+        file.sync_data().map_err(|error| FatalError::new("fdatasync", &path, error))?;
+        self.sync_directory()?;
+        self.done(offset, DoneKind::Restarted, epochs, snapshots)
+    }
+
+    fn done(
+        self,
+        end_offset: Offset,
+        kind: DoneKind,
+        epochs: LeaderEpochCache,
+        snapshots: BTreeSet<Offset>,
+    ) -> Result<TruncationDone, FatalError> {
+        let producers = match (&self.producers, &kind) {
+            (None, _) => None,
+            (Some(_), DoneKind::Restarted | DoneKind::NoSegment) => Some(ProducerState::default()),
+            (Some(replay), DoneKind::Cut(cut)) => {
+                let replay = replay.cut(cut.base_offset, cut.size_bytes, end_offset);
+                let (state, outcome) = rebuild_producers(
+                    self.fs.as_ref(),
+                    &self.directory,
+                    &replay,
+                    end_offset,
+                    self.now,
+                );
+                outcome.map_err(|error| {
+                    FatalError::new("replaying", &self.directory, io::Error::other(error))
+                })?;
+                Some(state)
+            }
+        };
+        Ok(TruncationDone {
+            generation: self.generation,
+            end_offset,
+            kind,
+            epochs,
+            producers,
+            snapshots,
+        })
+    }
+
+    /// Drops the epoch entries at and behind the point, and the snapshots behind it. Returns what is left of both.
+    fn drop_beyond(
+        &self,
+        offset: Offset,
+    ) -> Result<(LeaderEpochCache, BTreeSet<Offset>), FatalError> {
+        let mut epochs = self.epochs.clone();
+        epochs.truncate_from_end(offset);
+        let path = self.directory.join(LEADER_EPOCHS);
+        if self.epochs_changed == Changed::Yes || epochs != self.epochs {
+            write_aside(self.fs.as_ref(), &path, epochs.to_text().as_bytes())
+                .map_err(|error| FatalError::new("writing", &path, error))?;
+        }
+        let mut kept = BTreeSet::new();
+        for (kind, snapshot) in self.files()? {
+            if kind == FileKind::Snapshot && snapshot <= offset && offset > Offset::ZERO {
+                kept.insert(snapshot);
+            } else if kind == FileKind::Snapshot {
+                self.remove(kind, snapshot)?;
+            }
+        }
+        Ok((epochs, kept))
+    }
+
+    /// Removes the files of all segments above one, newest first, so that what is left at any moment is the head of the log. The directory is asked and not
+    /// the log, which does not know the segments behind a corruption.
+    fn remove_segments_above(&self, last: Option<Offset>) -> Result<(), FatalError> {
+        let mut files = self.files()?;
+        files.sort_by_key(|(kind, base_offset)| (*base_offset, *kind));
+        for (kind, base_offset) in files.into_iter().rev() {
+            if kind != FileKind::Snapshot && last.is_none_or(|last| base_offset > last) {
+                self.remove(kind, base_offset)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn files(&self) -> Result<Vec<(FileKind, Offset)>, FatalError> {
+        let entries = self
+            .fs
+            .list(&self.directory)
+            .map_err(|error| FatalError::new("listing", &self.directory, error))?;
+        Ok(entries.iter().filter_map(|entry| FileKind::parse(&entry.name)).collect())
+    }
+
+    fn remove(&self, kind: FileKind, offset: Offset) -> Result<(), FatalError> {
+        let path = kind.path(&self.directory, offset);
+        remove_if_there(self.fs.as_ref(), &path)
+            .map_err(|error| FatalError::new("removing", &path, error))
+    }
+
+    fn cut_index(
+        &self,
+        kind: FileKind,
+        base_offset: Offset,
+        length: u64,
+    ) -> Result<(), FatalError> {
+        let path = kind.path(&self.directory, base_offset);
+        let cut = |path: &Path| match self.fs.open(path, OpenMode::Write) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            file => file.and_then(|file| {
+                file.set_len(length)?;
+                file.sync_data()
+            }),
+        };
+        cut(&path).map_err(|error| FatalError::new("cutting", &path, error))
+    }
+
+    fn sync_directory(&self) -> Result<(), FatalError> {
+        self.fs
+            .sync_dir(&self.directory)
+            .map_err(|error| FatalError::new("fsync", &self.directory, error))
+    }
+}
+
+/// Where a segment is cut.
+struct CutPoint {
+    position: u64,
+    end_offset: Offset,
+}
+
+impl CutSegment {
+    /// Finds the first batch that holds or follows the offset. Bytes that are no batch may stand there: that is what a corrupt log is cut for.
+    fn find(&self, offset: Offset) -> Result<CutPoint, ScanError> {
+        let view = &self.indexed.view;
+        if offset >= self.indexed.next_offset {
+            return Ok(CutPoint {
+                position: view.size_bytes,
+                end_offset: self.indexed.next_offset,
+            });
+        }
+        if offset <= view.base_offset {
+            return Ok(CutPoint { position: 0, end_offset: view.base_offset });
+        }
+        let mut scan = view.scan(self.indexed.locator(offset).start()?, LOOKUP_CHUNK_BYTES)?;
+        let mut end_offset = view.base_offset;
+        loop {
+            let position = scan.position();
+            match scan.next() {
+                Ok(Some((position, header))) if header.last_offset() >= offset => {
+                    return Ok(CutPoint { position, end_offset: header.base_offset });
+                }
+                Ok(Some((_, header))) => end_offset = header.next_offset(),
+                Ok(None) => {
+                    return Ok(CutPoint {
+                        position: view.size_bytes,
+                        end_offset: self.indexed.next_offset,
+                    });
+                }
+                // Damage before the offset: whatever stands behind it cannot be found.
+                Err(ScanError::Malformed { .. }) => return Ok(CutPoint { position, end_offset }),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Finds the greatest timestamp below the point: what the last time entry that stays says, and the batches behind it.
+    fn greatest_timestamp(
+        &self,
+        point: &CutPoint,
+        persisted: Option<TimeEntry>,
+    ) -> Result<Option<(UnixMillis, Offset)>, ScanError> {
+        let view = &self.indexed.view;
+        let offset_of = |entry: &TimeEntry| view.base_offset + i64::from(entry.relative_offset);
+        let last = self
+            .times_in_memory
+            .iter()
+            .rfind(|entry| offset_of(entry) < point.end_offset)
+            .copied()
+            .or(persisted);
+        let mut greatest = last.map(|entry| (UnixMillis(entry.key()), offset_of(&entry)));
+        // Whenever the offset index got an entry, the time index got what was greatest so far, so only batches behind the last entry are unknown.
+        let start = self.indexed.locator(point.end_offset).start()?.min(point.position);
+        let file = Arc::clone(view.open()?);
+        let mut scan = HeaderScan::new(file, start, point.position, LOOKUP_CHUNK_BYTES);
+        while let Some((_, header)) = scan.next()? {
+            let timestamp = header.max_timestamp;
+            if timestamp.0 >= 0 && greatest.is_none_or(|(max, _)| timestamp > max) {
+                greatest = Some((timestamp, header.last_offset()));
+            }
+        }
+        Ok(greatest)
+    }
+}
