@@ -1,0 +1,242 @@
+//! What the data plane counts. Counters are atomics of the whole broker; what can be read off the replicas is read at the scrape.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use log_storage::FlushObserver;
+use model::Acks;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::context::Context;
+use crate::partition::{PartitionMetadata, ReplicaRole};
+
+/// The counters; clones count into the same ones.
+#[derive(Clone)]
+pub struct ReplicationMetrics {
+    counters: Arc<Counters>,
+}
+
+struct Counters {
+    isr_shrinks: Counter,
+    isr_expands: Counter,
+    produced_acks_none: Counter,
+    produced_acks_leader: Counter,
+    produced_acks_all: Counter,
+    refused: Counter,
+    bytes_in: Counter,
+    bytes_out: Counter,
+    replication_bytes_in: Counter,
+    replication_bytes_out: Counter,
+    flush_seconds: Histogram,
+}
+
+impl fmt::Debug for ReplicationMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReplicationMetrics")
+    }
+}
+
+impl Default for ReplicationMetrics {
+    fn default() -> Self {
+        Self {
+            counters: Arc::new(Counters {
+                isr_shrinks: Counter::default(),
+                isr_expands: Counter::default(),
+                produced_acks_none: Counter::default(),
+                produced_acks_leader: Counter::default(),
+                produced_acks_all: Counter::default(),
+                refused: Counter::default(),
+                bytes_in: Counter::default(),
+                bytes_out: Counter::default(),
+                replication_bytes_in: Counter::default(),
+                replication_bytes_out: Counter::default(),
+                // 50 us to 3.3 s: a page cache that lies, up to a disk that hangs.
+                flush_seconds: Histogram::new(exponential_buckets(0.000_05, 2.0, 17)),
+            }),
+        }
+    }
+}
+
+impl ReplicationMetrics {
+    /// Registers the counters under Prometheus names.
+    pub fn register(&self, registry: &mut Registry) {
+        let counters = &self.counters;
+        for (name, help, counter) in [
+            (
+                "isr_shrinks",
+                "Members that left an ISR of a partition led here",
+                &counters.isr_shrinks,
+            ),
+            (
+                "isr_expands",
+                "Members that joined an ISR of a partition led here",
+                &counters.isr_expands,
+            ),
+            (
+                "produced_batches_acks_none",
+                "Batches appended with acks=0",
+                &counters.produced_acks_none,
+            ),
+            (
+                "produced_batches_acks_leader",
+                "Batches appended with acks=1",
+                &counters.produced_acks_leader,
+            ),
+            (
+                "produced_batches_acks_all",
+                "Batches appended with acks=all",
+                &counters.produced_acks_all,
+            ),
+            ("refused_batches", "Batches that were refused before an append", &counters.refused),
+            ("bytes_in", "Bytes of batches appended for clients", &counters.bytes_in),
+            ("bytes_out", "Bytes of batches read for clients", &counters.bytes_out),
+            (
+                "replication_bytes_in",
+                "Bytes of batches received from leaders",
+                &counters.replication_bytes_in,
+            ),
+            (
+                "replication_bytes_out",
+                "Bytes of batches sent to followers",
+                &counters.replication_bytes_out,
+            ),
+        ] {
+            registry.register(format!("steadfast_{name}"), help, counter.clone());
+        }
+        let help = "Time of one flush of one log to disk";
+        registry.register("steadfast_flush_seconds", help, counters.flush_seconds.clone());
+    }
+
+    pub(crate) fn produced(&self, acks: Acks, size_bytes: usize, outcome: Outcome) {
+        if outcome == Outcome::Refused {
+            self.counters.refused.inc();
+            return;
+        }
+        match acks {
+            Acks::None => self.counters.produced_acks_none.inc(),
+            Acks::Leader => self.counters.produced_acks_leader.inc(),
+            Acks::All => self.counters.produced_acks_all.inc(),
+        };
+        add(&self.counters.bytes_in, size_bytes);
+    }
+
+    pub(crate) fn read(&self, size_bytes: usize) {
+        add(&self.counters.bytes_out, size_bytes);
+    }
+
+    pub(crate) fn replicated_in(&self, size_bytes: usize) {
+        add(&self.counters.replication_bytes_in, size_bytes);
+    }
+
+    pub(crate) fn replicated_out(&self, size_bytes: usize) {
+        add(&self.counters.replication_bytes_out, size_bytes);
+    }
+
+    /// Counts joins and leaves between two images of a partition that is led here.
+    pub(crate) fn isr_changed(&self, before: &PartitionMetadata, after: &PartitionMetadata) {
+        if before.partition_epoch >= after.partition_epoch {
+            return;
+        }
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        self.counters.isr_shrinks.inc_by(count(before.isr.difference(&after.isr).count()));
+        self.counters.isr_expands.inc_by(count(after.isr.difference(&before.isr).count()));
+    }
+}
+
+/// What became of a produced batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Appended,
+    Refused,
+}
+
+impl FlushObserver for ReplicationMetrics {
+    fn flushed(&self, latency: Duration, _files: usize) {
+        self.counters.flush_seconds.observe(latency.as_secs_f64());
+    }
+}
+
+fn add(counter: &Counter, size_bytes: usize) {
+    counter.inc_by(u64::try_from(size_bytes).unwrap_or(u64::MAX));
+}
+
+/// Gauges that are read off the replicas at each scrape.
+#[derive(Debug)]
+pub(crate) struct ReplicaGauges {
+    context: Arc<Context>,
+}
+
+impl ReplicaGauges {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self { context }
+    }
+}
+
+#[derive(Default)]
+struct Sums {
+    partitions: i64,
+    leaders: i64,
+    offline: i64,
+    under_replicated: i64,
+    under_min_isr: i64,
+    size_bytes: u64,
+}
+
+impl ReplicaGauges {
+    fn sums(&self) -> Sums {
+        let mut sums = Sums::default();
+        for partition in self.context.partitions.load().values() {
+            let status = partition.status();
+            sums.partitions += 1;
+            sums.size_bytes += status.size_bytes;
+            match status.role {
+                ReplicaRole::Leader(_) => {
+                    sums.leaders += 1;
+                    sums.under_replicated += i64::from(status.isr_count < status.replica_count);
+                    sums.under_min_isr += i64::from(status.isr_count < status.effective_min_isr);
+                }
+                ReplicaRole::Follower(..) => {}
+                ReplicaRole::Offline(_) => sums.offline += 1,
+            }
+        }
+        sums
+    }
+}
+
+impl Collector for ReplicaGauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let sums = self.sums();
+        let size_bytes = i64::try_from(sums.size_bytes).unwrap_or(i64::MAX);
+        for (name, help, value) in [
+            ("steadfast_partitions", "Replicas on this broker", sums.partitions),
+            ("steadfast_leader_partitions", "Partitions led by this broker", sums.leaders),
+            (
+                "steadfast_offline_replicas",
+                "Replicas on this broker that neither lead nor follow",
+                sums.offline,
+            ),
+            (
+                "steadfast_under_replicated_partitions",
+                "Partitions led here whose ISR lacks a replica",
+                sums.under_replicated,
+            ),
+            (
+                "steadfast_under_min_isr_partitions",
+                "Partitions led here whose ISR is below min.insync.replicas",
+                sums.under_min_isr,
+            ),
+            ("steadfast_log_size_bytes", "Size of all logs on this broker", size_bytes),
+        ] {
+            let gauge = ConstGauge::new(value);
+            let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            gauge.encode(metric)?;
+        }
+        Ok(())
+    }
+}

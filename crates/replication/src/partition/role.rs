@@ -1,0 +1,69 @@
+//! What a replica does now, and what its parts share while they do it.
+//!
+//! ```text
+//!                 image: another leads                image: I lead
+//!            ┌──────────────────────────► Follower ──────────────────┐
+//!   start    │                              │  ▲                     ▼
+//!  ───────► Offline ◄───────────────────────┘  └───────────────── Leader
+//!            ▲  │    no leader, lost, not assigned,  image: another   │
+//!            │  │    not registered                  leads            │
+//!            │  └────────────────────────────────────────────────────►│
+//!            └────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Every transition comes from an image, but for one: a replica that finds its data lost goes offline by itself.
+
+use std::collections::VecDeque;
+
+use model::{Offset, Timestamp};
+
+use super::Options;
+use super::action::{Action, OfflineReason};
+use super::event::Generation;
+use super::follower::Follower;
+use super::leader::Leader;
+use super::metadata::{FlushPolicy, PartitionMetadata};
+use super::mutation::{Mutation, is_active};
+use super::replica_log::ReplicaLog;
+
+/// What the replica does, with the state that belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Leader(Box<Leader>),
+    Follower(Follower),
+    Offline(OfflineReason),
+}
+
+/// What a role sees of the rest of the machine during one step.
+#[derive(Debug)]
+pub(super) struct Env<'a> {
+    pub(super) now: Timestamp,
+    pub(super) options: &'a Options,
+    pub(super) metadata: &'a PartitionMetadata,
+    pub(super) log: &'a mut ReplicaLog,
+    pub(super) actions: &'a mut VecDeque<Action>,
+    /// The last generation that was used.
+    pub(super) generation: &'a mut Generation,
+}
+
+impl Env<'_> {
+    /// Returns the own countable offset.
+    pub(super) fn countable(&self) -> Offset {
+        if is_active(Mutation::AckBeforeFlush) {
+            return self.log.countable(FlushPolicy::Deferred);
+        }
+        self.log.countable(self.metadata.flush_policy)
+    }
+
+    /// Raises the high watermark and says so when it moved.
+    pub(super) fn raise_high_watermark(&mut self, to: Offset) {
+        if let Some(high_watermark) = self.log.raise_high_watermark(to) {
+            self.actions.push_back(Action::AdvanceHighWatermark { high_watermark });
+        }
+    }
+
+    /// Returns the time one tick from now: the pace of keep-alives, repeats and pauses.
+    pub(super) fn next_tick(&self) -> Timestamp {
+        self.now + self.options.tick()
+    }
+}

@@ -1,0 +1,55 @@
+//! What a step leaves to be done once the partition's lock is released: wakes, marks, jobs.
+//!
+//! Nothing here touches the partition's state; the order of two steps' effects does not matter, since each mark leads to a fresh look at the state.
+
+use log_storage::{Removal, Truncation};
+use model::{BrokerEpoch, BrokerId, LeaderEpoch, Timestamp};
+
+use super::waiters::ProduceSender;
+use crate::error::ProduceError;
+use crate::fetch_waiter::Watcher;
+use crate::partition::{LossReason, WaiterId};
+use crate::requests::ReplicaRequest;
+
+/// The effects of one step.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    /// When the step happens, read under the lock so that the machine's time never goes back.
+    pub(super) now: Timestamp,
+    /// Producers to answer.
+    pub(super) produced: Vec<(ProduceSender, Result<(), ProduceError>)>,
+    /// Result of the waiter that this very step added, which needs no channel.
+    pub(super) own: Option<(WaiterId, Result<(), ProduceError>)>,
+    /// Long polls that have enough.
+    pub(super) polls: Vec<Watcher>,
+    /// Requests to the controller.
+    pub(super) requests: Vec<ReplicaRequest>,
+    /// The log has bytes to flush.
+    pub(super) flush: bool,
+    /// Followers have something to hear.
+    pub(super) followers: bool,
+    /// A follower's log start offset moved.
+    pub(super) log_starts: bool,
+    /// The leader has something to hear: a fetch waits in the state.
+    pub(super) leader: Option<BrokerId>,
+    /// A stream to this leader is needed.
+    pub(super) follow: Option<BrokerId>,
+    /// A truncation or restart to run.
+    pub(super) truncation: Option<Truncation>,
+    /// Old segments to remove.
+    pub(super) removals: Vec<Removal>,
+    /// So much was flushed that the next start should not scan it.
+    pub(super) checkpoint: bool,
+    /// The replica gives itself up.
+    pub(super) lost: Option<Loss>,
+    /// The timer to arm.
+    pub(super) timer: Option<Timestamp>,
+}
+
+/// A replica's wish to leave the in-sync replicas because it cannot trust its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Loss {
+    pub(super) reason: LossReason,
+    pub(super) leader_epoch: LeaderEpoch,
+    pub(super) broker_epoch: BrokerEpoch,
+}

@@ -1,0 +1,278 @@
+//! The leader's side of the replication streams: what each follower of this partition is to be sent.
+//!
+//! Owns no bytes and no queue: a stream that has room asks for its turn, and gets what is new since its last one.
+
+use std::sync::Arc;
+
+use log_storage::{Minimum, ReadPlan, ReadRequest};
+use model::{BrokerEpoch, BrokerId, LeaderEpoch, Offset};
+
+use super::{PartitionHandle, State};
+use crate::error::NotServed;
+use crate::follower_stream::Session;
+use crate::partition::{
+    AnswerBody, Event, FollowerFetch, Generation, LeaderAnswer, PartitionMetadata,
+};
+
+/// One follower of this partition, under the partition's lock.
+#[derive(Debug)]
+pub(super) struct FollowerLink {
+    follower: BrokerId,
+    session: Arc<Session>,
+    /// The generation whose position passed; batches flow in it.
+    flow: Option<Flow>,
+    /// A divergence or the like that the follower has not been sent yet.
+    unsent: Option<LeaderAnswer>,
+    /// The follower's log start offset, as it said last.
+    log_start_offset: Offset,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Flow {
+    leader_epoch: LeaderEpoch,
+    generation: Generation,
+    start_offset: Offset,
+}
+
+impl FollowerLink {
+    /// Notes whether the follower is in sync: it is served first then.
+    pub(super) fn note_isr(&self, metadata: &PartitionMetadata) {
+        self.session.set_in_sync(metadata.isr.contains(&self.follower));
+    }
+}
+
+/// What a stream has sent of one partition, kept by the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct SendState {
+    flow: Option<Flow>,
+    next_offset: Offset,
+    /// The leader's log end offset at the last turn.
+    log_end_offset: Offset,
+    /// High watermark and log start offset that were sent last, if any in this flow.
+    sent: Option<AnswerBody>,
+    /// Batches below were sent before in this leader epoch and not taken: their checksums are looked at this time.
+    doubted_until: Offset,
+}
+
+/// Whether bytes for a follower are sent as they are read: it checks them itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    Trusted,
+    /// The follower has refused them once, so the damage may be on this disk.
+    Doubted,
+}
+
+impl SendState {
+    /// Notes that batches up to an offset were sent.
+    pub(crate) fn advance(&mut self, next_offset: Offset) {
+        self.next_offset = next_offset;
+    }
+
+    /// Where the next batch begins.
+    pub(crate) fn next_offset(&self) -> Offset {
+        self.next_offset
+    }
+
+    /// Begins another flow.
+    fn restart(&mut self, flow: Flow) {
+        let is_repeat = self.flow.is_some_and(|before| before.leader_epoch == flow.leader_epoch)
+            && flow.start_offset < self.next_offset;
+        let doubted_until = if is_repeat { self.next_offset } else { Offset::ZERO };
+        *self = Self {
+            flow: Some(flow),
+            next_offset: flow.start_offset,
+            doubted_until: doubted_until.max(self.doubted_until),
+            ..Self::default()
+        };
+    }
+
+    /// Says whether the next batches are sent as they are read.
+    pub(crate) fn trust(&self) -> Trust {
+        if self.next_offset < self.doubted_until { Trust::Doubted } else { Trust::Trusted }
+    }
+
+    /// Says whether there was more than the last turn sent.
+    pub(crate) fn has_more(&self) -> bool {
+        self.next_offset < self.log_end_offset
+    }
+
+    /// Says whether a read that began with `earlier` continues what was sent by now.
+    pub(crate) fn continues(&self, earlier: &Self) -> bool {
+        self.flow == earlier.flow && self.next_offset == earlier.next_offset
+    }
+}
+
+/// What a stream is to send of one partition.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// Nothing is new.
+    Nothing,
+    /// News of the offsets alone, or a refusal of the position.
+    Answer(LeaderAnswer),
+    /// Batches, with the news.
+    Batches(LeaderAnswer, ReadPlan),
+}
+
+impl PartitionHandle {
+    /// Takes in a follower's position or acknowledgement that came over a stream.
+    pub(crate) fn follower_fetched(
+        &self,
+        session: &Arc<Session>,
+        follower: BrokerId,
+        fetch: FollowerFetch,
+    ) {
+        self.with_state(|state, effects| {
+            if state.is_removed {
+                return;
+            }
+            let link = self.link(state, session, follower);
+            if link.log_start_offset != fetch.log_start_offset {
+                link.log_start_offset = fetch.log_start_offset;
+                effects.log_starts = true;
+            }
+            state.machine.step(effects.now, Event::FollowerFetched { follower, fetch });
+        });
+    }
+
+    /// Makes the session the one that this follower is answered over.
+    fn link<'a>(
+        &self,
+        state: &'a mut State,
+        session: &Arc<Session>,
+        follower: BrokerId,
+    ) -> &'a mut FollowerLink {
+        let known = state.followers.iter().position(|link| link.follower == follower);
+        if let Some(index) = known
+            && Arc::ptr_eq(&state.followers[index].session, session)
+        {
+            return &mut state.followers[index];
+        }
+        let link = FollowerLink {
+            follower,
+            session: Arc::clone(session),
+            flow: None,
+            unsent: None,
+            log_start_offset: Offset::ZERO,
+        };
+        if let Some(metadata) = state.machine.metadata() {
+            link.note_isr(metadata);
+        }
+        let index = match known {
+            Some(index) => {
+                state.followers[index] = link;
+                index
+            }
+            None => {
+                state.followers.push(link);
+                state.followers.len() - 1
+            }
+        };
+        self.publish_sessions(state);
+        &mut state.followers[index]
+    }
+
+    /// Forgets a session whose stream has ended.
+    pub(crate) fn forget_session(&self, session: &Arc<Session>) {
+        let mut state = self.lock();
+        state.followers.retain(|link| !Arc::ptr_eq(&link.session, session));
+        self.publish_sessions(&state);
+    }
+
+    fn publish_sessions(&self, state: &State) {
+        let sessions = state.followers.iter().map(|link| Arc::clone(&link.session)).collect();
+        self.sessions.store(Arc::new(sessions));
+    }
+
+    /// Decides what a stream is to send now, at most `max_bytes` of batches. The state is the stream's own, of its last turn.
+    pub(crate) fn follower_turn(
+        &self,
+        session: &Arc<Session>,
+        sent: &mut SendState,
+        max_bytes: usize,
+        minimum: Minimum,
+    ) -> Turn {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let Some(link) =
+            state.followers.iter_mut().find(|link| Arc::ptr_eq(&link.session, session))
+        else {
+            return Turn::Nothing;
+        };
+        if let Some(answer) = link.unsent.take() {
+            return Turn::Answer(answer);
+        }
+        let Some(flow) = link.flow else { return Turn::Nothing };
+        if sent.flow != Some(flow) {
+            sent.restart(flow);
+        }
+        let body = state.machine.progress();
+        let answer =
+            LeaderAnswer { leader_epoch: flow.leader_epoch, generation: flow.generation, body };
+        sent.log_end_offset = state.log.log_end_offset();
+        let plan = state.log.read(ReadRequest {
+            from: sent.next_offset,
+            upper_bound: sent.log_end_offset,
+            max_bytes,
+            minimum,
+        });
+        match plan {
+            Ok(plan) if !plan.is_empty() => {
+                sent.sent = Some(body);
+                Turn::Batches(answer, plan)
+            }
+            // A start that has moved past the follower is answered by the machine.
+            Ok(_) | Err(_) if sent.sent == Some(body) => Turn::Nothing,
+            Ok(_) | Err(_) => {
+                sent.sent = Some(body);
+                Turn::Answer(answer)
+            }
+        }
+    }
+}
+
+impl State {
+    /// Returns the lowest log start offset of the live replicas.
+    pub(super) fn low_watermark(&self) -> Result<Offset, NotServed> {
+        self.check_leads(None)?;
+        let own = self.log.log_start_offset();
+        let Some(metadata) = self.machine.metadata() else { return Ok(own) };
+        let of_follower = |follower: &BrokerId| {
+            let link = self.followers.iter().find(|link| link.follower == *follower);
+            link.map_or(Offset::ZERO, |link| link.log_start_offset)
+        };
+        let leader = metadata.leader;
+        let followers = metadata.replicas.keys().filter(|replica| {
+            Some(**replica) != leader && metadata.is_unfenced(**replica)
+        });
+        Ok(followers.map(of_follower).fold(own, Offset::min))
+    }
+
+    /// Notes an answer of the machine for the stream to take.
+    pub(super) fn answer_follower(
+        &mut self,
+        follower: BrokerId,
+        follower_broker_epoch: BrokerEpoch,
+        fetch_offset: Offset,
+        answer: LeaderAnswer,
+    ) {
+        let Some(link) = self.followers.iter_mut().find(|link| {
+            link.follower == follower && link.session.broker_epoch() == follower_broker_epoch
+        }) else {
+            return;
+        };
+        match answer.body {
+            AnswerBody::Progress { .. } => {
+                link.unsent = None;
+                link.flow = Some(Flow {
+                    leader_epoch: answer.leader_epoch,
+                    generation: answer.generation,
+                    start_offset: fetch_offset,
+                });
+            }
+            AnswerBody::Diverging { .. } | AnswerBody::OutOfRange { .. } => {
+                link.flow = None;
+                link.unsent = Some(answer);
+            }
+        }
+    }
+}

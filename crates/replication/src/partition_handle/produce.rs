@@ -1,0 +1,266 @@
+//! The one append path: acks = 0, 1 and all differ in what the waiter waits for, and in nothing else.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use log_storage::{AppendError, AppendOrigin, AppendOutcome, FlushWish, LeaderAppend};
+use model::{Acks, LeaderEpoch, Offset, Timestamp, UnixMillis};
+use tokio::sync::oneshot;
+
+use super::effects::Effects;
+use super::{PartitionHandle, State};
+use crate::error::{NotServed, ProduceError};
+use crate::metrics::Outcome;
+use crate::partition::{AdmissionError, Appended, Event, WaiterId};
+
+/// How a batch is to be appended and acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub struct ProduceOptions {
+    /// What the waiter waits for.
+    pub acks: Acks,
+    /// How long it waits at most, from now (Kafka's `timeout.ms` of the request).
+    pub timeout: Duration,
+    /// The leader epoch that the appender believes in: another one refuses the append. Coordinators name it, clients do not.
+    pub expected_leader_epoch: Option<LeaderEpoch>,
+    /// Who made the batch: clients are held to more rules.
+    pub origin: AppendOrigin,
+}
+
+/// What a producer is told about an appended batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Produced {
+    /// Offset of the first record; of the original batch for a duplicate.
+    pub base_offset: Offset,
+    /// Exclusive end: the offset behind the last record.
+    pub end_offset: Offset,
+    /// The time that the broker set, when the topic has `message.timestamp.type=LogAppendTime`.
+    pub log_append_time: Option<UnixMillis>,
+    /// The log start offset at the append.
+    pub log_start_offset: Offset,
+}
+
+/// Resolves when the batch is acknowledged or refused. Dropping it takes nothing back.
+#[derive(Debug)]
+pub struct ProduceWaiter {
+    state: WaiterState,
+}
+
+#[derive(Debug)]
+enum WaiterState {
+    Ready(Option<Result<Produced, ProduceError>>),
+    Waiting(Produced, oneshot::Receiver<Result<(), ProduceError>>),
+}
+
+impl ProduceWaiter {
+    pub(crate) fn ready(result: Result<Produced, ProduceError>) -> Self {
+        Self { state: WaiterState::Ready(Some(result)) }
+    }
+
+    pub(crate) fn waiting(
+        produced: Produced,
+        done: oneshot::Receiver<Result<(), ProduceError>>,
+    ) -> Self {
+        Self { state: WaiterState::Waiting(produced, done) }
+    }
+
+    /// Returns what was appended, before it is acknowledged; `None` when nothing was.
+    #[must_use]
+    pub fn appended(&self) -> Option<Produced> {
+        match &self.state {
+            WaiterState::Ready(Some(Ok(produced))) | WaiterState::Waiting(produced, _) => {
+                Some(*produced)
+            }
+            WaiterState::Ready(_) => None,
+        }
+    }
+}
+
+impl Future for ProduceWaiter {
+    type Output = Result<Produced, ProduceError>;
+
+    /// # Panics
+    /// When polled after it was ready.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.state {
+            WaiterState::Ready(result) => {
+                Poll::Ready(result.take().expect("a future is not polled after it was ready"))
+            }
+            WaiterState::Waiting(produced, done) => {
+                let produced = *produced;
+                Pin::new(done).poll(context).map(|result| match result {
+                    Ok(result) => result.map(|()| produced),
+                    // The partition is gone, and with it the sender.
+                    Err(_) => Err(ProduceError::TimedOut),
+                })
+            }
+        }
+    }
+}
+
+impl PartitionHandle {
+    /// Appends one batch and steps the machine, on the calling thread; the batch's base offset and leader epoch are written in place.
+    ///
+    /// The waiter resolves at once when the append is refused or nothing is waited for.
+    pub fn produce(&self, batch: &mut [u8], options: &ProduceOptions) -> ProduceWaiter {
+        let mut effects = Effects::default();
+        let waiter = {
+            let mut state = self.lock();
+            effects.now = self.context.clock.now();
+            let waiter = match self.append(&mut state, batch, options, &mut effects) {
+                Ok((leader_epoch, produced)) => {
+                    let id = state.waiters.next_id();
+                    let waiter = crate::partition::ProduceWaiter {
+                        id,
+                        acks: options.acks,
+                        end_offset: produced.end_offset,
+                        leader_epoch,
+                        deadline: effects.now + options.timeout,
+                    };
+                    state.machine.step(effects.now, Event::Produced(waiter));
+                    self.drain(&mut state, &mut effects);
+                    Self::wait(&mut state, id, produced, &mut effects)
+                }
+                Err(error) => {
+                    self.drain(&mut state, &mut effects);
+                    ProduceWaiter::ready(Err(error))
+                }
+            };
+            drop(state);
+            waiter
+        };
+        let outcome =
+            if waiter.appended().is_some() { Outcome::Appended } else { Outcome::Refused };
+        self.context.metrics.produced(options.acks, batch.len(), outcome);
+        self.finish(effects);
+        waiter
+    }
+
+    /// Waits until the high watermark has passed an offset, under the same rules as an `acks=all` produce whose batch ends there.
+    #[must_use]
+    pub fn committed(
+        &self,
+        end_offset: Offset,
+        leader_epoch: LeaderEpoch,
+        timeout: Duration,
+    ) -> ProduceWaiter {
+        let mut effects = Effects::default();
+        let waiter = {
+            let mut state = self.lock();
+            effects.now = self.context.clock.now();
+            let id = state.waiters.next_id();
+            let deadline = effects.now + timeout;
+            let acks = Acks::All;
+            let waiter =
+                crate::partition::ProduceWaiter { id, acks, end_offset, leader_epoch, deadline };
+            state.machine.step(effects.now, Event::Produced(waiter));
+            self.drain(&mut state, &mut effects);
+            let log_start_offset = state.log.log_start_offset();
+            let produced = Produced {
+                base_offset: end_offset,
+                end_offset,
+                log_append_time: None,
+                log_start_offset,
+            };
+            Self::wait(&mut state, id, produced, &mut effects)
+        };
+        self.finish(effects);
+        waiter
+    }
+
+    /// Admits and appends. Returns what was appended, or what the original of a duplicate was.
+    fn append(
+        &self,
+        state: &mut State,
+        batch: &mut [u8],
+        options: &ProduceOptions,
+        effects: &mut Effects,
+    ) -> Result<(LeaderEpoch, Produced), ProduceError> {
+        if options.expected_leader_epoch.is_some() {
+            state.check_leads(options.expected_leader_epoch)?;
+        }
+        let leader_epoch = match state.machine.admit_produce(effects.now, options.acks) {
+            Ok(leader_epoch) => leader_epoch,
+            Err(AdmissionError::NotLeader) => {
+                return Err(NotServed::NotLeader(state.leader()).into());
+            }
+            Err(AdmissionError::NotEnoughReplicas { .. }) => {
+                return Err(ProduceError::NotEnoughReplicas);
+            }
+        };
+        let append =
+            LeaderAppend { leader_epoch, now: self.context.clock.wall(), origin: options.origin };
+        let log_start_offset = state.log.log_start_offset();
+        match state.log.append_as_leader(batch, append) {
+            Ok(AppendOutcome::Appended(appended)) => {
+                let end_offset = appended.last_offset + 1;
+                state.appended(effects.now, end_offset, leader_epoch, appended.size_bytes);
+                effects.flush |= appended.flush == FlushWish::Now;
+                effects.followers = true;
+                Ok((
+                    leader_epoch,
+                    Produced {
+                        base_offset: appended.base_offset,
+                        end_offset,
+                        log_append_time: appended.log_append_time,
+                        log_start_offset,
+                    },
+                ))
+            }
+            Ok(AppendOutcome::Duplicate(original)) => Ok((
+                leader_epoch,
+                Produced {
+                    base_offset: original.base_offset,
+                    end_offset: original.last_offset + 1,
+                    log_append_time: original.log_append_time,
+                    log_start_offset,
+                },
+            )),
+            Err(error) => {
+                match &error {
+                    AppendError::OutOfSpace(_) => {
+                        state.machine.step(effects.now, Event::AppendFailed)
+                    }
+                    AppendError::Fatal(error) => self.context.fatal(error),
+                    _ => {}
+                }
+                Err(ProduceError::Refused(error))
+            }
+        }
+    }
+
+    /// Turns the outcome of a step into the caller's waiter: a channel only when there is something to wait for.
+    fn wait(
+        state: &mut State,
+        id: WaiterId,
+        produced: Produced,
+        effects: &mut Effects,
+    ) -> ProduceWaiter {
+        if let Some((own, result)) = effects.own.take()
+            && own == id
+        {
+            state.waiters.push(None);
+            return ProduceWaiter::ready(result.map(|()| produced));
+        }
+        let (sender, receiver) = oneshot::channel();
+        state.waiters.push(Some(sender));
+        ProduceWaiter::waiting(produced, receiver)
+    }
+}
+
+impl State {
+    /// Tells machine and meter of an append of one leader epoch.
+    pub(super) fn appended(
+        &mut self,
+        now: Timestamp,
+        log_end_offset: Offset,
+        leader_epoch: LeaderEpoch,
+        size_bytes: usize,
+    ) {
+        self.meter.appended(log_end_offset, size_bytes);
+        let truncation_generation = self.truncation_generation();
+        let appended = Appended { log_end_offset, leader_epoch, truncation_generation };
+        self.machine.step(now, Event::Appended(appended));
+    }
+}

@@ -1,0 +1,152 @@
+//! Replicas that come and go while the broker runs. Directories are made and deleted on storage threads; the image applier never waits for a disk.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use log_storage::Log;
+use model::{TopicIdPartition, TopicPartition};
+
+use super::Replicas;
+use super::open::open_options;
+use crate::image_update::AssignedPartition;
+use crate::partition_directory::{self as directory, LostMark};
+use crate::partition_handle::PartitionHandle;
+
+impl Replicas {
+    /// Creates replicas in the background, in groups whose directory entries are synced together.
+    pub(super) fn create(self: &Arc<Self>, new: Vec<AssignedPartition>) {
+        let mut ready = Vec::with_capacity(new.len());
+        {
+            let mut pending = self.pending();
+            for assigned in new {
+                let (id, name) = (assigned.id, name_of(&assigned));
+                pending.creating.insert(id, assigned);
+                match pending.deleting.get_mut(&name) {
+                    Some(waiting) => waiting.push(id),
+                    None => ready.push((id, name)),
+                }
+            }
+        }
+        for group in ready.chunks(GROUP) {
+            let me = Arc::clone(self);
+            let group = group.to_vec();
+            self.context.run_job(move || me.create_group(&group));
+        }
+    }
+
+    fn create_group(self: &Arc<Self>, group: &[(TopicIdPartition, TopicPartition)]) {
+        let storage = &self.context.storage;
+        for (id, name) in group {
+            let path = storage.data_dir.join(name.to_string());
+            // Values of a directory that went missing say nothing about this one.
+            storage.checkpoints.remove(name, id.topic_id);
+            if let Err(error) = directory::create(storage.fs.as_ref(), &path, id.topic_id) {
+                return self.context.storage_failed("creating", &path, error);
+            }
+        }
+        if let Err(error) = storage.fs.sync_dir(&storage.data_dir) {
+            return self.context.storage_failed("syncing", &storage.data_dir, error);
+        }
+        let mut partitions = Vec::with_capacity(group.len());
+        for (id, name) in group {
+            let path = storage.data_dir.join(name.to_string());
+            let options = open_options(storage, name, *id, self.context.clock.wall());
+            match Log::open(storage.fs.clone(), &path, options) {
+                Ok((log, _)) => {
+                    let mark = LostMark::Absent;
+                    partitions.push(self.context.new_partition(*id, name.clone(), log, mark));
+                }
+                Err(error) => {
+                    tracing::error!(partition = %name, %error, "a new log cannot be opened");
+                    if self.pending().creating.remove(id).is_none() {
+                        self.delete(*id, name, &path);
+                    }
+                }
+            }
+        }
+        self.created(partitions);
+    }
+
+    /// Puts new replicas into the map and steps the newest image that came for each meanwhile.
+    fn created(self: &Arc<Self>, partitions: Vec<Arc<PartitionHandle>>) {
+        // Under the lock, so that an image is either handed over here or finds the replica in the map.
+        let mut pending = self.pending();
+        let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
+        for partition in partitions {
+            match pending.creating.remove(&partition.id()) {
+                Some(assigned) => wanted.push((partition, assigned)),
+                None => unwanted.push(partition),
+            }
+        }
+        let visible = wanted.iter().map(|(partition, _)| Arc::clone(partition)).collect();
+        self.context.add_partitions(visible);
+        for (partition, assigned) in &wanted {
+            partition.metadata_changed(assigned.metadata.clone(), &assigned.config);
+        }
+        drop(pending);
+        for (partition, _) in &wanted {
+            self.context.streams.partition_added(partition);
+        }
+        for partition in unwanted {
+            partition.remove();
+            self.delete(partition.id(), partition.name(), &partition.directory());
+        }
+        self.created.notify_waiters();
+    }
+
+    /// Stops a replica and deletes its directory.
+    pub(super) fn remove(self: &Arc<Self>, id: TopicIdPartition) {
+        let mut pending = self.pending();
+        // A creation that is under way finds itself unwanted when it is done, and deletes what it made.
+        if let Some(assigned) = pending.creating.remove(&id) {
+            let name = name_of(&assigned);
+            // One that still waits for the name has made nothing.
+            let waits = pending.deleting.get_mut(&name).is_some_and(|waiting| {
+                let before = waiting.len();
+                waiting.retain(|waiting| *waiting != id);
+                waiting.len() < before
+            });
+            if !waits {
+                pending.deleting.insert(name, Vec::new());
+            }
+            drop(pending);
+            self.created.notify_waiters();
+            return;
+        }
+        let Some(partition) = self.context.partition(&id) else { return };
+        pending.deleting.insert(partition.name().clone(), Vec::new());
+        drop(pending);
+        self.context.remove_partition(&partition);
+        let me = Arc::clone(self);
+        self.context.run_job(move || me.delete(id, partition.name(), &partition.directory()));
+    }
+
+    /// Deletes a directory; then its name is free for those that wait for it.
+    fn delete(self: &Arc<Self>, id: TopicIdPartition, name: &TopicPartition, path: &Path) {
+        let storage = &self.context.storage;
+        storage.checkpoints.remove(name, id.topic_id);
+        if let Err(error) = storage.checkpoints.persist() {
+            return self.context.fatal(&error);
+        }
+        let deleted = directory::delete(storage.fs.as_ref(), &storage.data_dir, path, id.topic_id);
+        if let Err(error) = deleted {
+            return self.context.storage_failed("deleting", path, error);
+        }
+        let waiting = {
+            let mut pending = self.pending();
+            let ids = pending.deleting.remove(name).unwrap_or_default();
+            ids.into_iter().filter(|id| pending.creating.contains_key(id)).collect::<Vec<_>>()
+        };
+        if !waiting.is_empty() {
+            let group: Vec<_> = waiting.into_iter().map(|id| (id, name.clone())).collect();
+            self.create_group(&group);
+        }
+    }
+}
+
+fn name_of(assigned: &AssignedPartition) -> TopicPartition {
+    TopicPartition { topic: assigned.topic.to_string(), partition: assigned.id.partition }
+}
+
+/// Directories that are created with one sync of the data directory.
+const GROUP: usize = 32;

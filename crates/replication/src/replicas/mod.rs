@@ -1,0 +1,272 @@
+//! All partitions of this broker: opened at the start, then created, removed and stepped as the image says.
+//!
+//! Owns the order of a broker's life: open and prove, register, start, apply one image after the other, close. Nothing leads, follows, truncates or deletes before
+//! [`Replicas::start`], which needs an image that has applied the registration (design rule 3a.6).
+
+mod background;
+mod create;
+mod open;
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+
+use arc_swap::ArcSwap;
+use log_storage::{Checkpoints, DiskReserve, FatalError, FatalHandler, FileSystem, Flusher};
+use model::{BrokerEpoch, BrokerId, Clock, ClusterId, DirectoryId, TopicIdPartition, TopicPartition};
+use prometheus_client::registry::Registry;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::open::OpenedReplica;
+use crate::config::ReplicationConfig;
+use crate::context::{Context, Running, Storage};
+use crate::fetchers::Fetchers;
+use crate::image_update::{AssignedPartition, DirectoryProof, ImageUpdate, PartitionChange};
+use crate::metrics::{ReplicaGauges, ReplicationMetrics};
+use crate::partition_handle::PartitionHandle;
+use crate::requests::{ReplicaRequest, Requests};
+use crate::service::{ReplicationService, Streams};
+use crate::timers::Timers;
+
+/// What [`Replicas::open`] needs.
+#[derive(Clone, Debug)]
+pub struct ReplicasOptions {
+    /// This broker.
+    pub broker_id: BrokerId,
+    /// Identity of the data directory.
+    pub directory_id: DirectoryId,
+    /// The data directory, which exists and which the caller holds locked.
+    pub data_dir: PathBuf,
+    /// How many logs are recovered at once (`num.recovery.threads.per.data.dir`); 1 or greater.
+    pub recovery_threads: usize,
+    /// Access to the disk.
+    pub fs: Arc<dyn FileSystem>,
+    /// The storage threads of the data directory.
+    pub flusher: Flusher,
+    /// Hears of the first fatal error.
+    pub fatal: FatalHandler,
+    /// The broker's clock.
+    pub clock: Clock,
+    /// Settings.
+    pub config: ReplicationConfig,
+    /// The counters, which the flusher's observer may share.
+    pub metrics: ReplicationMetrics,
+}
+
+/// Who this broker is since its registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// The cluster.
+    pub cluster_id: ClusterId,
+    /// This broker's incarnation.
+    pub broker_epoch: BrokerEpoch,
+}
+
+/// Why the replicas of a data directory could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenReplicasError {
+    /// The directory could not be read.
+    #[error("the data directory {} cannot be read", path.display())]
+    Directory {
+        /// The data directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A checkpoint file or a log could not be opened.
+    #[error("a log cannot be opened")]
+    Log(#[from] log_storage::OpenError),
+}
+
+/// All partitions of this broker.
+#[derive(Debug)]
+pub struct Replicas {
+    context: Arc<Context>,
+    /// Logs that were opened and wait for [`Replicas::start`].
+    opened: Mutex<HashMap<TopicIdPartition, OpenedReplica>>,
+    pending: Mutex<Pending>,
+    created: Notify,
+}
+
+/// Directories that come and go.
+#[derive(Debug, Default)]
+struct Pending {
+    /// Replicas that are being created, with the newest image of each.
+    creating: HashMap<TopicIdPartition, AssignedPartition>,
+    /// Names whose directories are being deleted, with the replicas that wait for the name: a topic that was deleted and created again.
+    deleting: HashMap<TopicPartition, Vec<TopicIdPartition>>,
+    /// Replicas that were found at the start and cannot be used: nothing is created in their place.
+    unusable: HashSet<TopicIdPartition>,
+}
+
+impl Replicas {
+    /// Opens and recovers all logs of the data directory, several at once. Blocks. Returns with it what the registration must say about the disk.
+    ///
+    /// # Errors
+    /// [`OpenReplicasError`] names what cannot be read.
+    pub fn open(
+        options: ReplicasOptions,
+    ) -> Result<(Arc<Self>, DirectoryProof), OpenReplicasError> {
+        let checkpoints = Checkpoints::load(Arc::clone(&options.fs), &options.data_dir)?;
+        let storage = Storage {
+            reserve: Arc::new(DiskReserve::new(Arc::clone(&options.fs), &options.data_dir)),
+            fs: options.fs,
+            data_dir: options.data_dir,
+            checkpoints,
+            fatal: options.fatal,
+        };
+        let wall = options.clock.wall();
+        let (opened, proof) = open::open_all(&storage, options.recovery_threads, wall)?;
+        let context = Arc::new(Context {
+            broker_id: options.broker_id,
+            directory_id: options.directory_id,
+            clock: options.clock,
+            config: options.config,
+            flusher: options.flusher,
+            storage,
+            metrics: options.metrics,
+            partitions: ArcSwap::default(),
+            brokers: ArcSwap::default(),
+            running: OnceLock::new(),
+            timers: Timers::default(),
+            requests: Requests::default(),
+            fetchers: Fetchers::default(),
+            streams: Streams::default(),
+        });
+        let replicas = Arc::new(Self {
+            context,
+            opened: Mutex::new(opened),
+            pending: Mutex::default(),
+            created: Notify::new(),
+        });
+        Ok((replicas, proof))
+    }
+
+    /// Begins to serve after the registration, on the runtime that it is called on. Blocks for as long as it takes to set stray directories aside.
+    ///
+    /// `image` holds every registered broker and every partition assigned to this broker, from the broker's first image that has applied the registration.
+    /// Directories that it does not name are renamed `-stray` and kept. Starts the background tasks. Called once.
+    ///
+    /// # Panics
+    /// When called twice, or outside of a runtime.
+    pub fn start(
+        self: &Arc<Self>,
+        registration: Registration,
+        image: ImageUpdate,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) {
+        let running =
+            Running { registration, tasks: tasks.clone(), stop, runtime: Handle::current() };
+        assert!(self.context.running.set(running).is_ok(), "the replicas are started once");
+        self.adopt_opened(&image);
+        self.apply(image);
+        self.spawn_background();
+    }
+
+    /// Applies one step of the image. Called by the image applier alone, one step after the other in log order. New replicas are created in the background: see
+    /// [`Self::settled`].
+    ///
+    /// # Panics
+    /// When called before [`Self::start`].
+    pub fn apply(self: &Arc<Self>, update: ImageUpdate) {
+        assert!(self.context.running.get().is_some(), "an image is applied after the start");
+        if !update.brokers.is_empty() {
+            self.context.brokers.rcu(|known| {
+                let mut known = HashMap::clone(known);
+                known
+                    .extend(update.brokers.iter().map(|broker| (broker.broker_id, broker.clone())));
+                known
+            });
+            for broker in &update.brokers {
+                self.context.streams.broker_registered(broker);
+            }
+        }
+        let mut new = Vec::new();
+        for change in update.partitions {
+            match change {
+                PartitionChange::Assigned(assigned) => new.extend(self.assign(assigned)),
+                PartitionChange::Removed(id) => self.remove(id),
+            }
+        }
+        self.create(new);
+    }
+
+    /// Waits until each replica that an applied image asked for is there.
+    pub async fn settled(&self) {
+        loop {
+            let created = self.created.notified();
+            if self.pending().creating.is_empty() {
+                return;
+            }
+            created.await;
+        }
+    }
+
+    /// Returns a partition's replica on this broker.
+    #[must_use]
+    pub fn get(&self, id: &TopicIdPartition) -> Option<Arc<PartitionHandle>> {
+        self.context.partition(id)
+    }
+
+    /// Returns all replicas of this broker, in no order.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<PartitionHandle>> {
+        self.context.partitions.load().values().cloned().collect()
+    }
+
+    /// Waits for the next request to the controller. For one caller. A request that could not be carried may be dropped: it is repeated.
+    pub async fn next_request(&self) -> ReplicaRequest {
+        self.context.requests.next().await
+    }
+
+    /// Returns the gRPC service that followers open their streams to.
+    #[must_use]
+    pub fn service(&self) -> ReplicationService {
+        ReplicationService::new(Arc::clone(&self.context))
+    }
+
+    /// Registers counters and gauges.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.context.metrics.register(registry);
+        registry.register_collector(Box::new(ReplicaGauges::new(Arc::clone(&self.context))));
+    }
+
+    /// Flushes all logs, writes all checkpoints and lets go of the partitions, after the tasks were stopped. Blocks. With it done, the broker may write its clean mark.
+    ///
+    /// # Errors
+    /// The fatal error of the storage, already reported.
+    pub fn close(&self) -> Result<(), FatalError> {
+        for partition in self.context.partitions.load().values() {
+            partition.checkpoint()?;
+        }
+        self.context.storage.checkpoints.persist()?;
+        // The partitions know the context and the context knows them: this ends the circle.
+        self.context.partitions.store(Arc::default());
+        Ok(())
+    }
+
+    /// Steps the image of a replica that is there or on its way; gives it back when it is neither.
+    fn assign(&self, assigned: AssignedPartition) -> Option<AssignedPartition> {
+        let mut pending = self.pending();
+        if let Some(waiting) = pending.creating.get_mut(&assigned.id) {
+            *waiting = assigned;
+            return None;
+        }
+        if pending.unusable.contains(&assigned.id) {
+            return None;
+        }
+        drop(pending);
+        let Some(partition) = self.context.partition(&assigned.id) else { return Some(assigned) };
+        partition.metadata_changed(assigned.metadata, &assigned.config);
+        None
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().expect("a panic ends the process, so no lock is ever poisoned")
+    }
+}

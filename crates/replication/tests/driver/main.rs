@@ -1,0 +1,8 @@
+//! The driver of partitions: machines, logs and replication streams together, in one process.
+
+#![expect(clippy::unwrap_used, reason = "what fails here is a test")]
+
+mod gate;
+mod one_broker;
+mod several_brokers;
+mod support;
