@@ -1,1 +1,40 @@
-//! Cluster metadata by consensus.
+//! Who leads each partition and who is in its ISR, by consensus.
+//!
+//! Owns the cluster's metadata ([`metadata`], a pure machine), its replication by Raft, broker liveness and the control port.
+//! [`Controller`] is the handle that a broker holds: the image, its changes, proposals, registration. Everything behind the handle runs on
+//! one thread of its own, which takes no partition lock and does no data I/O, so that a stalled disk never fences a broker.
+
+pub mod config;
+pub mod metadata;
+
+mod address_book;
+mod connect;
+mod control_port;
+mod control_thread;
+mod controller;
+mod election_report;
+mod error;
+mod evidence;
+mod failure;
+mod formation;
+mod identity;
+mod image_feed;
+mod leader;
+mod leadership;
+mod liveness;
+mod membership_keeper;
+mod metrics;
+mod options;
+mod plane;
+mod proposals;
+mod proposing;
+mod proto;
+mod raft;
+mod self_watch;
+mod service;
+mod session;
+
+pub use controller::{Applied, Controller, PROPOSE_TIMEOUT};
+pub use error::{ProposeError, RegisterError, StartError};
+pub use image_feed::{ImageChange, ImageChanges};
+pub use options::{ControllerConfig, Materialization, RegistrationProof, Voter};

@@ -1,0 +1,356 @@
+//! The handle that a broker holds on its control plane.
+//!
+//! Owns nothing but the way in: everything behind it runs on the control plane's own thread. All methods may be called from any runtime.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use model::{BrokerEpoch, BrokerId, DirectoryId, ErrorCode, IncarnationId};
+use prometheus_client::registry::Registry;
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::address_book::AddressBook;
+use crate::control_thread::{ControlThread, MAX_EVIDENCE};
+use crate::error::{ProposeError, RegisterError, StartError};
+use crate::failure::{Alive, Ended, Failure};
+use crate::identity::Identity;
+use crate::image_feed::{ImageChanges, ImageFeed};
+use crate::metadata::{
+    BrokerRegistered, Command, ControlledShutdown, Image, LiveSet, Outcome, RaftId, RegisterBroker,
+};
+use crate::metrics::Metrics;
+use crate::options::{ControllerConfig, RegistrationProof};
+use crate::plane::{Settings, Shared, Wish};
+use crate::proposals::Proposals;
+
+/// How long a proposal waits for an active controller.
+pub const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Session timeouts for which a registration is refused because another process holds this broker id, before that counts as final: the session
+/// of a process that died ends within one.
+const DUPLICATE_PATIENCE: u32 = 3;
+const DUPLICATE_PAUSE: Duration = Duration::from_millis(100);
+/// Between two requests to move this broker's leaderships away.
+const SHUTDOWN_PAUSE: Duration = Duration::from_millis(50);
+
+/// A running control plane: cheap to clone, safe to use from any thread. When the last clone is dropped, the control plane ends at once, as
+/// by a kill; [`Controller::shutdown`] ends it in order.
+#[derive(Clone)]
+pub struct Controller {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    suspicions: mpsc::Sender<BrokerId>,
+    stop: CancellationToken,
+    kill: CancellationToken,
+    ended: Ended,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.kill.cancel();
+    }
+}
+
+impl fmt::Debug for Controller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Controller")
+            .field("broker_id", &self.inner.shared.identity.broker_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a proposal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The command's place in the metadata log. This broker's image may not have reached it yet: see [`Controller::wait_for`].
+    pub index: u64,
+    /// What `apply` answered.
+    pub outcome: Outcome,
+}
+
+impl Controller {
+    /// Opens (or formats) the storage, replays what is committed, and starts the control thread and its listener. Blocks meanwhile.
+    ///
+    /// Forming, joining, electing and the session with the active controller then go on by themselves.
+    ///
+    /// # Errors
+    /// [`StartError`] when the storage is unreadable, belongs elsewhere, or cannot be written.
+    pub fn start(config: ControllerConfig) -> Result<Self, StartError> {
+        if config.voters.is_empty() {
+            return Err(StartError::Config("controller.quorum.voters names nobody".to_owned()));
+        }
+        let identity = Identity::load_or_format(
+            config.file_system.as_ref(),
+            &config.data_dir,
+            config.broker_id,
+            config.cluster_id.as_ref(),
+        )?;
+        let feed = Arc::new(ImageFeed::new(Arc::new(Image::default()), None));
+        let addresses = Arc::new(AddressBook::new(&config.voters, Arc::clone(&feed)));
+        let shared = Arc::new(Shared {
+            settings: Settings {
+                cluster_id: config.cluster_id,
+                voters: config.voters,
+                advertised_address: config.advertised_address,
+                data_dir: config.data_dir,
+                cluster_configs: config.cluster_configs,
+                heartbeat_interval: config.heartbeat_interval,
+                session_timeout: config.session_timeout,
+            },
+            identity,
+            clock: config.clock,
+            fs: config.file_system,
+            feed,
+            addresses,
+            metrics: Metrics::new(),
+            failure: Failure::new(),
+            proposals: Proposals::new(),
+            wish: watch::Sender::new(Wish::default()),
+            active_controller: watch::Sender::new(None),
+            suspects: ArcSwap::from_pointee(BTreeSet::new()),
+        });
+        let (suspicions, suspected) = mpsc::channel(MAX_EVIDENCE);
+        let (alive, ended) = Alive::new();
+        let stop = CancellationToken::new();
+        let kill = CancellationToken::new();
+        let thread = ControlThread {
+            shared: Arc::clone(&shared),
+            listener: Some(config.listener),
+            materialization: config.materialization,
+            suspicions: suspected,
+            stop: stop.clone(),
+            kill: kill.clone(),
+            alive,
+        };
+        let (started, start) = std::sync::mpsc::sync_channel(1);
+        std::thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || thread.run(&started))
+            .map_err(|source| StartError::Io { what: "start a thread".to_owned(), source })?;
+        match start.recv() {
+            Ok(Ok(())) => {
+                let inner = Inner { shared, suspicions, stop, kill, ended };
+                Ok(Self { inner: Arc::new(inner) })
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(StartError::Config("the control thread ended".to_owned())),
+        }
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+
+    /// Returns this broker's id.
+    #[must_use]
+    pub fn broker_id(&self) -> BrokerId {
+        self.shared().identity.broker_id
+    }
+
+    /// Returns the identity of the data directory, drawn when it was formatted.
+    #[must_use]
+    pub fn directory_id(&self) -> DirectoryId {
+        self.shared().identity.directory_id
+    }
+
+    /// Returns the identity of the Raft storage, drawn when it was formatted.
+    #[must_use]
+    pub fn raft_id(&self) -> RaftId {
+        self.shared().identity.raft_id
+    }
+
+    /// Returns the identity of this run.
+    #[must_use]
+    pub fn incarnation_id(&self) -> IncarnationId {
+        self.shared().identity.incarnation_id
+    }
+
+    /// Returns the latest image that this broker has applied. Costs one atomic load.
+    #[must_use]
+    pub fn image(&self) -> Arc<Image> {
+        self.shared().feed.image()
+    }
+
+    /// Follows the image. The first item is the present image with empty changes; later ones say what changed since the item before, merged.
+    #[must_use]
+    pub fn changes(&self) -> ImageChanges {
+        self.shared().feed.subscribe()
+    }
+
+    /// Returns the index of the last command in this broker's image.
+    #[must_use]
+    pub fn applied_index(&self) -> Option<u64> {
+        self.shared().feed.published().applied_index
+    }
+
+    /// Waits until this broker's image holds the command at `index`.
+    ///
+    /// # Errors
+    /// [`ProposeError::Stopped`] when the control plane stops first.
+    pub async fn wait_for(&self, index: u64) -> Result<(), ProposeError> {
+        let mut applied = self.shared().feed.applied();
+        tokio::select! {
+            reached = applied.wait_for(|applied| applied.is_some_and(|applied| applied >= index)) => {
+                reached.map(|_| ()).map_err(|_| ProposeError::Stopped)
+            }
+            () = self.inner.ended.wait() => Err(ProposeError::Stopped),
+        }
+    }
+
+    /// Proposes a command, here or at the active controller, and waits until it is applied there.
+    ///
+    /// Elections are waited out for up to [`PROPOSE_TIMEOUT`]. Fields named `live` and `open_session` are filled in by the active
+    /// controller, which alone knows them; leave them at their defaults.
+    ///
+    /// # Errors
+    /// [`ProposeError`]; a refusal by `apply` is an [`Outcome`], not an error.
+    pub async fn propose(&self, command: Command) -> Result<Applied, ProposeError> {
+        let shared = self.shared();
+        let deadline = shared.clock.now() + PROPOSE_TIMEOUT;
+        let answer = shared.proposals.push(&command, deadline)?;
+        answer.await.unwrap_or(Err(ProposeError::Stopped))
+    }
+
+    /// Registers this run, and waits for as long as it takes: until a cluster is formed or joined and a controller answers.
+    /// On return this broker's image holds the registration, fenced.
+    ///
+    /// # Errors
+    /// [`RegisterError`] when waiting would not help; the process must stop.
+    pub async fn register(
+        &self,
+        proof: RegistrationProof,
+    ) -> Result<BrokerRegistered, RegisterError> {
+        tokio::select! {
+            reason = self.shared().failure.wait() => Err(RegisterError::Failed(reason)),
+            registered = self.register_until_answered(proof) => registered,
+        }
+    }
+
+    async fn register_until_answered(
+        &self,
+        proof: RegistrationProof,
+    ) -> Result<BrokerRegistered, RegisterError> {
+        let identity = &self.shared().identity;
+        let command = Command::RegisterBroker(RegisterBroker {
+            broker_id: identity.broker_id,
+            incarnation_id: identity.incarnation_id,
+            directory_id: identity.directory_id,
+            raft_id: identity.raft_id,
+            stored_broker_epoch: proof.stored_broker_epoch,
+            last_shutdown: proof.last_shutdown,
+            lost_replicas: proof.lost_replicas,
+            endpoints: proof.endpoints,
+            replication_address: proof.replication_address,
+            control_address: self.shared().settings.advertised_address.clone(),
+            rack: proof.rack,
+            open_session: None,
+            live: LiveSet::default(),
+        });
+        let clock = self.shared().clock;
+        let patience = self.shared().settings.session_timeout * DUPLICATE_PATIENCE;
+        let mut first_refusal = None;
+        loop {
+            match self.propose(command.clone()).await {
+                Ok(Applied { outcome: Outcome::BrokerRegistered(registered), index }) => {
+                    self.wait_for(index).await.map_err(|_| RegisterError::Stopped)?;
+                    let broker_epoch = Some(registered.broker_epoch);
+                    self.shared().wish.send_replace(Wish { broker_epoch, is_ready: false });
+                    return Ok(registered);
+                }
+                Ok(Applied { outcome: Outcome::Refused(refusal), .. }) => {
+                    let since = *first_refusal.get_or_insert_with(|| clock.now());
+                    let may_pass = refusal.code == ErrorCode::DuplicateBrokerRegistration;
+                    if !may_pass || clock.now().since(since) > patience {
+                        return Err(RegisterError::Refused(refusal));
+                    }
+                    sleep(DUPLICATE_PAUSE).await;
+                }
+                Ok(_) | Err(ProposeError::OutcomeUnknown | ProposeError::NoController) => {}
+                Err(ProposeError::Stopped) => return Err(RegisterError::Stopped),
+                Err(error @ ProposeError::TooLarge { .. }) => {
+                    return Err(RegisterError::Failed(error.to_string()));
+                }
+            }
+        }
+    }
+
+    /// Says that this run may be unfenced: its broker epoch is on disk and its image is applied. The wish holds until the run ends.
+    pub fn set_ready(&self, broker_epoch: BrokerEpoch) {
+        self.shared().wish.send_replace(Wish { broker_epoch: Some(broker_epoch), is_ready: true });
+    }
+
+    /// Says whether a broker's connection broke and nothing was heard from it since: a suspicion, no proof.
+    #[must_use]
+    pub fn is_suspected(&self, broker_id: BrokerId) -> bool {
+        self.shared().suspects.load().contains(&broker_id)
+    }
+
+    /// Tells the control plane that a connection to a broker broke (EOF or reset), so that it looks at once whether the broker is gone.
+    pub fn suspect(&self, broker_id: BrokerId) {
+        // A full queue means that evidence enough is on its way.
+        let _ = self.inner.suspicions.try_send(broker_id);
+    }
+
+    /// Returns the active controller, when one is known.
+    #[must_use]
+    pub fn active_controller(&self) -> Option<BrokerId> {
+        *self.shared().active_controller.borrow()
+    }
+
+    /// Moves this broker's leaderships to others, and waits until it leads nothing that another could lead, or `deadline` passes.
+    /// Returns how many leaderships are left. One that is not registered leads nothing.
+    ///
+    /// # Errors
+    /// [`ProposeError`] when no controller could be asked.
+    pub async fn controlled_shutdown(&self, deadline: Duration) -> Result<u32, ProposeError> {
+        let Some(broker_epoch) = self.shared().wish.borrow().broker_epoch else { return Ok(0) };
+        let clock = self.shared().clock;
+        let until = clock.now() + deadline;
+        loop {
+            let command = Command::ControlledShutdown(ControlledShutdown {
+                broker_id: self.broker_id(),
+                broker_epoch,
+                live: LiveSet::default(),
+            });
+            let applied = self.propose(command).await?;
+            // Refused: superseded or fenced, so that nothing is led any more.
+            let Outcome::ShuttingDown { leaderships_left } = applied.outcome else { return Ok(0) };
+            if leaderships_left == 0 || clock.now() >= until {
+                self.wait_for(applied.index).await?;
+                return Ok(leaderships_left);
+            }
+            sleep(SHUTDOWN_PAUSE).await;
+        }
+    }
+
+    /// Hands over Raft's leadership (waits at most a second for another leader), writes the materialised image to its end and stops.
+    pub async fn shutdown(&self) {
+        self.inner.stop.cancel();
+        self.inner.ended.wait().await;
+    }
+
+    /// Ends the control plane at once, as a kill of the process would: nothing is handed over, marked or flushed. For tests of failover.
+    pub async fn kill(&self) {
+        self.inner.kill.cancel();
+        self.inner.ended.wait().await;
+    }
+
+    /// Waits until the control plane has failed: a write or fsync of its own did, this run was superseded, or the cluster is not the configured
+    /// one. Answers with one line for the operator, upon which the process must end. Pending for ever otherwise.
+    pub async fn failed(&self) -> String {
+        self.shared().failure.wait().await
+    }
+
+    /// Registers the control plane's metrics.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        self.shared().metrics.register(registry);
+    }
+}

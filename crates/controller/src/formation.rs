@@ -1,0 +1,338 @@
+//! How a blank node comes to a cluster: it forms one with the other configured voters, or joins the one it meets.
+//!
+//! Owns the rounds of `Hello`. Invariants: a cluster is formed only when every configured voter has answered that it is blank, and only by the
+//! lowest of them; a node that meets a formed cluster never forms one, however many voters are blank.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use model::{BrokerId, ClusterId};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::connect::{ConnectError, connect};
+use crate::metadata::{Address, RaftId};
+use crate::options::Voter;
+use crate::plane::Plane;
+use crate::proto::controller as proto;
+use crate::proto::controller::controller_client::ControllerClient;
+
+/// Pause between two rounds at first, and when nothing came of many.
+const ROUND_PAUSE: Duration = Duration::from_millis(25);
+const LATE_ROUND_PAUSE: Duration = Duration::from_millis(200);
+const EARLY: Duration = Duration::from_secs(5);
+/// Pause between two rounds of a node that belongs to a cluster and does not know who leads it.
+const SEEK_PAUSE: Duration = Duration::from_millis(250);
+const HELLO_TIMEOUT: Duration = Duration::from_millis(500);
+/// Between two lines that say for whom this node waits.
+const WAITING_LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What a voter answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It belongs to no cluster.
+    Blank(RaftId),
+    /// It belongs to a cluster, whose id it may not know yet, and may know who leads.
+    Formed { cluster_id: Option<ClusterId>, controller: Option<Address> },
+    /// It did not answer, for this reason.
+    Silent(Option<String>),
+}
+
+/// What to do after a round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Make these nodes a cluster.
+    Form(BTreeMap<RaftId, BrokerId>),
+    /// A cluster was met: say hello to its controller, wherever one is known.
+    Join(Vec<Address>),
+    /// A cluster was met that this node is not configured for.
+    Foreign(ClusterId),
+    /// Wait; for these voters, each with the reason.
+    Wait(Vec<(BrokerId, Option<String>)>),
+}
+
+/// Decides from a round's answers, one for each configured voter, this node's own included where it is one.
+pub(crate) fn decide(
+    own: BrokerId,
+    configured_cluster: Option<&ClusterId>,
+    answers: &BTreeMap<BrokerId, Answer>,
+) -> Verdict {
+    let mut controllers = Vec::new();
+    let mut is_formed = false;
+    let mut blank = BTreeMap::new();
+    let mut silent = Vec::new();
+    for (broker_id, answer) in answers {
+        match answer {
+            Answer::Blank(raft_id) => {
+                blank.insert(*raft_id, *broker_id);
+            }
+            Answer::Formed { cluster_id, controller } => {
+                is_formed = true;
+                if let (Some(found), Some(expected)) = (cluster_id, configured_cluster)
+                    && found != expected
+                {
+                    return Verdict::Foreign(found.clone());
+                }
+                controllers.extend(controller.clone());
+            }
+            Answer::Silent(reason) => silent.push((*broker_id, reason.clone())),
+        }
+    }
+    let lowest = answers.keys().next().copied();
+    if is_formed {
+        Verdict::Join(controllers)
+    } else if blank.len() == answers.len() && lowest == Some(own) {
+        Verdict::Form(blank)
+    } else {
+        Verdict::Wait(silent)
+    }
+}
+
+/// Says hello in rounds until this node is no longer blank.
+pub(crate) async fn form_or_join(plane: Arc<Plane>) {
+    let begun = Instant::now();
+    let mut next_line = begun + WAITING_LINE_INTERVAL;
+    // The session of a process that died ends within its timeout.
+    let patience = plane.settings().session_timeout * 3;
+    let mut in_use_since = None;
+    while plane.raft.is_blank() && !plane.cancel.is_cancelled() {
+        let answers = round(&plane).await;
+        if !plane.raft.is_blank() {
+            return;
+        }
+        let configured = plane.settings().cluster_id.as_ref();
+        match decide(plane.broker_id(), configured, &answers) {
+            Verdict::Form(voters) => match plane.raft.initialize(&voters).await {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(%error, "the cluster could not be formed"),
+            },
+            Verdict::Join(controllers) => {
+                if ask_to_join(&plane, controllers).await == Asked::BrokerIdInUse {
+                    let since = *in_use_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() > patience {
+                        plane.shared.failure.set(in_use_line(plane.broker_id()));
+                        return;
+                    }
+                } else {
+                    in_use_since = None;
+                }
+            }
+            Verdict::Foreign(found) => {
+                plane.shared.failure.set(foreign_line(&found, configured));
+                return;
+            }
+            Verdict::Wait(silent) => {
+                if !silent.is_empty() && Instant::now() >= next_line {
+                    next_line = Instant::now() + WAITING_LINE_INTERVAL;
+                    tracing::info!("{}", waiting_line(&silent));
+                }
+            }
+        }
+        let pause = if begun.elapsed() < EARLY { ROUND_PAUSE } else { LATE_ROUND_PAUSE };
+        tokio::select! {
+            () = plane.cancel.cancelled() => return,
+            () = sleep(pause) => {}
+        }
+    }
+}
+
+/// What became of asking to join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// Nobody said no.
+    Welcome,
+    /// Another process has this node's broker id.
+    BrokerIdInUse,
+}
+
+/// Says hello to whoever may be the active controller.
+async fn ask_to_join(plane: &Arc<Plane>, controllers: Vec<Address>) -> Asked {
+    let mut asked = Asked::Welcome;
+    for address in controllers {
+        if hello(plane, &address).await.is_ok_and(|response| response.broker_id_in_use) {
+            asked = Asked::BrokerIdInUse;
+        }
+    }
+    asked
+}
+
+fn in_use_line(broker_id: BrokerId) -> String {
+    format!("another process of the cluster has node.id {broker_id}: give each broker its own")
+}
+
+fn foreign_line(found: &ClusterId, configured: Option<&ClusterId>) -> String {
+    let expected = configured.map(|id| id.0.as_str()).unwrap_or_default();
+    format!(
+        "found cluster {found}, but cluster.id is {expected}: correct controller.quorum.voters or cluster.id"
+    )
+}
+
+/// Says hello whenever nobody is known to lead: whoever does learns where this node is, and its operator for whom it waits.
+pub(crate) async fn seek_controller(plane: Arc<Plane>) {
+    let mut watch = plane.raft.watch();
+    let mut next_line = Instant::now() + WAITING_LINE_INTERVAL;
+    loop {
+        let is_lost = watch.status().leader.is_none();
+        if !is_lost {
+            tokio::select! {
+                () = plane.cancel.cancelled() => return,
+                alive = watch.changed() => if !alive { return },
+            }
+            next_line = Instant::now() + WAITING_LINE_INTERVAL;
+            continue;
+        }
+        tokio::select! {
+            () = plane.cancel.cancelled() => return,
+            () = sleep(SEEK_PAUSE) => {}
+        }
+        if watch.status().leader.is_some() || plane.raft.is_blank() {
+            continue;
+        }
+        let answers = round(&plane).await;
+        if Instant::now() >= next_line && watch.status().leader.is_none() {
+            next_line = Instant::now() + WAITING_LINE_INTERVAL;
+            let silent: Vec<_> = answers
+                .into_iter()
+                .filter_map(|(broker_id, answer)| match answer {
+                    Answer::Silent(reason) => Some((broker_id, reason)),
+                    Answer::Blank(_) | Answer::Formed { .. } => None,
+                })
+                .collect();
+            if !silent.is_empty() {
+                tracing::info!("{}", waiting_line(&silent));
+            }
+        }
+    }
+}
+
+async fn round(plane: &Arc<Plane>) -> BTreeMap<BrokerId, Answer> {
+    let own = plane.broker_id();
+    let ask = async |voter: &Voter| {
+        let answer = if voter.broker_id == own {
+            Answer::Blank(plane.shared.identity.raft_id)
+        } else {
+            match hello(plane, &voter.address).await {
+                Ok(response) => judge(voter.broker_id, &response),
+                Err(reason) => Answer::Silent(Some(reason)),
+            }
+        };
+        (voter.broker_id, answer)
+    };
+    join_all(plane.settings().voters.iter().map(ask)).await.into_iter().collect()
+}
+
+fn judge(expected: BrokerId, response: &proto::HelloResponse) -> Answer {
+    if response.broker_id != expected.0 {
+        return Answer::Silent(Some(format!("broker {} answers there", response.broker_id)));
+    }
+    if response.blank {
+        return Answer::Blank(RaftId(response.raft_id));
+    }
+    let cluster_id =
+        (!response.cluster_id.is_empty()).then(|| ClusterId(response.cluster_id.clone()));
+    let controller = response.active_controller.as_ref().and_then(|active| {
+        let port = u16::try_from(active.control_port).ok()?;
+        Some(Address { host: active.control_host.clone(), port })
+    });
+    Answer::Formed { cluster_id, controller }
+}
+
+async fn hello(plane: &Arc<Plane>, address: &Address) -> Result<proto::HelloResponse, String> {
+    let channel = connect(address).await.map_err(|error: ConnectError| error.to_string())?;
+    let shared = &plane.shared;
+    let configured = shared.settings.cluster_id.as_ref().map(|id| id.0.clone());
+    let own = &shared.settings.advertised_address;
+    let request = proto::HelloRequest {
+        broker_id: plane.broker_id().0,
+        raft_id: shared.identity.raft_id.0,
+        cluster_id: configured.unwrap_or_default(),
+        control_host: own.host.clone(),
+        control_port: u32::from(own.port),
+        blank: plane.raft.is_blank(),
+    };
+    let answer =
+        timeout(HELLO_TIMEOUT, async { ControllerClient::new(channel).hello(request).await });
+    match answer.await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(status.message().to_owned()),
+        Err(_) => Err("no answer".to_owned()),
+    }
+}
+
+fn waiting_line(silent: &[(BrokerId, Option<String>)]) -> String {
+    let voters: Vec<String> = silent
+        .iter()
+        .map(|(broker_id, reason)| match reason {
+            Some(reason) => format!("{broker_id} ({reason})"),
+            None => broker_id.to_string(),
+        })
+        .collect();
+    format!("waiting for voters {}", voters.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(answers: &[(i32, Answer)]) -> BTreeMap<BrokerId, Answer> {
+        answers.iter().map(|(id, answer)| (BrokerId(*id), answer.clone())).collect()
+    }
+
+    fn formed(cluster: &str) -> Answer {
+        let controller = Address { host: "c".to_owned(), port: 1 };
+        Answer::Formed {
+            cluster_id: Some(ClusterId(cluster.to_owned())),
+            controller: Some(controller),
+        }
+    }
+
+    fn silent() -> Answer {
+        Answer::Silent(Some("connection refused".to_owned()))
+    }
+
+    #[test]
+    fn only_the_lowest_of_voters_that_are_all_blank_forms_a_cluster() {
+        let all = answers(&[
+            (1, Answer::Blank(RaftId(11))),
+            (2, Answer::Blank(RaftId(12))),
+            (3, Answer::Blank(RaftId(13))),
+        ]);
+        let Verdict::Form(voters) = decide(BrokerId(1), None, &all) else {
+            panic!("the lowest voter forms the cluster");
+        };
+        assert_eq!(voters.len(), 3);
+        assert_eq!(decide(BrokerId(2), None, &all), Verdict::Wait(Vec::new()));
+        assert_eq!(decide(BrokerId(9), None, &all), Verdict::Wait(Vec::new()));
+    }
+
+    #[test]
+    fn a_silent_voter_holds_back_the_formation() {
+        let some = answers(&[(1, Answer::Blank(RaftId(11))), (2, silent()), (3, silent())]);
+        let Verdict::Wait(silent) = decide(BrokerId(1), None, &some) else {
+            panic!("a missing voter may belong to a cluster");
+        };
+        assert_eq!(
+            waiting_line(&silent),
+            "waiting for voters 2 (connection refused), 3 (connection refused)"
+        );
+    }
+
+    #[test]
+    fn a_wiped_lowest_voter_joins_the_cluster_that_the_others_have() {
+        let met = answers(&[(1, Answer::Blank(RaftId(99))), (2, formed("abc")), (3, silent())]);
+        assert!(matches!(decide(BrokerId(1), None, &met), Verdict::Join(to) if to.len() == 1));
+    }
+
+    #[test]
+    fn a_node_configured_for_another_cluster_does_not_join() {
+        let met = answers(&[(1, Answer::Blank(RaftId(99))), (2, formed("abc"))]);
+        let other = ClusterId("xyz".to_owned());
+        assert_eq!(
+            decide(BrokerId(1), Some(&other), &met),
+            Verdict::Foreign(ClusterId("abc".to_owned()))
+        );
+        let same = ClusterId("abc".to_owned());
+        assert!(matches!(decide(BrokerId(1), Some(&same), &met), Verdict::Join(_)));
+    }
+}

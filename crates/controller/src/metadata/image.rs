@@ -1,0 +1,214 @@
+//! The metadata image: all that the cluster agrees on, at one point of the metadata log.
+//!
+//! Owns the maps and the read accessors. The maps are persistent, so that a clone for publishing costs nothing that grows with the cluster.
+//! Nothing but the sibling modules changes an image, and they only within `apply`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use model::{BrokerEpoch, BrokerId, ClusterId, ProducerId, TopicId, TopicIdPartition};
+
+use super::broker::{BrokerRegistration, RaftId};
+use super::config_rules;
+use super::partition::{FlushPolicy, PartitionState};
+use super::topic::Topic;
+
+/// The cluster's metadata at one point of its log. [`Image::default`] is the state before the first command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    pub(super) cluster_id: Option<ClusterId>,
+    pub(super) voters: OrdMap<BrokerId, RaftId>,
+    pub(super) brokers: OrdMap<BrokerId, Arc<BrokerRegistration>>,
+    pub(super) topics: OrdMap<TopicId, Arc<Topic>>,
+    /// Derived from `topics`.
+    pub(super) topic_names: OrdMap<Arc<str>, TopicId>,
+    /// Derived from `topics`: the form in which names collide, to the one topic that has it.
+    pub(super) collision_keys: OrdMap<String, TopicId>,
+    pub(super) partitions: OrdMap<TopicIdPartition, Arc<PartitionState>>,
+    pub(super) cluster_configs: OrdMap<String, String>,
+    pub(super) broker_configs: OrdMap<(BrokerId, String), String>,
+    pub(super) next_producer_id: ProducerId,
+}
+
+impl Image {
+    /// Returns the cluster's id; `None` before the cluster is formed.
+    #[must_use]
+    pub fn cluster_id(&self) -> Option<&ClusterId> {
+        self.cluster_id.as_ref()
+    }
+
+    /// Returns the recorded voters and the Raft ids of their storages.
+    #[must_use]
+    pub fn voters(&self) -> &OrdMap<BrokerId, RaftId> {
+        &self.voters
+    }
+
+    /// Returns the first producer id that no block holds.
+    #[must_use]
+    pub fn next_producer_id(&self) -> ProducerId {
+        self.next_producer_id
+    }
+
+    /// Returns a broker's registration.
+    #[must_use]
+    pub fn broker(&self, broker_id: BrokerId) -> Option<&BrokerRegistration> {
+        self.brokers.get(&broker_id).map(Arc::as_ref)
+    }
+
+    /// Iterates over all registrations, by broker id.
+    pub fn brokers(&self) -> impl Iterator<Item = &BrokerRegistration> + '_ {
+        self.brokers.values().map(Arc::as_ref)
+    }
+
+    /// Says whether the broker is registered under this epoch.
+    #[must_use]
+    pub fn is_current(&self, broker_id: BrokerId, broker_epoch: BrokerEpoch) -> bool {
+        self.broker(broker_id).is_some_and(|broker| broker.broker_epoch == broker_epoch)
+    }
+
+    /// Says whether the broker is registered and not fenced; one that shuts down is not fenced.
+    #[must_use]
+    pub fn is_unfenced(&self, broker_id: BrokerId) -> bool {
+        self.broker(broker_id).is_some_and(|broker| !broker.is_fenced())
+    }
+
+    /// Says whether the broker may be given leaderships and may join ISRs: registered, unfenced, not shutting down.
+    #[must_use]
+    pub fn is_active(&self, broker_id: BrokerId) -> bool {
+        self.broker(broker_id).is_some_and(BrokerRegistration::is_active)
+    }
+
+    /// Returns a topic by id.
+    #[must_use]
+    pub fn topic(&self, topic_id: TopicId) -> Option<&Topic> {
+        self.topics.get(&topic_id).map(Arc::as_ref)
+    }
+
+    /// Returns a topic by name.
+    #[must_use]
+    pub fn topic_by_name(&self, name: &str) -> Option<&Topic> {
+        self.topic(self.topic_id(name)?)
+    }
+
+    /// Returns the id of a topic's name.
+    #[must_use]
+    pub fn topic_id(&self, name: &str) -> Option<TopicId> {
+        self.topic_names.get(name).copied()
+    }
+
+    /// Iterates over all topics, by name.
+    pub fn topics(&self) -> impl Iterator<Item = &Topic> + '_ {
+        self.topic_names.values().filter_map(|topic_id| self.topic(*topic_id))
+    }
+
+    /// Returns the number of topics.
+    #[must_use]
+    pub fn topic_count(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// Returns a partition's state.
+    #[must_use]
+    pub fn partition(&self, partition: TopicIdPartition) -> Option<&PartitionState> {
+        self.partitions.get(&partition).map(Arc::as_ref)
+    }
+
+    /// Iterates over all partitions, by topic id and index.
+    pub fn partitions(&self) -> impl Iterator<Item = (TopicIdPartition, &PartitionState)> + '_ {
+        self.partitions.iter().map(|(partition, state)| (*partition, state.as_ref()))
+    }
+
+    /// Iterates over the partitions of a topic, by index.
+    pub fn partitions_of(
+        &self,
+        topic_id: TopicId,
+    ) -> impl Iterator<Item = (TopicIdPartition, &PartitionState)> + '_ {
+        let first = TopicIdPartition { topic_id, partition: 0 };
+        let last = TopicIdPartition { topic_id, partition: i32::MAX };
+        self.partitions.range(first..=last).map(|(partition, state)| (*partition, state.as_ref()))
+    }
+
+    /// Returns the number of partitions.
+    #[must_use]
+    pub fn partition_count(&self) -> usize {
+        self.partitions.len()
+    }
+
+    /// Returns what is set cluster-wide (Kafka's dynamic default of brokers).
+    #[must_use]
+    pub fn cluster_configs(&self) -> &OrdMap<String, String> {
+        &self.cluster_configs
+    }
+
+    /// Returns what is set for one broker (Kafka's dynamic per-broker configuration).
+    #[must_use]
+    pub fn broker_configs(&self, broker_id: BrokerId) -> BTreeMap<&str, &str> {
+        self.broker_configs
+            .range((broker_id, String::new())..)
+            .take_while(|((owner, _), _)| *owner == broker_id)
+            .map(|((_, key), value)| (key.as_str(), value.as_str()))
+            .collect()
+    }
+
+    /// Returns the value of a key of cluster scope: what is set cluster-wide, else the key's default. `None` for a key without either, or one that metadata does not know.
+    #[must_use]
+    pub fn cluster_config(&self, key: &str) -> Option<&str> {
+        config_rules::cluster_value(self, key)
+    }
+
+    /// Returns the value of a topic's key: what is set on the topic, else cluster-wide (hours and minutes as milliseconds), else the key's default.
+    /// `None` for a key without any, or an unknown one.
+    #[must_use]
+    pub fn topic_config(&self, topic: &Topic, key: &str) -> Option<String> {
+        if log_storage::config::key(key).is_some() {
+            let owned = |configs: &OrdMap<String, String>| {
+                configs.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+            };
+            let mut values = log_storage::config::effective_values(
+                &owned(&topic.configs),
+                &owned(&self.cluster_configs),
+            );
+            if let Some(value) = values.remove(key) {
+                return Some(value);
+            }
+        }
+        config_rules::topic_value(self, &topic.configs, key).map(str::to_owned)
+    }
+
+    /// Returns `min.insync.replicas` of a topic, at least 1.
+    #[must_use]
+    pub fn min_insync_replicas(&self, topic_id: TopicId) -> usize {
+        config_rules::min_insync_replicas(self, self.topic(topic_id))
+    }
+
+    /// Returns the effective min ISR of a partition (design decision 3), at least 1; 1 for a partition that is not there.
+    #[must_use]
+    pub fn effective_min_isr(&self, partition: TopicIdPartition) -> usize {
+        let min_insync_replicas = self.min_insync_replicas(partition.topic_id);
+        self.partition(partition).map_or(1, |state| state.effective_min_isr(min_insync_replicas))
+    }
+
+    /// Says what counts on the replicas of a topic at present.
+    #[must_use]
+    pub fn flush_policy(&self, topic_id: TopicId) -> FlushPolicy {
+        config_rules::flush_policy(self, self.topic(topic_id))
+    }
+
+    /// Returns the partitions of a topic that is created without saying how many: `num.partitions`.
+    #[must_use]
+    pub fn default_partition_count(&self) -> i32 {
+        config_rules::cluster_integer(self, "num.partitions").unwrap_or(1)
+    }
+
+    /// Returns the replication factor of a topic that is created without saying which: `default.replication.factor`, but no more than the cluster will have brokers.
+    ///
+    /// Brokers that are fenced, or configured as voters and not yet there, count: a topic must not be created quietly smaller because a broker is down.
+    #[must_use]
+    pub fn default_replication_factor(&self, configured_voters: usize) -> i16 {
+        let brokers = self.brokers.len().max(self.voters.len()).max(configured_voters).max(1);
+        let most = i16::try_from(brokers).unwrap_or(i16::MAX);
+        let wanted = config_rules::cluster_integer(self, "default.replication.factor").unwrap_or(3);
+        i16::try_from(wanted).unwrap_or(i16::MAX).clamp(1, most)
+    }
+}

@@ -1,0 +1,303 @@
+//! Commands that this broker wants proposed, until they are answered.
+//!
+//! Owns the queue between the handle (any thread) and the session with the active controller (the control thread). Bounded in number and in
+//! time. Invariant: a command that may have been written is proposed again only if applying it twice does no harm.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use model::Timestamp;
+use tokio::sync::{Notify, oneshot};
+
+use crate::controller::Applied;
+use crate::error::ProposeError;
+use crate::metadata::Command;
+
+/// Most commands that wait for an answer; beyond it proposing fails at once.
+const MAX_PENDING: usize = 4096;
+/// Time that a proposal which was handed over may go unanswered before its outcome counts as unknown.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// Pause before a proposal that the controller could not take is offered again: a new leader may write after its first round of heartbeats.
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
+
+/// Where the answer goes.
+pub(crate) type Answer = Result<Applied, ProposeError>;
+
+/// The queue.
+pub(crate) struct Proposals {
+    inner: Mutex<Inner>,
+    /// Rung for the session when something may have to be sent.
+    to_send: Notify,
+    /// Rung for the keeper of deadlines when there is a new one.
+    new_deadline: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    next_id: u64,
+    pending: BTreeMap<u64, Pending>,
+    is_closed: bool,
+}
+
+struct Pending {
+    command: Bytes,
+    repeat: Repeat,
+    state: State,
+    deadline: Timestamp,
+    reply: oneshot::Sender<Answer>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Not handed over; not to be before this time.
+    Waiting(Timestamp),
+    /// Handed over to the present controller.
+    Sent,
+}
+
+/// Whether a command may be applied twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repeat {
+    Harmless,
+    /// The second time would answer that the thing is there (or gone) already.
+    Misleading,
+}
+
+impl Repeat {
+    fn of(command: &Command) -> Self {
+        match command {
+            Command::FormCluster(_)
+            | Command::RegisterBroker(_)
+            | Command::UnfenceBroker(_)
+            | Command::FenceBroker(_)
+            | Command::ControlledShutdown(_)
+            | Command::ProposeIsr(_)
+            | Command::ReplicaLost(_)
+            | Command::ElectLeaders(_)
+            | Command::YieldLeadership(_)
+            | Command::AllocateProducerIds(_)
+            | Command::UpdateVoters(_) => Self::Harmless,
+            Command::CreateTopics(_)
+            | Command::DeleteTopics(_)
+            | Command::CreatePartitions(_)
+            | Command::AlterConfigs(_) => Self::Misleading,
+        }
+    }
+}
+
+impl Proposals {
+    pub(crate) fn new() -> Self {
+        Self { inner: Mutex::default(), to_send: Notify::new(), new_deadline: Notify::new() }
+    }
+
+    /// Queues a command, to be handed over until `deadline`.
+    pub(crate) fn push(
+        &self,
+        command: &Command,
+        deadline: Timestamp,
+    ) -> Result<oneshot::Receiver<Answer>, ProposeError> {
+        let encoded = Bytes::from(command.encode());
+        if encoded.len() > crate::raft::MAX_COMMAND_BYTES {
+            let max = crate::raft::MAX_COMMAND_BYTES;
+            return Err(ProposeError::TooLarge { size: encoded.len(), max });
+        }
+        let (reply, answer) = oneshot::channel();
+        let mut inner = self.lock();
+        if inner.is_closed {
+            return Err(ProposeError::Stopped);
+        }
+        if inner.pending.len() >= MAX_PENDING {
+            return Err(ProposeError::NoController);
+        }
+        inner.next_id += 1;
+        let id = inner.next_id;
+        let pending = Pending {
+            command: encoded,
+            repeat: Repeat::of(command),
+            state: State::Waiting(Timestamp::ZERO),
+            deadline,
+            reply,
+        };
+        inner.pending.insert(id, pending);
+        drop(inner);
+        self.to_send.notify_one();
+        self.new_deadline.notify_one();
+        Ok(answer)
+    }
+
+    /// Waits until something may have to be sent.
+    pub(crate) async fn to_send(&self) {
+        self.to_send.notified().await;
+    }
+
+    /// Waits until there is a new deadline.
+    pub(crate) async fn new_deadline(&self) {
+        self.new_deadline.notified().await;
+    }
+
+    /// Takes up to `count` commands that may be handed over now; they count as handed over.
+    pub(crate) fn take_unsent(&self, now: Timestamp, count: usize) -> Vec<(u64, Bytes)> {
+        let mut inner = self.lock();
+        let due = inner
+            .pending
+            .iter_mut()
+            .filter(|(_, pending)| matches!(pending.state, State::Waiting(at) if at <= now));
+        due.take(count)
+            .map(|(id, pending)| {
+                pending.state = State::Sent;
+                (*id, pending.command.clone())
+            })
+            .collect()
+    }
+
+    /// Answers a proposal.
+    pub(crate) fn answer(&self, id: u64, answer: Answer) {
+        if let Some(pending) = self.lock().pending.remove(&id) {
+            // A proposer that went away does not want to know.
+            let _ = pending.reply.send(answer);
+        }
+    }
+
+    /// The controller did not write it: it is offered again in a moment.
+    pub(crate) fn not_written(&self, id: u64, now: Timestamp) {
+        if let Some(pending) = self.lock().pending.get_mut(&id) {
+            pending.state = State::Waiting(now + RETRY_PAUSE);
+            self.new_deadline.notify_one();
+        }
+    }
+
+    /// The controller cannot say whether it was written.
+    pub(crate) fn outcome_unknown(&self, id: u64, now: Timestamp) {
+        let mut inner = self.lock();
+        let is_harmless =
+            inner.pending.get(&id).is_some_and(|pending| pending.repeat == Repeat::Harmless);
+        if is_harmless {
+            if let Some(pending) = inner.pending.get_mut(&id) {
+                pending.state = State::Waiting(now + RETRY_PAUSE);
+            }
+            self.new_deadline.notify_one();
+        } else if let Some(pending) = inner.pending.remove(&id) {
+            let _ = pending.reply.send(Err(ProposeError::OutcomeUnknown));
+        }
+    }
+
+    /// The session with the controller broke: nobody will answer what was handed over on it.
+    pub(crate) fn session_lost(&self, now: Timestamp) {
+        let sent: Vec<u64> = self
+            .lock()
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.state == State::Sent)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in sent {
+            self.outcome_unknown(id, now);
+        }
+    }
+
+    /// Fails what waited too long, rings for what may be sent again, and returns when to call again.
+    pub(crate) fn expire(&self, now: Timestamp) -> Option<Timestamp> {
+        let mut inner = self.lock();
+        let mut next: Option<Timestamp> = None;
+        let mut late = Vec::new();
+        for (id, pending) in &inner.pending {
+            let limit = match pending.state {
+                State::Waiting(_) => pending.deadline,
+                State::Sent => pending.deadline + ANSWER_TIMEOUT,
+            };
+            if limit <= now {
+                late.push(*id);
+                continue;
+            }
+            let due = match pending.state {
+                State::Waiting(at) if at > now => at.min(limit),
+                State::Waiting(_) => {
+                    self.to_send.notify_one();
+                    limit
+                }
+                State::Sent => limit,
+            };
+            next = Some(next.map_or(due, |next| next.min(due)));
+        }
+        for id in late {
+            if let Some(pending) = inner.pending.remove(&id) {
+                let error = match pending.state {
+                    State::Waiting(_) => ProposeError::NoController,
+                    State::Sent => ProposeError::OutcomeUnknown,
+                };
+                let _ = pending.reply.send(Err(error));
+            }
+        }
+        next
+    }
+
+    /// Fails everything, now and from here on.
+    pub(crate) fn close(&self) {
+        let mut inner = self.lock();
+        inner.is_closed = true;
+        for (_, pending) in std::mem::take(&mut inner.pending) {
+            let _ = pending.reply.send(Err(ProposeError::Stopped));
+        }
+    }
+
+    // Nothing panics under this lock, and a panic ends the process anyway; so a poisoned lock is used as it is.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::{DeleteTopics, Outcome, UpdateVoters};
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::ZERO + Duration::from_millis(millis)
+    }
+
+    fn harmless() -> Command {
+        Command::UpdateVoters(UpdateVoters { voters: BTreeMap::new() })
+    }
+
+    fn misleading() -> Command {
+        Command::DeleteTopics(DeleteTopics { topics: Vec::new() })
+    }
+
+    #[test]
+    fn what_may_have_been_written_is_repeated_only_when_that_does_no_harm() {
+        let queue = Proposals::new();
+        let mut first = queue.push(&harmless(), at(1000)).unwrap();
+        let mut second = queue.push(&misleading(), at(1000)).unwrap();
+        assert_eq!(queue.take_unsent(at(0), 10).len(), 2);
+        queue.session_lost(at(1));
+        assert_eq!(second.try_recv().unwrap(), Err(ProposeError::OutcomeUnknown));
+        assert!(queue.take_unsent(at(5), 10).is_empty());
+        let again = queue.take_unsent(at(6), 10);
+        assert_eq!(again.len(), 1);
+        let applied = Applied { index: 9, outcome: Outcome::VotersUpdated };
+        queue.answer(again[0].0, Ok(applied.clone()));
+        assert_eq!(first.try_recv().unwrap(), Ok(applied));
+    }
+
+    #[test]
+    fn a_command_that_no_controller_took_was_not_proposed() {
+        let queue = Proposals::new();
+        let mut answer = queue.push(&misleading(), at(1000)).unwrap();
+        assert_eq!(queue.expire(at(999)), Some(at(1000)));
+        let sent = queue.take_unsent(at(0), 10);
+        queue.not_written(sent[0].0, at(999));
+        assert_eq!(queue.expire(at(1000)), None);
+        assert_eq!(answer.try_recv().unwrap(), Err(ProposeError::NoController));
+    }
+
+    #[test]
+    fn a_closed_queue_answers_everything() {
+        let queue = Proposals::new();
+        let mut answer = queue.push(&misleading(), at(1000)).unwrap();
+        queue.close();
+        assert_eq!(answer.try_recv().unwrap(), Err(ProposeError::Stopped));
+        assert_eq!(queue.push(&harmless(), at(1000)).err(), Some(ProposeError::Stopped));
+    }
+}

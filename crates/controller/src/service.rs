@@ -1,0 +1,268 @@
+//! The controller's gRPC service: `Hello`, and the leader's side of `Session`.
+//!
+//! Owns the translation of messages and one loop per session. Each proposal is worked on by a task of its own, bounded per session; the
+//! answers go back as they come. Invariant: a session of another cluster, or at a node that does not lead, is refused with its first message.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use model::{BrokerEpoch, BrokerId};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::leadership::Welcome;
+use crate::liveness::{Event, Heartbeat, SessionId};
+use crate::metadata::{Address, Command, RaftId};
+use crate::plane::Plane;
+use crate::proto::controller as proto;
+use crate::proto::controller::controller_server::Controller as ControllerService;
+use crate::raft::Proposed;
+
+/// Proposals of one session that are worked on at a time.
+const MAX_PROPOSALS: usize = 256;
+/// Answers of one session that wait for the wire.
+pub(crate) const MAX_ANSWERS: usize = 2 * MAX_PROPOSALS;
+
+/// How long a session waits for the term of a controller that has just been elected.
+const TERM_PATIENCE: Duration = Duration::from_millis(500);
+
+/// What travels to a session's broker.
+pub(crate) type SessionAnswer = Result<proto::SessionResponse, Status>;
+
+/// Serves `Hello` and `Session`.
+#[derive(Clone)]
+pub(crate) struct Service {
+    pub(crate) plane: Arc<Plane>,
+}
+
+#[tonic::async_trait]
+impl ControllerService for Service {
+    type SessionStream = Pin<Box<dyn Stream<Item = SessionAnswer> + Send + 'static>>;
+
+    async fn hello(
+        &self,
+        request: Request<proto::HelloRequest>,
+    ) -> Result<Response<proto::HelloResponse>, Status> {
+        let plane = &self.plane;
+        let request = request.into_inner();
+        let cluster_id = cluster_id(plane);
+        let same_cluster = request.cluster_id.is_empty() || request.cluster_id == cluster_id;
+        let caller = BrokerId(request.broker_id);
+        let mut broker_id_in_use = false;
+        if same_cluster {
+            let address = address(request.control_host, request.control_port)?;
+            plane.shared.addresses.announce(caller, address);
+            let raft_id = RaftId(request.raft_id);
+            if plane.leadership.is_active() && !plane.raft.members().contains(raft_id) {
+                let welcome = plane.leadership.welcome(raft_id, caller);
+                broker_id_in_use = welcome == Welcome::BrokerIdInUse;
+            }
+        }
+        let active_controller = plane.raft.status().leader.and_then(|(raft_id, broker_id)| {
+            let address = plane.shared.addresses.address_of(broker_id)?;
+            Some(proto::ActiveController {
+                broker_id: broker_id.0,
+                raft_id: raft_id.0,
+                control_host: address.host,
+                control_port: u32::from(address.port),
+            })
+        });
+        Ok(Response::new(proto::HelloResponse {
+            broker_id: plane.broker_id().0,
+            raft_id: plane.shared.identity.raft_id.0,
+            cluster_id,
+            blank: plane.raft.is_blank(),
+            active_controller,
+            broker_id_in_use,
+        }))
+    }
+
+    async fn session(
+        &self,
+        request: Request<Streaming<proto::SessionRequest>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let (answers, queue) = mpsc::channel(MAX_ANSWERS);
+        let plane = Arc::clone(&self.plane);
+        let requests = request.into_inner();
+        self.plane.tasks.spawn(async move {
+            if let Err(status) = serve_session(&plane, requests, answers.clone()).await {
+                // A broker that hung up does not hear why.
+                let _ = answers.send(Err(status)).await;
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(queue))))
+    }
+}
+
+/// Serves one session to its end: the broker's, this term's, or the broker's silence.
+pub(crate) async fn serve_session(
+    plane: &Arc<Plane>,
+    requests: impl Stream<Item = Result<proto::SessionRequest, Status>> + Send,
+    answers: mpsc::Sender<SessionAnswer>,
+) -> Result<(), Status> {
+    let mut requests = std::pin::pin!(requests);
+    let opening = match requests.next().await {
+        Some(Ok(proto::SessionRequest {
+            kind: Some(proto::session_request::Kind::Opening(it)),
+        })) => it,
+        Some(Err(status)) => return Err(status),
+        Some(Ok(_)) | None => return Err(Status::invalid_argument("no opening")),
+    };
+    let broker_id = BrokerId(opening.broker_id);
+    if plane.raft.status().is_leader {
+        // Elected, and about to begin its term: the broker need not come again.
+        let _ = timeout(TERM_PATIENCE, plane.leadership.begun()).await;
+    }
+    let (session, cancel) = open(plane, opening)?;
+    let opened = proto::Opened { term: plane.raft.status().term };
+    let opened = proto::session_response::Kind::Opened(opened);
+    let _ = answers.send(Ok(proto::SessionResponse { kind: Some(opened) })).await;
+    let serving = Serving {
+        plane,
+        session,
+        broker_id,
+        answers,
+        permits: Arc::new(Semaphore::new(MAX_PROPOSALS)),
+    };
+    let result = serving.run(requests.as_mut(), &cancel).await;
+    plane.leadership.close(plane.now(), session);
+    result
+}
+
+fn open(
+    plane: &Arc<Plane>,
+    opening: proto::Opening,
+) -> Result<(SessionId, CancellationToken), Status> {
+    let own = cluster_id(plane);
+    if !opening.cluster_id.is_empty() && !own.is_empty() && opening.cluster_id != own {
+        return Err(Status::failed_precondition(format!("this is cluster {own}")));
+    }
+    let broker_id = BrokerId(opening.broker_id);
+    let raft_id = RaftId(opening.raft_id);
+    let address = address(opening.control_host, opening.control_port)?;
+    plane.shared.addresses.announce(broker_id, address);
+    if !plane.raft.members().contains(raft_id) {
+        // One that is refused hears so by its next hello.
+        let _ = plane.leadership.welcome(raft_id, broker_id);
+        return Err(Status::unavailable("the node is not yet in the membership"));
+    }
+    let broker_epoch = opening.broker_epoch.map(BrokerEpoch);
+    plane
+        .leadership
+        .open(plane.now(), broker_id, raft_id, broker_epoch)
+        .ok_or_else(|| Status::unavailable("this node is not the active controller"))
+}
+
+struct Serving<'a> {
+    plane: &'a Arc<Plane>,
+    session: SessionId,
+    broker_id: BrokerId,
+    answers: mpsc::Sender<SessionAnswer>,
+    permits: Arc<Semaphore>,
+}
+
+impl Serving<'_> {
+    async fn run(
+        &self,
+        mut requests: Pin<&mut (impl Stream<Item = Result<proto::SessionRequest, Status>> + Send)>,
+        cancel: &CancellationToken,
+    ) -> Result<(), Status> {
+        let mut suspects = self.plane.leadership.watch_suspects();
+        loop {
+            let request = tokio::select! {
+                () = cancel.cancelled() => {
+                    return Err(Status::unavailable("the session has ended"));
+                }
+                _ = suspects.changed() => {
+                    self.tell_suspects();
+                    continue;
+                }
+                request = requests.next() => request,
+            };
+            match request {
+                Some(Ok(request)) => self.handle(request).await?,
+                Some(Err(_)) | None => return Ok(()),
+            }
+        }
+    }
+
+    async fn handle(&self, request: proto::SessionRequest) -> Result<(), Status> {
+        match request.kind {
+            Some(proto::session_request::Kind::Heartbeat(heartbeat)) => {
+                self.heartbeat(&heartbeat);
+                Ok(())
+            }
+            Some(proto::session_request::Kind::Proposal(proposal)) => {
+                self.proposal(proposal).await;
+                Ok(())
+            }
+            Some(proto::session_request::Kind::Opening(_)) | None => {
+                Err(Status::invalid_argument("neither heartbeat nor proposal"))
+            }
+        }
+    }
+
+    fn heartbeat(&self, heartbeat: &proto::Heartbeat) {
+        let heartbeat = Heartbeat {
+            broker_epoch: heartbeat.broker_epoch.map(BrokerEpoch),
+            applied_index: heartbeat.applied_index,
+            wants_unfenced: heartbeat.wants_unfenced,
+        };
+        self.plane.note_heard(self.broker_id);
+        let leadership = &self.plane.leadership;
+        leadership.step(self.plane.now(), Event::Heard { session: self.session, heartbeat });
+        self.tell_suspects();
+    }
+
+    fn tell_suspects(&self) {
+        let suspected =
+            self.plane.leadership.suspected().into_keys().map(|broker| broker.0).collect();
+        let answer = proto::HeartbeatAnswer { suspected };
+        let kind = proto::session_response::Kind::Heartbeat(answer);
+        // A full queue holds answers enough to prove that this controller lives.
+        let _ = self.answers.try_send(Ok(proto::SessionResponse { kind: Some(kind) }));
+    }
+
+    /// Waits for room, then proposes on a task of its own.
+    async fn proposal(&self, proposal: proto::Proposal) {
+        let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
+        let plane = Arc::clone(self.plane);
+        let answers = self.answers.clone();
+        let session = self.session;
+        self.plane.tasks.spawn(async move {
+            let result = match Command::decode(&proposal.command) {
+                Ok(command) => match plane.propose_here(command, Some(session)).await {
+                    Proposed::Applied { index, outcome } => {
+                        let outcome = outcome.encode().into();
+                        proto::proposal_answer::Result::Applied(proto::Applied { index, outcome })
+                    }
+                    Proposed::NotWritten => {
+                        proto::proposal_answer::Result::NotProposed(proto::NotProposed {})
+                    }
+                    Proposed::Unknown => {
+                        proto::proposal_answer::Result::OutcomeUnknown(proto::OutcomeUnknown {})
+                    }
+                },
+                Err(error) => proto::proposal_answer::Result::Refused(error.to_string()),
+            };
+            let answer = proto::ProposalAnswer { id: proposal.id, result: Some(result) };
+            let kind = proto::session_response::Kind::Answer(answer);
+            let _ = answers.send(Ok(proto::SessionResponse { kind: Some(kind) })).await;
+            drop(permit);
+        });
+    }
+}
+
+fn cluster_id(plane: &Plane) -> String {
+    plane.shared.feed.image().cluster_id().map(|id| id.0.clone()).unwrap_or_default()
+}
+
+fn address(host: String, port: u32) -> Result<Address, Status> {
+    let port = u16::try_from(port).map_err(|_| Status::invalid_argument("no such port"))?;
+    Ok(Address { host, port })
+}
