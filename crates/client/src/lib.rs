@@ -1,1 +1,26 @@
-//! A small Kafka client.
+//! A small asynchronous Kafka client: the command line, the tests and the tools use it. It works against any Kafka-compatible cluster.
+//!
+//! [`Client`] holds connections and metadata; [`producer`], [`consumer`] and [`admin`] stand on it. Groups and transactions are not in it.
+//! Tasks run in the tracker that the caller hands in and end with its token. Every buffer has a bound: a full one makes the caller wait.
+
+pub mod admin;
+mod backoff;
+mod client;
+pub mod config;
+pub mod connection;
+pub mod consumer;
+pub mod error;
+pub mod metadata;
+pub mod partitioner;
+pub mod producer;
+
+pub use client::Client;
+pub use config::{AutoCreation, ClientConfig, Tasks};
+pub use connection::Connection;
+pub use consumer::Consumer;
+pub use error::{Error, RequestError};
+pub use metadata::{Metadata, Topics};
+pub use producer::Producer;
+
+#[cfg(test)]
+mod fake_broker;

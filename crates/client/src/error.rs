@@ -1,0 +1,149 @@
+//! What can go wrong on the way to a broker and in what it answers.
+
+use std::time::Duration;
+
+use model::ErrorCode;
+use protocol::{ApiKey, DecodeError, EncodeError};
+
+/// Says why a request brought no response. Whether the broker has acted on it is then unknown, except for [`RequestError::Connect`],
+/// [`RequestError::Encode`] and [`RequestError::Unsupported`], where it never got the request.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RequestError {
+    /// No connection.
+    #[error("cannot connect to {address}: {reason}")]
+    Connect {
+        /// Where to.
+        address: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The connection broke before the response.
+    #[error("connection to {address} is closed: {reason}")]
+    Closed {
+        /// Where to.
+        address: String,
+        /// Why.
+        reason: String,
+    },
+    /// No response in time.
+    #[error("{address} did not answer {api} within {} ms", after.as_millis())]
+    Timeout {
+        /// Where to.
+        address: String,
+        /// The API that was asked.
+        api: ApiKey,
+        /// The time that it had.
+        after: Duration,
+    },
+    /// The broker and this client share no version of the API.
+    #[error("{address} does not serve {api} in a version that this client knows")]
+    Unsupported {
+        /// Where to.
+        address: String,
+        /// The API.
+        api: ApiKey,
+    },
+    /// The request cannot be expressed.
+    #[error("request cannot be written: {0}")]
+    Encode(#[from] EncodeError),
+    /// The response is malformed; the connection is given up.
+    #[error("response from {address} cannot be read: {problem}")]
+    Decode {
+        /// Where from.
+        address: String,
+        /// What is wrong.
+        problem: DecodeError,
+    },
+}
+
+impl RequestError {
+    /// Says whether another attempt may succeed.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::Closed { .. } | Self::Timeout { .. } => true,
+            Self::Unsupported { .. } | Self::Encode(_) | Self::Decode { .. } => false,
+        }
+    }
+
+    /// Says whether it is certain that no broker has acted on the request.
+    #[must_use]
+    pub fn is_certainly_unsent(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::Unsupported { .. } | Self::Encode(_))
+    }
+}
+
+/// Says why an operation on the cluster failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// No response.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The broker refused.
+    #[error("{subject}: {code}{}", message.as_deref().map(|message| format!(" ({message})")).unwrap_or_default())]
+    Broker {
+        /// What it was about: a topic, a partition, a broker.
+        subject: String,
+        /// Kafka's error code.
+        code: ErrorCode,
+        /// The broker's words, if it said any.
+        message: Option<String>,
+    },
+    /// The time for the operation ran out; the last failure says why.
+    #[error("gave up after {} ms: {last}", after.as_millis())]
+    GaveUp {
+        /// The time that it had.
+        after: Duration,
+        /// The last failure.
+        last: Box<Self>,
+    },
+    /// The broker sent records that are damaged or malformed.
+    #[error("{subject}: {problem}")]
+    Records {
+        /// The partition and offset.
+        subject: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The client was stopped.
+    #[error("the client is stopped")]
+    Stopped,
+}
+
+impl Error {
+    /// Makes the error of a broker's code, or nothing for [`ErrorCode::None`].
+    ///
+    /// # Errors
+    /// [`Error::Broker`].
+    pub fn check(
+        subject: impl Into<String>,
+        code: ErrorCode,
+        message: Option<&str>,
+    ) -> Result<(), Self> {
+        if code.is_error() {
+            let message = message.map(str::to_owned).filter(|message| !message.is_empty());
+            return Err(Self::Broker { subject: subject.into(), code, message });
+        }
+        Ok(())
+    }
+
+    /// Returns the broker's code, if it answered with one.
+    #[must_use]
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Broker { code, .. } => Some(*code),
+            Self::GaveUp { last, .. } => last.code(),
+            Self::Request(_) | Self::Records { .. } | Self::Stopped => None,
+        }
+    }
+
+    /// Says whether another attempt may succeed.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Request(error) => error.is_retriable(),
+            Self::Broker { code, .. } => code.is_retriable(),
+            Self::GaveUp { .. } | Self::Records { .. } | Self::Stopped => false,
+        }
+    }
+}

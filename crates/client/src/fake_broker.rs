@@ -1,0 +1,312 @@
+//! A broker in memory for this crate's tests: one topic, one broker, Kafka's rules for sequences, and faults by the dice.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use bytes::{Bytes, BytesMut};
+use model::record_batch::{BatchHeader, Batches, set_base_offset, verify_crc};
+use model::{ErrorCode, Offset, ProducerId};
+use protocol::codec::KafkaString;
+use protocol::frame::take_frame;
+use protocol::header::{decode_request, encode_response, unsupported_api_versions};
+use protocol::messages::fetch::{FetchableTopicResponse, PartitionData};
+use protocol::messages::list_offsets::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use protocol::messages::metadata::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use protocol::messages::produce::{PartitionProduceResponse, TopicProduceResponse};
+use protocol::messages::{
+    ApiVersionsResponse, FetchRequest, FetchResponse, InitProducerIdResponse, ListOffsetsRequest,
+    ListOffsetsResponse, MetadataResponse, ProduceRequest, ProduceResponse,
+};
+use protocol::{Request, RequestError, RequestHeader, Response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::{Client, ClientConfig, Tasks};
+
+/// The topic that exists.
+pub(crate) const TOPIC: &str = "t";
+
+/// What goes wrong. A roll of zero of so many sides; `None` for never.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Faults {
+    /// The connection breaks before a request is handled.
+    pub(crate) break_before: Option<u64>,
+    /// The connection breaks after a request was handled, before its answer.
+    pub(crate) break_after: Option<u64>,
+    /// A produce request is refused with NOT_LEADER_OR_FOLLOWER.
+    pub(crate) refuse: Option<u64>,
+    /// Requests are never answered.
+    pub(crate) is_mute: bool,
+}
+
+#[derive(Clone)]
+pub(crate) struct FakeBroker {
+    port: u16,
+    tasks: Tasks,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    faults: Faults,
+    dice: u64,
+    partitions: Vec<Log>,
+    next_producer_id: i64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Log {
+    batches: Vec<Bytes>,
+    end: i64,
+    /// The last five batches of each producer: first and last sequence, base offset.
+    producers: BTreeMap<ProducerId, Vec<(i32, i32, i64)>>,
+}
+
+impl FakeBroker {
+    pub(crate) async fn start(partitions: usize, faults: Faults) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let broker = Self {
+            port: listener.local_addr().unwrap().port(),
+            tasks: Tasks::default(),
+            state: Arc::new(Mutex::new(State {
+                faults,
+                dice: 7,
+                partitions: vec![Log::default(); partitions],
+                next_producer_id: 1,
+            })),
+        };
+        let accepting = broker.clone();
+        broker.tasks.tracker.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let serving = accepting.clone();
+                accepting.tasks.tracker.spawn(async move { serving.serve(stream).await });
+            }
+        });
+        broker
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.config(), self.tasks.clone())
+    }
+
+    pub(crate) fn config(&self) -> ClientConfig {
+        ClientConfig {
+            retry_backoff: std::time::Duration::from_millis(1),
+            ..ClientConfig::new(&self.address()).unwrap()
+        }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    async fn serve(&self, mut stream: TcpStream) {
+        let mut received = BytesMut::new();
+        loop {
+            while let Some(frame) = take_frame(&mut received, 1 << 24).unwrap() {
+                let Some(answer) = self.handle(frame) else { return };
+                if stream.write_all(&answer).await.is_err() {
+                    return;
+                }
+            }
+            if stream.read_buf(&mut received).await.unwrap_or(0) == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Returns the answer, empty for none; `None` breaks the connection.
+    fn handle(&self, frame: Bytes) -> Option<Bytes> {
+        let (header, request) = match decode_request(frame) {
+            Ok(request) => request,
+            Err(RequestError::ApiVersionsVersion { correlation_id, .. }) => {
+                return Some(unsupported_api_versions(correlation_id).into_bytes());
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let mut state = self.state.lock().unwrap();
+        let faults = state.faults;
+        if faults.is_mute && !matches!(request, Request::ApiVersions(_)) {
+            return Some(Bytes::new());
+        }
+        if state.roll(faults.break_before) {
+            return None;
+        }
+        let is_answered = !matches!(&request, Request::Produce(produce) if produce.acks == 0);
+        let response = state.respond(&header, request, self.port);
+        if state.roll(faults.break_after) {
+            return None;
+        }
+        let answer = encode_response(header.correlation_id, header.api_version, &response).unwrap();
+        Some(if is_answered { answer.into_bytes() } else { Bytes::new() })
+    }
+}
+
+impl State {
+    fn roll(&mut self, sides: Option<u64>) -> bool {
+        let factor = 6_364_136_223_846_793_005_u64;
+        self.dice = self.dice.wrapping_mul(factor).wrapping_add(1_442_695_040_888_963_407);
+        sides.is_some_and(|sides| (self.dice >> 33).is_multiple_of(sides))
+    }
+
+    fn respond(&mut self, header: &RequestHeader, request: Request, port: u16) -> Response {
+        match request {
+            Request::ApiVersions(_) => ApiVersionsResponse::of_table().into(),
+            Request::Metadata(_) => self.metadata(port).into(),
+            Request::InitProducerId(_) => {
+                self.next_producer_id += 1;
+                let producer_id = self.next_producer_id;
+                InitProducerIdResponse { producer_id, ..Default::default() }.into()
+            }
+            Request::Produce(request) => self.produce(&request).into(),
+            Request::Fetch(request) => self.fetch(&request).into(),
+            Request::ListOffsets(request) => self.list_offsets(&request).into(),
+            _ => panic!("{} is not needed here", header.api_key),
+        }
+    }
+
+    fn metadata(&self, port: u16) -> MetadataResponse {
+        let partition = |partition_index| MetadataResponsePartition {
+            partition_index,
+            leader_id: 1,
+            leader_epoch: 0,
+            replica_nodes: vec![1],
+            isr_nodes: vec![1],
+            ..Default::default()
+        };
+        MetadataResponse {
+            brokers: vec![MetadataResponseBroker {
+                node_id: 1,
+                host: "127.0.0.1".into(),
+                port: i32::from(port),
+                rack: None,
+            }],
+            controller_id: 1,
+            topics: vec![MetadataResponseTopic {
+                name: Some(TOPIC.into()),
+                partitions: (0..).take(self.partitions.len()).map(partition).collect(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+    }
+
+    fn produce(&mut self, request: &ProduceRequest) -> ProduceResponse {
+        let mut response = ProduceResponse::default();
+        for topic in &request.topic_data {
+            let mut answers = Vec::new();
+            for data in &topic.partition_data {
+                let sides = self.faults.refuse;
+                let (base_offset, error_code) = if self.roll(sides) {
+                    (-1, ErrorCode::NotLeaderOrFollower)
+                } else {
+                    let log = &mut self.partitions[usize::try_from(data.index).unwrap()];
+                    log.append(data.records.as_ref().unwrap())
+                };
+                answers.push(PartitionProduceResponse {
+                    index: data.index,
+                    error_code,
+                    base_offset,
+                    ..Default::default()
+                });
+            }
+            response.responses.push(TopicProduceResponse {
+                name: topic.name.clone(),
+                partition_responses: answers,
+                ..Default::default()
+            });
+        }
+        response
+    }
+
+    fn fetch(&self, request: &FetchRequest) -> FetchResponse {
+        let topics = request.topics.iter().map(|topic| {
+            let partitions = topic.partitions.iter().map(|asked| {
+                let log = &self.partitions[usize::try_from(asked.partition).unwrap()];
+                let records = log.read(asked.fetch_offset);
+                let is_out = asked.fetch_offset > log.end;
+                PartitionData {
+                    partition_index: asked.partition,
+                    error_code: if is_out { ErrorCode::OffsetOutOfRange } else { ErrorCode::None },
+                    high_watermark: log.end,
+                    records: Some(records),
+                    ..Default::default()
+                }
+            });
+            FetchableTopicResponse {
+                topic: topic.topic.clone(),
+                partitions: partitions.collect(),
+                ..Default::default()
+            }
+        });
+        FetchResponse { responses: topics.collect(), ..Default::default() }
+    }
+
+    fn list_offsets(&self, request: &ListOffsetsRequest) -> ListOffsetsResponse {
+        let asked = &request.topics[0].partitions[0];
+        let end = self.partitions[usize::try_from(asked.partition_index).unwrap()].end;
+        let offset = match asked.timestamp {
+            -1 => end,
+            -2 => 0,
+            _ => -1,
+        };
+        ListOffsetsResponse {
+            topics: vec![ListOffsetsTopicResponse {
+                name: KafkaString::from(TOPIC),
+                partitions: vec![ListOffsetsPartitionResponse {
+                    partition_index: asked.partition_index,
+                    offset,
+                    ..Default::default()
+                }],
+            }],
+            ..Default::default()
+        }
+    }
+}
+
+impl Log {
+    fn append(&mut self, bytes: &Bytes) -> (i64, ErrorCode) {
+        verify_crc(bytes).unwrap();
+        let header = BatchHeader::parse(bytes).unwrap();
+        header.check_produced().unwrap();
+        if let Some(producer) = header.producer {
+            let (first, last) = (producer.base_sequence.unwrap(), header.last_sequence().unwrap());
+            let known = self.producers.entry(producer.id).or_default();
+            if let Some((.., offset)) = known.iter().find(|old| (old.0, old.1) == (first, last)) {
+                return (*offset, ErrorCode::None);
+            }
+            if known.last().is_some_and(|(_, old_last, _)| first != old_last + 1) {
+                return (-1, ErrorCode::OutOfOrderSequenceNumber);
+            }
+            known.push((first, last, self.end));
+            if known.len() > 5 {
+                known.remove(0);
+            }
+        }
+        let mut stored = bytes.to_vec();
+        set_base_offset(&mut stored, Offset(self.end));
+        let base_offset = self.end;
+        self.end += i64::from(header.record_count);
+        self.batches.push(stored.into());
+        (base_offset, ErrorCode::None)
+    }
+
+    /// Returns two batches at most, and a part of a third, as a broker with a size limit does.
+    fn read(&self, from: i64) -> Bytes {
+        let mut records = BytesMut::new();
+        let wanted = self.batches.iter().filter(|batch| {
+            Batches::whole(batch).flatten().any(|batch| batch.header.next_offset().0 > from)
+        });
+        for (index, batch) in wanted.take(3).enumerate() {
+            let length = if index == 2 { batch.len() / 2 } else { batch.len() };
+            records.extend_from_slice(&batch[..length]);
+        }
+        records.freeze()
+    }
+}
