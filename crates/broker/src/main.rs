@@ -1,3 +1,13 @@
 //! The binary `steadfast`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use mimalloc::MiMalloc;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() -> ExitCode {
+    broker::process::disable_huge_pages();
+    broker::command_line::run()
+}

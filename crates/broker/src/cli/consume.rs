@@ -1,0 +1,277 @@
+//! `steadfast consume`: records to standard output.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use client::admin::OffsetAt;
+use client::consumer::{ConsumedRecord, Consumer, ConsumerConfig, OffsetReset, Start};
+use client::{Client, Error};
+use model::record_batch::TimestampType;
+use model::{ErrorCode, Offset, TopicPartition, UnixMillis};
+use serde_json::{Map, Value, json};
+use tokio::time::{Instant, timeout_at};
+
+use super::connect::Connect;
+use super::failure::Failure;
+use super::output::Output;
+use super::progress::Progress;
+use super::values::{parse_duration, to_base64};
+
+mod format;
+
+use format::Template;
+
+/// Arguments of `steadfast consume`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The topic.
+    topic: String,
+    /// Where to begin: earliest, latest, an offset, -N for the last N of each partition, or @MS for a time in milliseconds since 1970
+    /// [default: latest; earliest with --until-end].
+    #[arg(long, value_parser = parse_from, allow_hyphen_values = true, value_name = "PLACE")]
+    from: Option<From>,
+    /// Read this partition only; may be given several times.
+    #[arg(long = "partition", short = 'p', value_parser = clap::value_parser!(i32).range(0..))]
+    partitions: Vec<i32>,
+    /// End after so many records.
+    #[arg(long, short = 'n')]
+    count: Option<u64>,
+    /// End at what was the end of the topic when the command began.
+    #[arg(long, short = 'e')]
+    until_end: bool,
+    /// End when nothing has come for this long.
+    #[arg(long, value_parser = parse_duration, value_name = "TIME")]
+    idle: Option<Duration>,
+    /// Print the key in front of the value.
+    #[arg(long, short = 'k')]
+    print_key: bool,
+    /// What stands between key and value.
+    #[arg(long, short = 'K', default_value = "\t", value_name = "TEXT")]
+    key_separator: String,
+    /// How to print a record: %t topic, %p partition, %o offset, %T timestamp, %k key, %v value, %h headers, %% percent, \n \t \0.
+    #[arg(long, short = 'f', conflicts_with_all = ["json", "print_key"], value_name = "TEMPLATE")]
+    format: Option<String>,
+    /// Print JSON, one object per line.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connect: Connect,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    At(OffsetAt),
+    Offset(i64),
+    Last(i64),
+}
+
+fn parse_from(text: &str) -> Result<From, String> {
+    let invalid = || format!("'{text}' is no place: give earliest, latest, OFFSET, -N or @MS");
+    let number = |digits: &str| digits.parse::<i64>().ok().filter(|number| *number >= 0);
+    match text {
+        "earliest" | "beginning" => Ok(From::At(OffsetAt::Earliest)),
+        "latest" | "end" => Ok(From::At(OffsetAt::Latest)),
+        _ => match (text.strip_prefix('-'), text.strip_prefix('@')) {
+            (Some(count), _) => number(count).map(From::Last).ok_or_else(invalid),
+            (_, Some(time)) => number(time)
+                .map(|time| From::At(OffsetAt::Time(UnixMillis(time))))
+                .ok_or_else(invalid),
+            _ => number(text).map(From::Offset).ok_or_else(invalid),
+        },
+    }
+}
+
+/// Runs `steadfast consume`.
+pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let template = Template::of(&arguments)?;
+    let client = arguments.connect.client()?;
+    let what = format!("cannot read topic {}", arguments.topic);
+    let partitions = partitions(&client, &arguments).await?;
+    let mut consumer = Consumer::new(
+        client.clone(),
+        ConsumerConfig { offset_reset: OffsetReset::Earliest, ..ConsumerConfig::default() },
+    );
+    let mut ends = BTreeMap::new();
+    for partition in &partitions {
+        if arguments.until_end {
+            let end = client.list_offset(partition, OffsetAt::Latest).await;
+            let end = end.map_err(Failure::cluster(what.clone()))?.unwrap_or(Offset::ZERO);
+            ends.insert(partition.clone(), end);
+        }
+        let start = start(&client, &arguments, partition).await?;
+        consumer.assign(partition.clone(), start).await.map_err(Failure::cluster(what.clone()))?;
+    }
+    let mut reading = Reading {
+        arguments: &arguments,
+        template,
+        consumer,
+        ends,
+        output: Output::new(),
+        printed: 0,
+    };
+    reading.run(&what).await
+}
+
+async fn partitions(
+    client: &Client,
+    arguments: &Arguments,
+) -> Result<Vec<TopicPartition>, Failure> {
+    let topic = &arguments.topic;
+    let what = format!("cannot read topic {topic}");
+    let metadata =
+        client.topics(std::slice::from_ref(topic)).await.map_err(Failure::cluster(what.clone()))?;
+    let known: Vec<_> = metadata
+        .topics
+        .get(topic)
+        .map(|topic| topic.partitions.keys().copied().collect())
+        .unwrap_or_default();
+    if let Some(unknown) = arguments.partitions.iter().find(|wanted| !known.contains(wanted)) {
+        let source = Error::Broker {
+            subject: format!("partition {unknown}"),
+            code: ErrorCode::UnknownTopicOrPartition,
+            message: Some(format!("the topic has {} partitions", known.len())),
+        };
+        return Err(Failure::Cluster { what, source });
+    }
+    let wanted = if arguments.partitions.is_empty() { known } else { arguments.partitions.clone() };
+    let named = |partition| TopicPartition { topic: topic.clone(), partition };
+    Ok(wanted.into_iter().map(named).collect())
+}
+
+async fn start(
+    client: &Client,
+    arguments: &Arguments,
+    partition: &TopicPartition,
+) -> Result<Start, Failure> {
+    let default = if arguments.until_end { OffsetAt::Earliest } else { OffsetAt::Latest };
+    match arguments.from.unwrap_or(From::At(default)) {
+        From::At(at) => Ok(Start::At(at)),
+        From::Offset(offset) => Ok(Start::Offset(Offset(offset))),
+        From::Last(count) => {
+            let what = || Failure::cluster(format!("cannot ask for offsets of {partition}"));
+            let end = client.list_offset(partition, OffsetAt::Latest).await.map_err(what())?;
+            let first = client.list_offset(partition, OffsetAt::Earliest).await.map_err(what())?;
+            let end = end.unwrap_or(Offset::ZERO).0;
+            Ok(Start::Offset(Offset((end - count).max(first.unwrap_or(Offset::ZERO).0))))
+        }
+    }
+}
+
+struct Reading<'a> {
+    arguments: &'a Arguments,
+    template: Template,
+    consumer: Consumer,
+    /// Where to end, with --until-end.
+    ends: BTreeMap<TopicPartition, Offset>,
+    output: Output,
+    printed: u64,
+}
+
+impl Reading<'_> {
+    async fn run(&mut self, what: &str) -> Result<(), Failure> {
+        let mut progress = Progress::new();
+        let mut last_record_at = Instant::now();
+        while !self.is_finished() {
+            let poll = self.consumer.poll();
+            let records = match self.arguments.idle {
+                None => poll.await,
+                Some(idle) => match timeout_at(last_record_at + idle, poll).await {
+                    Ok(records) => records,
+                    Err(_) => break,
+                },
+            };
+            let records = records.map_err(Failure::cluster(what))?;
+            if !records.is_empty() {
+                last_record_at = Instant::now();
+            }
+            for record in &records {
+                self.print(record)?;
+            }
+            self.output.flush()?;
+            if self.ends.is_empty() {
+                continue;
+            }
+            let printed = self.printed;
+            progress.show(|| format!("{printed} records"));
+        }
+        progress.clear();
+        self.output.flush()
+    }
+
+    fn is_finished(&self) -> bool {
+        let is_at_end = self.arguments.until_end
+            && self.ends.iter().all(|(partition, end)| {
+                self.consumer.position(partition).is_some_and(|position| position >= *end)
+            });
+        is_at_end || self.arguments.count.is_some_and(|count| self.printed >= count)
+    }
+
+    fn print(&mut self, record: &ConsumedRecord) -> Result<(), Failure> {
+        let is_behind_end =
+            self.ends.get(&*record.partition).is_some_and(|end| record.offset >= *end);
+        let is_enough = self.arguments.count.is_some_and(|count| self.printed >= count);
+        if is_behind_end || is_enough {
+            return Ok(());
+        }
+        self.printed += 1;
+        if self.arguments.json {
+            return self.output.json(&json_of(record));
+        }
+        let bytes = self.template.render(record);
+        self.output.bytes(&bytes)
+    }
+}
+
+fn json_of(record: &ConsumedRecord) -> Value {
+    let mut object = Map::new();
+    object.insert("topic".to_owned(), record.partition.topic.clone().into());
+    object.insert("partition".to_owned(), record.partition.partition.into());
+    object.insert("offset".to_owned(), record.offset.0.into());
+    object.insert("timestamp".to_owned(), record.timestamp.0.into());
+    let timestamp_type = match record.timestamp_type {
+        TimestampType::CreateTime => "create",
+        TimestampType::LogAppendTime => "append",
+    };
+    object.insert("timestamp_type".to_owned(), timestamp_type.into());
+    for (name, bytes) in [("key", &record.key), ("value", &record.value)] {
+        match bytes.as_deref().map(|bytes| (bytes, std::str::from_utf8(bytes))) {
+            None => object.insert(name.to_owned(), Value::Null),
+            Some((_, Ok(text))) => object.insert(name.to_owned(), text.into()),
+            Some((bytes, Err(_))) => {
+                object.insert(format!("{name}_base64"), to_base64(bytes).into())
+            }
+        };
+    }
+    let headers: Map<_, _> = record
+        .headers
+        .iter()
+        .map(|(key, value)| {
+            let value = value.as_deref().map(String::from_utf8_lossy);
+            (String::from_utf8_lossy(key).into_owned(), json!(value))
+        })
+        .collect();
+    object.insert("headers".to_owned(), headers.into());
+    Value::Object(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_word_an_offset_a_count_from_the_end_or_a_time() {
+        let table = [
+            ("earliest", From::At(OffsetAt::Earliest)),
+            ("end", From::At(OffsetAt::Latest)),
+            ("42", From::Offset(42)),
+            ("-3", From::Last(3)),
+            ("@1700000000000", From::At(OffsetAt::Time(UnixMillis(1_700_000_000_000)))),
+        ];
+        for (text, expected) in table {
+            assert_eq!(parse_from(text), Ok(expected), "{text}");
+        }
+        for text in ["", "x", "--3", "@", "@-5", "1.5"] {
+            assert!(parse_from(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The client commands: topics, configuration, records, the cluster, benchmarks, all over the Kafka protocol.
+//!
+//! They work against any Kafka-compatible cluster and know nothing of the server in this crate. What a command is asked for goes to standard
+//! output, as text or with `--json`; progress and errors go to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+mod bench;
+mod cluster;
+mod config;
+mod connect;
+mod consume;
+mod failure;
+mod health;
+mod output;
+mod produce;
+mod progress;
+mod topic;
+mod values;
+
+use std::process::ExitCode;
+
+use failure::Failure;
+
+/// A client command; the binary's command line takes these in beside its own.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List, create, describe, change and delete topics.
+    Topic(topic::Arguments),
+    /// Show and change configuration of topics and brokers.
+    Config(config::Arguments),
+    /// Write records from a file or standard input.
+    Produce(produce::Arguments),
+    /// Read records to standard output.
+    Consume(consume::Arguments),
+    /// Show brokers and who leads what; elect leaders.
+    Cluster(cluster::Arguments),
+    /// Say whether the cluster serves: exit code 0 when every partition is led and fully replicated.
+    Health(health::Arguments),
+    /// Measure throughput and latency.
+    Bench(bench::Arguments),
+}
+
+/// Runs a command and returns the process's exit code. An error is printed as one line.
+pub(crate) async fn run(command: Command) -> ExitCode {
+    let result = match command {
+        Command::Topic(arguments) => topic::run(arguments).await,
+        Command::Config(arguments) => config::run(arguments).await,
+        Command::Produce(arguments) => produce::run(arguments).await,
+        Command::Consume(arguments) => consume::run(arguments).await,
+        Command::Cluster(arguments) => cluster::run(arguments).await,
+        Command::Health(arguments) => health::run(arguments).await,
+        Command::Bench(arguments) => bench::run(arguments).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("steadfast: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What every handler sees: configuration, the control plane, this broker's replicas, counters.
+//!
+//! Owns nothing by itself; it is the one bundle that is handed to handlers, so that their signatures stay short.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use controller::Controller;
+use controller::metadata::{BrokerRegistration, Endpoint, Image};
+use model::{BrokerId, Clock, ErrorCode};
+use protocol::ApiKey;
+use replication::Replicas;
+use tokio::sync::Semaphore;
+
+use crate::auto_topics::AutoTopics;
+use crate::config::BrokerConfig;
+use crate::config::listeners::Listener;
+use crate::metrics::{ErrorLabel, Metrics};
+use crate::producer_ids::ProducerIds;
+
+/// The running broker, as handlers see it.
+#[derive(Debug)]
+pub struct Context {
+    /// This broker's configuration.
+    pub config: Arc<BrokerConfig>,
+    /// The control plane.
+    pub controller: Controller,
+    /// This broker's partitions.
+    pub replicas: Arc<Replicas>,
+    /// The broker's clock.
+    pub clock: Clock,
+    /// All metrics.
+    pub metrics: Arc<Metrics>,
+    /// Creates topics that clients ask for.
+    pub auto_topics: AutoTopics,
+    /// Hands out producer ids.
+    pub producer_ids: ProducerIds,
+    /// Record bytes that answers to consumers may hold at once, from the read until the client has taken them; one permit is one byte.
+    pub answer_bytes: Arc<Semaphore>,
+}
+
+/// One request, as handlers see it beside its body.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The API.
+    pub api_key: ApiKey,
+    /// The version of request and response.
+    pub version: i16,
+    /// The client's number for this request.
+    pub correlation_id: i32,
+    /// The listener by which the client came.
+    pub listener: Arc<Listener>,
+    /// When the client connected.
+    pub client_since: Instant,
+}
+
+impl Context {
+    /// Returns this broker's id.
+    #[must_use]
+    pub fn broker_id(&self) -> BrokerId {
+        self.config.node_id
+    }
+
+    /// Counts an error code of an answer; no error is not counted.
+    pub fn count_error(&self, api_key: ApiKey, error: ErrorCode) {
+        if error.is_error() {
+            let label = ErrorLabel { api: api_key.name(), error: error.name() };
+            self.metrics.requests.errors.get_or_create(&label).inc();
+        }
+    }
+
+    /// Says whether a leader may be dead: its connection broke, or the image has it fenced.
+    #[must_use]
+    pub fn is_doubtful(&self, image: &Image, leader: BrokerId) -> bool {
+        leader != self.broker_id()
+            && (!image.is_unfenced(leader) || self.controller.is_suspected(leader))
+    }
+
+    /// Returns the broker that clients are told to send administrative requests to. Any broker takes them; the active controller saves a
+    /// hop, and a broker that is not served on the client's listener, or may be dead, is never named.
+    #[must_use]
+    pub fn controller_id(&self, image: &Image, listener: &str) -> Option<BrokerId> {
+        let serves = |broker: &BrokerId| {
+            image.is_unfenced(*broker)
+                && !self.is_doubtful(image, *broker)
+                && image.broker(*broker).is_some_and(|known| known.endpoint(listener).is_some())
+        };
+        let first = self.controller.active_controller().filter(serves);
+        let own = || Some(self.broker_id()).filter(serves);
+        let any = || image.brokers().map(|broker| broker.broker_id).find(serves);
+        first.or_else(own).or_else(any)
+    }
+}
+
+/// Returns the unfenced brokers that are reached by a listener, with their addresses there.
+pub(crate) fn live_brokers<'a>(
+    image: &'a Image,
+    listener: &'a str,
+) -> impl Iterator<Item = (&'a BrokerRegistration, &'a Endpoint)> {
+    image
+        .brokers()
+        .filter(|broker| !broker.is_fenced())
+        .filter_map(|broker| Some((broker, broker.endpoint(listener)?)))
+}

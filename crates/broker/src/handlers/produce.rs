@@ -1,0 +1,291 @@
+//! Produce: appends batches to the partitions that this broker leads.
+//!
+//! [`append`] has its whole effect on the calling thread: validate, convert where the client is old, append. What is left is the wait for
+//! the acknowledgements, which acks = 0, 1 and all differ in. Batches are opaque: nothing here looks at a record.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use controller::metadata::Image;
+use log_storage::AppendOrigin;
+use model::record_batch::{BatchHeader, Codec};
+use model::{Acks, ErrorCode, TopicId};
+use protocol::VersionRange;
+use protocol::compat::up_convert;
+use protocol::messages::produce::{
+    PartitionProduceData, PartitionProduceResponse, TopicProduceData, TopicProduceResponse,
+};
+use protocol::messages::{ProduceRequest, ProduceResponse};
+use replication::{LeaderHint, NotServed, ProduceError, ProduceOptions, ProduceWaiter};
+
+use super::leader::{self, Elsewhere, Hints};
+use crate::context::{Call, Context};
+use crate::error_code::{ToErrorCode as _, leader_hint};
+use crate::metrics::AcksLabel;
+
+pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 13 };
+
+/// Most bytes that the messages of an old client may inflate to on their way to the new format.
+const CONVERSION_LIMIT_BYTES: usize = 64 << 20;
+
+/// First version whose client knows KAFKA_STORAGE_ERROR.
+const STORAGE_ERROR_VERSION: i16 = 4;
+
+/// First version that may send zstd (KIP-110).
+const ZSTD_VERSION: i16 = 7;
+
+/// A request whose batches are appended.
+#[derive(Debug)]
+pub(crate) struct Appended {
+    context: Arc<Context>,
+    call: Call,
+    acks: Option<Acks>,
+    topics: Vec<AppendedTopic>,
+}
+
+#[derive(Debug)]
+struct AppendedTopic {
+    topic: TopicProduceResponse,
+    partitions: Vec<(i32, Appending)>,
+}
+
+#[derive(Debug)]
+enum Appending {
+    Waiting(ProduceWaiter),
+    Refused(Refused),
+    /// A message set without a message: nothing to append, and success.
+    Nothing,
+}
+
+/// Why a partition's batch was not acknowledged.
+#[derive(Debug)]
+struct Refused {
+    error: ErrorCode,
+    message: Option<String>,
+    hint: Option<LeaderHint>,
+}
+
+impl Refused {
+    fn new(error: ErrorCode, message: impl Into<String>) -> Self {
+        Self { error, message: Some(message.into()), hint: None }
+    }
+}
+
+impl From<Elsewhere> for Refused {
+    fn from(elsewhere: Elsewhere) -> Self {
+        Self { error: elsewhere.error, message: None, hint: elsewhere.hint }
+    }
+}
+
+/// Appends every batch of the request that may be appended here.
+pub(crate) fn append(context: &Arc<Context>, call: &Call, request: ProduceRequest) -> Appended {
+    let acks = Acks::from_wire(request.acks);
+    let label = match acks {
+        Some(Acks::None) => "0",
+        Some(Acks::Leader) => "1",
+        Some(Acks::All) => "all",
+        None => "invalid",
+    };
+    context.metrics.requests.produce.get_or_create_owned(&AcksLabel { acks: label }).inc();
+    let transactional = request.transactional_id.is_some();
+    let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let image = context.controller.image();
+    let appender = Appender { context, call, image: &image };
+    let topics = request.topic_data.into_iter().map(|topic| {
+        let TopicProduceData { name, topic_id, partition_data } = topic;
+        let found = appender.resolve(&name, topic_id);
+        let partitions = partition_data.into_iter().map(|data| {
+            let index = data.index;
+            let appending = match (acks, transactional) {
+                (None, _) => Err(Refused::new(
+                    ErrorCode::InvalidRequiredAcks,
+                    format!("acks={} is none of -1, 0 and 1", request.acks),
+                )),
+                (_, true) => Err(transactions_are_not_served()),
+                (Some(acks), false) => found
+                    .map_err(Refused::from)
+                    .and_then(|topic_id| appender.append(topic_id, data, acks, timeout)),
+            };
+            (index, appending.unwrap_or_else(Appending::Refused))
+        });
+        let partitions = partitions.collect();
+        let topic = TopicProduceResponse { name, topic_id, partition_responses: Vec::new() };
+        AppendedTopic { topic, partitions }
+    });
+    let topics = topics.collect();
+    Appended { context: Arc::clone(context), call: call.clone(), acks, topics }
+}
+
+fn transactions_are_not_served() -> Refused {
+    Refused::new(ErrorCode::InvalidTxnState, "this broker does not serve transactions")
+}
+
+struct Appender<'a> {
+    context: &'a Arc<Context>,
+    call: &'a Call,
+    image: &'a Image,
+}
+
+impl Appender<'_> {
+    fn resolve(&self, name: &str, topic_id: TopicId) -> Result<TopicId, Elsewhere> {
+        if self.call.version >= 13 {
+            let known = self.image.topic(topic_id).map(|topic| topic.topic_id);
+            return known.ok_or_else(|| ErrorCode::UnknownTopicId.into());
+        }
+        self.image.topic_id(name).ok_or_else(|| ErrorCode::UnknownTopicOrPartition.into())
+    }
+
+    fn append(
+        &self,
+        topic_id: TopicId,
+        data: PartitionProduceData,
+        acks: Acks,
+        timeout: Duration,
+    ) -> Result<Appending, Refused> {
+        let replica = leader::find(self.context, self.image, topic_id, data.index)?;
+        let records = data.records.unwrap_or_default();
+        let options = ProduceOptions {
+            acks,
+            timeout,
+            expected_leader_epoch: None,
+            origin: AppendOrigin::Client,
+        };
+        let waiter = if self.call.version < 3 {
+            let converted = up_convert(&records, CONVERSION_LIMIT_BYTES)
+                .map_err(|error| Refused::new(error.error_code(), error.to_string()))?;
+            let Some(mut batch) = converted else { return Ok(Appending::Nothing) };
+            replica.produce(&mut batch, &options)
+        } else {
+            check_batch(self.call.version, &records)?;
+            with_own_copy(&records, |batch| replica.produce(batch, &options))
+        };
+        Ok(Appending::Waiting(waiter))
+    }
+}
+
+/// Checks what depends on the request's version; the log checks the batch itself.
+fn check_batch(version: i16, records: &[u8]) -> Result<(), Refused> {
+    if records.is_empty() {
+        let text = "a partition of a Produce request needs exactly one record batch";
+        return Err(Refused::new(ErrorCode::InvalidRecord, text));
+    }
+    // A batch that cannot be read is the log's to refuse, with its reason.
+    let Ok(header) = BatchHeader::parse(records) else { return Ok(()) };
+    if header.codec() == Codec::Zstd && version < ZSTD_VERSION {
+        let text = "zstd needs Produce version 7 or newer";
+        return Err(Refused::new(ErrorCode::UnsupportedCompressionType, text));
+    }
+    if header.is_transactional() {
+        return Err(transactions_are_not_served());
+    }
+    Ok(())
+}
+
+/// Gives the log a batch that it may complete in place. The frame is shared, so the batch is copied into a buffer of this thread, which
+/// stays in the core's cache; it is given back when it grew large.
+fn with_own_copy<T>(records: &Bytes, append: impl FnOnce(&mut [u8]) -> T) -> T {
+    const KEPT_BYTES: usize = 1 << 20;
+    thread_local! {
+        static COPY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    }
+    COPY.with_borrow_mut(|copy| {
+        copy.clear();
+        copy.extend_from_slice(records);
+        let result = append(copy);
+        if copy.capacity() > KEPT_BYTES {
+            *copy = Vec::new();
+        }
+        result
+    })
+}
+
+impl Appended {
+    /// Waits for the acknowledgements. `None` when no answer is due.
+    ///
+    /// # Errors
+    /// The reason to close the connection: with acks=0 that is the only way to tell a client that its metadata is old.
+    pub(crate) async fn response(self) -> Result<Option<ProduceResponse>, String> {
+        let Self { context, call, acks, topics } = self;
+        let mut hints = Hints::default();
+        let mut failed = ErrorCode::None;
+        let mut response = ProduceResponse::default();
+        for AppendedTopic { mut topic, partitions } in topics {
+            for (index, appending) in partitions {
+                let answer = complete(&context, &call, &mut hints, appending).await;
+                if answer.error_code.is_error() {
+                    failed = answer.error_code;
+                    context.count_error(call.api_key, failed);
+                }
+                topic.partition_responses.push(PartitionProduceResponse { index, ..answer });
+            }
+            response.responses.push(topic);
+        }
+        if acks == Some(Acks::None) {
+            let reason = || format!("a Produce request with acks=0 failed: {failed}");
+            return if failed.is_error() { Err(reason()) } else { Ok(None) };
+        }
+        response.node_endpoints = hints.into_endpoints();
+        Ok(Some(response))
+    }
+}
+
+async fn complete(
+    context: &Context,
+    call: &Call,
+    hints: &mut Hints,
+    appending: Appending,
+) -> PartitionProduceResponse {
+    let refused = match appending {
+        Appending::Nothing => return PartitionProduceResponse::default(),
+        Appending::Refused(refused) => refused,
+        Appending::Waiting(waiter) => match waiter.await {
+            Ok(produced) => {
+                return PartitionProduceResponse {
+                    base_offset: produced.base_offset.0,
+                    log_append_time_ms: produced.log_append_time.map_or(-1, |time| time.0),
+                    log_start_offset: produced.log_start_offset.0,
+                    ..PartitionProduceResponse::default()
+                };
+            }
+            Err(error) => refusal(&error),
+        },
+    };
+    let image = context.controller.image();
+    let current_leader = hints.name(&image, call, refused.hint);
+    PartitionProduceResponse {
+        error_code: for_version(call.version, refused.error),
+        base_offset: -1,
+        error_message: refused.message.map(Into::into),
+        current_leader,
+        ..PartitionProduceResponse::default()
+    }
+}
+
+fn refusal(error: &ProduceError) -> Refused {
+    let hint = match error {
+        ProduceError::NotServed(NotServed::Storage) => None,
+        ProduceError::NotServed(not_served) => leader_hint(not_served),
+        ProduceError::LeadershipLost(hint) => Some(*hint),
+        ProduceError::NotEnoughReplicas
+        | ProduceError::NotEnoughReplicasAfterAppend
+        | ProduceError::TimedOut
+        | ProduceError::Refused(_) => None,
+    };
+    let message = match error {
+        ProduceError::Refused(reason) => format!("{error}: {reason}"),
+        _ => error.to_string(),
+    };
+    Refused { error: error.error_code(), message: Some(message), hint }
+}
+
+/// Clients are told codes that their version knows.
+fn for_version(version: i16, error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::KafkaStorageError if version < STORAGE_ERROR_VERSION => {
+            ErrorCode::NotLeaderOrFollower
+        }
+        other => other,
+    }
+}

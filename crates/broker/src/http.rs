@@ -1,0 +1,143 @@
+//! The HTTP port: `/metrics`, `/health/live`, `/health/ready`, and a page that says where things are.
+//!
+//! Owns routing alone. It reads shared state and never changes any; it is served from the start, so that a broker that waits can say so.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Connections to the HTTP port at once.
+const MAX_CONNECTIONS: usize = 64;
+
+/// How long a client may take to send its request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the port shows; implemented by the running broker and by tests.
+pub trait Status: Send + Sync {
+    /// Renders the metrics page.
+    fn metrics(&self) -> String;
+
+    /// Says in one JSON object whether this broker serves, and on what it waits when it does not.
+    fn health(&self) -> Health;
+}
+
+/// A broker's health.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Health {
+    /// Whether clients are served: registered, unfenced in this broker's own image, listeners open.
+    pub ready: bool,
+    /// This broker's id.
+    pub broker_id: i32,
+    /// The cluster's id, once known.
+    pub cluster_id: Option<String>,
+    /// The active controller, once known.
+    pub controller_id: Option<i32>,
+    /// Unfenced brokers in this broker's image.
+    pub live_brokers: Vec<i32>,
+    /// What a start or a stop waits for; empty when it waits for nothing.
+    pub waiting_for: String,
+}
+
+/// Serves the port until `stop` is cancelled.
+pub async fn run(
+    listener: TcpListener,
+    status: Arc<dyn Status>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) {
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        // Above the bound a connection is closed at once: a scraper tries again.
+        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else { continue };
+        let (status, stop) = (Arc::clone(&status), stop.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = serve(stream, status) => {}
+                () = stop.cancelled() => {}
+            }
+            drop(permit);
+        });
+    }
+}
+
+async fn serve(stream: TcpStream, status: Arc<dyn Status>) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let response = answer(request.method(), request.uri().path(), &*status);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!("HTTP connection ended: {error}");
+    }
+}
+
+fn answer(method: &Method, path: &str, status: &dyn Status) -> Response<Full<Bytes>> {
+    const JSON: &str = "application/json";
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return page(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET or HEAD\n".to_owned());
+    }
+    match path {
+        "/metrics" => page(StatusCode::OK, OPEN_METRICS, status.metrics()),
+        "/health/live" => page(StatusCode::OK, JSON, "{\"live\":true}\n".to_owned()),
+        "/health/ready" => {
+            let health = status.health();
+            let code = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            let mut body = serde_json::to_string(&health).unwrap_or_default();
+            body.push('\n');
+            page(code, JSON, body)
+        }
+        "/" => page(StatusCode::OK, "text/html; charset=utf-8", front_page(&status.health())),
+        _ => page(StatusCode::NOT_FOUND, "text/plain", "not found\n".to_owned()),
+    }
+}
+
+fn front_page(health: &Health) -> String {
+    let live: Vec<String> = health.live_brokers.iter().map(i32::to_string).collect();
+    let unknown = "not known yet".to_owned();
+    format!(
+        "<!doctype html><html lang=\"en\"><title>Steadfast broker {id}</title>\
+         <h1>Steadfast broker {id}</h1><dl><dt>ready</dt><dd>{ready}</dd>\
+         <dt>cluster</dt><dd>{cluster}</dd><dt>active controller</dt><dd>{controller}</dd>\
+         <dt>live brokers</dt><dd>{live}</dd></dl>\
+         <p><a href=\"/metrics\">metrics</a> <a href=\"/health/ready\">readiness</a> \
+         <a href=\"/health/live\">liveness</a></p></html>\n",
+        id = health.broker_id,
+        ready = if health.ready { "yes" } else { "no" },
+        cluster = health.cluster_id.as_ref().unwrap_or(&unknown),
+        controller = health.controller_id.map_or_else(|| unknown.clone(), |id| id.to_string()),
+        live = live.join(", "),
+    )
+}
+
+fn page(code: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = code;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,174 @@
+//! The data directory as the broker owns it: the lock, the stored broker epoch, the mark of a clean stop.
+//!
+//! Invariants: one process at a time; the mark is gone, durably, before the first write of a run, and comes back only after every log was
+//! flushed; the stored epoch is durable before the broker appends, truncates or asks to be unfenced (design 3a.7).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use controller::metadata::LastShutdown;
+use log_storage::FileSystem;
+use log_storage::file_system::{FileLock, read_file, write_aside};
+use model::BrokerEpoch;
+
+/// File that is locked while a process has the directory.
+const LOCK_FILE: &str = ".lock";
+/// File with the broker epoch of the last registration.
+const EPOCH_FILE: &str = "broker-epoch";
+/// File that a clean stop leaves, with the broker epoch of that run.
+const CLEAN_MARK: &str = "clean-shutdown";
+
+/// Longest content of these files.
+const MAX_BYTES: u64 = 64;
+
+/// Why the directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DataDirectoryError {
+    /// Another process has it.
+    #[error("{} is in use by another process", .0.display())]
+    Locked(PathBuf),
+    /// It holds something that no broker wrote.
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The system refused.
+    #[error("cannot {what} {}", path.display())]
+    Io {
+        /// A verb.
+        what: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A data directory that this process holds.
+#[derive(Debug)]
+pub(super) struct DataDirectory {
+    path: PathBuf,
+    fs: Arc<dyn FileSystem>,
+    _lock: Box<dyn FileLock>,
+}
+
+/// What the run before left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LastRun {
+    /// The broker epoch of the directory, `None` in a fresh one.
+    pub(super) broker_epoch: Option<BrokerEpoch>,
+    /// How it ended.
+    pub(super) shutdown: LastShutdown,
+}
+
+impl DataDirectory {
+    /// Takes the directory, reads what the run before left, and removes the mark of its clean stop.
+    pub(super) fn take(
+        fs: Arc<dyn FileSystem>,
+        path: &Path,
+    ) -> Result<(Self, LastRun), DataDirectoryError> {
+        let failed = |what, path: &Path| {
+            let path = path.to_owned();
+            move |source| DataDirectoryError::Io { what, path, source }
+        };
+        std::fs::create_dir_all(path).map_err(failed("create", path))?;
+        let lock_file = path.join(LOCK_FILE);
+        let lock = fs.lock(&lock_file).map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => DataDirectoryError::Locked(path.to_owned()),
+            _ => failed("lock", &lock_file)(source),
+        })?;
+        let directory = Self { path: path.to_owned(), fs, _lock: lock };
+        let broker_epoch = directory.read(EPOCH_FILE)?;
+        let marked = directory.read(CLEAN_MARK)?;
+        if marked.is_some() {
+            let mark = path.join(CLEAN_MARK);
+            directory.fs.remove_file(&mark).map_err(failed("remove", &mark))?;
+            directory.fs.sync_dir(path).map_err(failed("sync", path))?;
+        }
+        // A mark of another epoch is left over from a copy of the directory.
+        let clean = marked.is_some() && marked == broker_epoch;
+        let shutdown = if clean { LastShutdown::Clean } else { LastShutdown::Unclean };
+        Ok((directory, LastRun { broker_epoch, shutdown }))
+    }
+
+    /// Makes the broker epoch of this run durable.
+    pub(super) fn store_broker_epoch(&self, epoch: BrokerEpoch) -> Result<(), DataDirectoryError> {
+        self.write(EPOCH_FILE, epoch)
+    }
+
+    /// Leaves the mark of a clean stop, durably.
+    pub(super) fn mark_clean(&self, epoch: BrokerEpoch) -> Result<(), DataDirectoryError> {
+        self.write(CLEAN_MARK, epoch)
+    }
+
+    fn write(&self, name: &str, epoch: BrokerEpoch) -> Result<(), DataDirectoryError> {
+        let path = self.path.join(name);
+        write_aside(&*self.fs, &path, format!("{epoch}\n").as_bytes())
+            .map_err(|source| DataDirectoryError::Io { what: "write", path, source })
+    }
+
+    fn read(&self, name: &str) -> Result<Option<BrokerEpoch>, DataDirectoryError> {
+        let path = self.path.join(name);
+        let bytes = match read_file(&*self.fs, &path, MAX_BYTES) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(DataDirectoryError::Io { what: "read", path, source }),
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        match text.trim().parse() {
+            Ok(epoch) => Ok(Some(BrokerEpoch(epoch))),
+            Err(_) => {
+                let reason = format!("{:?} is no broker epoch", text.trim());
+                Err(DataDirectoryError::Damaged { path, reason })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use log_storage::OsFileSystem;
+
+    use super::*;
+
+    fn take(path: &Path) -> Result<(DataDirectory, LastRun), DataDirectoryError> {
+        DataDirectory::take(Arc::new(OsFileSystem), path)
+    }
+
+    #[test]
+    fn the_clean_mark_holds_for_one_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let (held, last) = take(dir.path()).unwrap();
+        assert_eq!(last, LastRun { broker_epoch: None, shutdown: LastShutdown::Unclean });
+        held.store_broker_epoch(BrokerEpoch(7)).unwrap();
+        held.mark_clean(BrokerEpoch(7)).unwrap();
+        drop(held);
+        let (held, last) = take(dir.path()).unwrap();
+        assert_eq!(last.broker_epoch, Some(BrokerEpoch(7)));
+        assert_eq!(last.shutdown, LastShutdown::Clean);
+        drop(held);
+        assert_eq!(take(dir.path()).unwrap().1.shutdown, LastShutdown::Unclean);
+    }
+
+    #[test]
+    fn two_processes_never_have_one_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = take(dir.path()).unwrap();
+        let second = take(dir.path()).unwrap_err().to_string();
+        assert!(second.contains("in use by another process"), "{second}");
+        drop(held);
+        take(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_epoch_stops_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("broker-epoch"), "seven").unwrap();
+        assert!(take(dir.path()).unwrap_err().to_string().contains("damaged"));
+    }
+}

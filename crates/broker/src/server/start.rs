@@ -1,0 +1,379 @@
+//! The start of a broker, step by step.
+//!
+//! Owns the order alone; each step belongs to the crate that does it. A step that waits says for what.
+
+use std::net::TcpListener as StdListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use controller::metadata::{Address, Endpoint, SecurityProtocol};
+use controller::{Controller, ControllerConfig, Materialization, RegistrationProof, Voter};
+use futures_util::StreamExt as _;
+use log_storage::{FatalHandler, FileSystem, Flusher, FlusherOptions, OsFileSystem};
+use model::{BrokerEpoch, BrokerId, Clock, TopicIdPartition};
+use replication::{
+    Registration, Replicas, ReplicasOptions, ReplicationConfig, ReplicationMetrics, tune_server,
+};
+use socket2::Socket;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::Server;
+
+use super::carrier;
+use super::data_directory::{DataDirectory, LastRun};
+use super::image_applier::ImageApplier;
+use super::image_view;
+use super::status::ServerStatus;
+use crate::auto_topics::AutoTopics;
+use crate::config::listeners::HostPort;
+use crate::config::{BrokerConfig, Settings};
+use crate::connection::Limits;
+use crate::context::Context;
+use crate::dispatch;
+use crate::listener::{self, Shared};
+use crate::metrics::Metrics;
+use crate::producer_ids::ProducerIds;
+
+/// A broker that serves, with what its stop needs.
+pub(super) struct Running {
+    pub(super) own: BrokerId,
+    pub(super) controller: Controller,
+    pub(super) replicas: Arc<Replicas>,
+    pub(super) flusher: Flusher,
+    pub(super) directory: DataDirectory,
+    pub(super) broker_epoch: BrokerEpoch,
+    /// Cancelled to stop accepting and to answer what is in flight.
+    pub(super) drain: CancellationToken,
+    pub(super) connections: TaskTracker,
+    /// Cancelled to stop replication, the image applier and the carrier.
+    pub(super) background_stop: CancellationToken,
+    pub(super) background: TaskTracker,
+}
+
+/// Starts everything, in order.
+pub(super) async fn start(
+    config: BrokerConfig,
+    metrics: Arc<Metrics>,
+    status: Arc<ServerStatus>,
+) -> anyhow::Result<Running> {
+    let config = Arc::new(config);
+    let own = config.node_id;
+    let clock = Clock::start();
+    let fs: Arc<dyn FileSystem> = Arc::new(OsFileSystem);
+    // Ports first: a port that is taken is said at once, and nothing is written.
+    let ports = Ports::take(&config).await?;
+
+    status.wait_for(format!("the data directory {}", config.data_dir.display()));
+    let (directory, last_run) = DataDirectory::take(Arc::clone(&fs), &config.data_dir)?;
+    status.wait_for("the control plane");
+    let controller = start_controller(&config, ports.control, &fs, clock).await?;
+    status.set_controller(controller.clone());
+
+    status.wait_for("the recovery of its logs");
+    let Storage { flusher, replicas, lost } = open_logs(&config, &controller, fs, clock).await?;
+    metrics.register(|registry| replicas.register_metrics(registry));
+
+    status.wait_for("its registration with the controller");
+    let proof = registration_proof(&config, last_run, lost);
+    let broker_epoch = controller.register(proof).await?.broker_epoch;
+    let directory =
+        blocking(move || Ok(directory.store_broker_epoch(broker_epoch).map(|()| directory)?))
+            .await?;
+
+    status.wait_for("its replicas");
+    let (background, background_stop) = (TaskTracker::new(), CancellationToken::new());
+    follow_image(&controller, &replicas, broker_epoch, &background, &background_stop).await?;
+    serve_replication(&replicas, ports.replication, &background, background_stop.clone());
+    let carried =
+        carrier::run(Arc::clone(&replicas), controller.clone(), own, background_stop.clone());
+    background.spawn(carried);
+    replicas.settled().await;
+
+    status.wait_for("being unfenced");
+    controller.set_ready(broker_epoch);
+    wait_until_unfenced(&controller, own, broker_epoch).await?;
+    let context = Arc::new(Context {
+        auto_topics: AutoTopics::new(config.voters.len()),
+        producer_ids: ProducerIds::default(),
+        answer_bytes: Arc::new(byte_budget(config.queued_max_request_bytes)),
+        config: Arc::clone(&config),
+        controller: controller.clone(),
+        replicas: Arc::clone(&replicas),
+        clock,
+        metrics: Arc::clone(&metrics),
+    });
+    let (connections, drain) = listen(&config, ports.kafka, context)?;
+    Ok(Running {
+        own,
+        controller,
+        replicas,
+        flusher,
+        directory,
+        broker_epoch,
+        drain,
+        connections,
+        background_stop,
+        background,
+    })
+}
+
+/// The ports of a broker but that for HTTP, taken before anything is written.
+struct Ports {
+    /// Taken, but not listened on before the broker serves.
+    kafka: Vec<Socket>,
+    control: StdListener,
+    replication: TcpListener,
+}
+
+impl Ports {
+    async fn take(config: &BrokerConfig) -> anyhow::Result<Self> {
+        let mut kafka = Vec::with_capacity(config.listeners.len());
+        for one in &config.listeners {
+            kafka.push(listener::reserve(&one.bind).await?);
+        }
+        let control = listener::bind(&config.control_listener, config.listen_backlog).await?;
+        let control = control.into_std().context("cannot use the control listener")?;
+        let replication =
+            listener::bind(&config.replication_listener, config.listen_backlog).await?;
+        Ok(Self { kafka, control, replication })
+    }
+}
+
+/// The opened logs and the threads that write them.
+struct Storage {
+    flusher: Flusher,
+    replicas: Arc<Replicas>,
+    /// What the registration must say about the disk.
+    lost: Vec<TopicIdPartition>,
+}
+
+async fn open_logs(
+    config: &BrokerConfig,
+    controller: &Controller,
+    fs: Arc<dyn FileSystem>,
+    clock: Clock,
+) -> anyhow::Result<Storage> {
+    let fatal = fatal_handler();
+    let metrics = ReplicationMetrics::default();
+    let flusher = Flusher::start(FlusherOptions {
+        observer: Arc::new(metrics.clone()),
+        ..FlusherOptions::new(config.data_dir.clone(), fatal.clone())
+    })
+    .context("cannot start the storage threads")?;
+    let options = ReplicasOptions {
+        broker_id: config.node_id,
+        directory_id: controller.directory_id(),
+        data_dir: config.data_dir.clone(),
+        recovery_threads: size(&config.settings, "num.recovery.threads.per.data.dir"),
+        fs,
+        flusher: flusher.clone(),
+        fatal,
+        clock,
+        config: replication_config(&config.settings),
+        metrics,
+    };
+    let (replicas, proof) =
+        blocking(move || Replicas::open(options).map_err(anyhow::Error::from)).await?;
+    Ok(Storage { flusher, replicas, lost: proof.lost.into_iter().collect() })
+}
+
+/// Hands the replicas the image that has this registration, and then every change of it, in log order.
+async fn follow_image(
+    controller: &Controller,
+    replicas: &Arc<Replicas>,
+    broker_epoch: BrokerEpoch,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let own = controller.broker_id();
+    let mut changes = controller.changes();
+    let first = changes.next().await.ok_or_else(|| anyhow!("the control plane has stopped"))?;
+    let cluster_id = first.image.cluster_id().cloned();
+    let cluster_id = cluster_id.ok_or_else(|| anyhow!("the cluster has no id"))?;
+    let registration = Registration { cluster_id, broker_epoch };
+    replicas.start(registration, image_view::whole(&first.image, own), tasks, stop.clone());
+    let applier = ImageApplier { own, replicas: Arc::clone(replicas), image: first.image };
+    tasks.spawn(applier.run(changes, stop.clone()));
+    Ok(())
+}
+
+/// Serves followers on the replication port until `stop` is cancelled.
+fn serve_replication(
+    replicas: &Arc<Replicas>,
+    listener: TcpListener,
+    tasks: &TaskTracker,
+    stop: CancellationToken,
+) {
+    let incoming = TcpListenerStream::new(listener).inspect(|accepted| {
+        if let Ok(stream) = accepted
+            && let Err(error) = stream.set_nodelay(true)
+        {
+            tracing::debug!("cannot set TCP_NODELAY: {error}");
+        }
+    });
+    let serving = tune_server(Server::builder()).serve_with_incoming_shutdown(
+        replicas.service().into_server(),
+        incoming,
+        stop.cancelled_owned(),
+    );
+    tasks.spawn(async move {
+        if let Err(error) = serving.await {
+            tracing::error!("the replication listener ended: {error}");
+        }
+    });
+}
+
+/// Makes a budget of one permit per byte.
+fn byte_budget(bytes: usize) -> Semaphore {
+    Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))
+}
+
+/// Opens the Kafka listeners.
+fn listen(
+    config: &BrokerConfig,
+    sockets: Vec<Socket>,
+    context: Arc<Context>,
+) -> anyhow::Result<(TaskTracker, CancellationToken)> {
+    let tasks = TaskTracker::new();
+    let drain = CancellationToken::new();
+    let shared = Shared {
+        limits: Limits {
+            max_request_bytes: config.max_request_bytes,
+            max_idle: config.max_idle,
+            request_bytes: Arc::new(byte_budget(config.queued_max_request_bytes)),
+        },
+        connections: Arc::new(Semaphore::new(config.max_connections)),
+        metrics: Arc::new(context.metrics.connections.clone()),
+        handler: dispatch::handler(context),
+        tasks: tasks.clone(),
+        drain: drain.clone(),
+    };
+    for (socket, one) in sockets.into_iter().zip(&config.listeners) {
+        let socket = listener::listen(socket, &one.bind, config.listen_backlog)?;
+        tracing::info!(
+            "listener {} serves on {}, advertised as {}",
+            one.name,
+            one.bind,
+            one.advertised
+        );
+        tasks.spawn(listener::run(socket, Arc::new(one.clone()), shared.clone()));
+    }
+    Ok((tasks, drain))
+}
+
+async fn start_controller(
+    config: &BrokerConfig,
+    listener: StdListener,
+    fs: &Arc<dyn FileSystem>,
+    clock: Clock,
+) -> anyhow::Result<Controller> {
+    let settings = &config.settings;
+    let port = listener.local_addr().context("the control listener has no address")?.port();
+    let voter = |(broker_id, address): &(BrokerId, HostPort)| Voter {
+        broker_id: *broker_id,
+        address: Address { host: address.host.clone(), port: address.port },
+    };
+    let options = ControllerConfig {
+        broker_id: config.node_id,
+        cluster_id: config.cluster_id.clone(),
+        voters: config.voters.iter().map(voter).collect(),
+        listener,
+        advertised_address: Address { host: config.internal_host.clone(), port },
+        data_dir: config.data_dir.clone(),
+        file_system: Arc::clone(fs),
+        materialization: Materialization::Sled,
+        clock,
+        cluster_configs: settings.cluster_values(),
+        heartbeat_interval: millis(settings, "broker.heartbeat.interval.ms"),
+        session_timeout: millis(settings, "broker.session.timeout.ms"),
+    };
+    blocking(move || Controller::start(options).map_err(anyhow::Error::from)).await
+}
+
+/// The first failed write or fsync ends the process, after one line: the kernel calls the lost pages clean, so nothing may go on.
+fn fatal_handler() -> FatalHandler {
+    FatalHandler::new(|error| {
+        tracing::error!("stopping at once, the disk failed: {error}: {}", error.source);
+        std::process::exit(1);
+    })
+}
+
+fn registration_proof(
+    config: &BrokerConfig,
+    last_run: LastRun,
+    lost_replicas: Vec<TopicIdPartition>,
+) -> RegistrationProof {
+    let endpoints = config.listeners.iter().map(|one| Endpoint {
+        listener: one.name.clone(),
+        address: Address { host: one.advertised.host.clone(), port: one.advertised.port },
+        security_protocol: SecurityProtocol::Plaintext,
+    });
+    RegistrationProof {
+        stored_broker_epoch: last_run.broker_epoch,
+        last_shutdown: last_run.shutdown,
+        lost_replicas,
+        endpoints: endpoints.collect(),
+        replication_address: Address {
+            host: config.internal_host.clone(),
+            port: config.replication_listener.port,
+        },
+        rack: config.rack.clone(),
+    }
+}
+
+async fn wait_until_unfenced(
+    controller: &Controller,
+    own: BrokerId,
+    broker_epoch: BrokerEpoch,
+) -> anyhow::Result<()> {
+    let mut changes = controller.changes();
+    loop {
+        let change =
+            changes.next().await.ok_or_else(|| anyhow!("the control plane has stopped"))?;
+        if change.image.is_unfenced(own) && change.image.is_current(own, broker_epoch) {
+            return Ok(());
+        }
+    }
+}
+
+/// Runs blocking work of the start off the data threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(work).await.context("a step of the start did not end")?
+}
+
+fn replication_config(settings: &Settings) -> ReplicationConfig {
+    ReplicationConfig {
+        replica_lag_time_max: millis(settings, "replica.lag.time.max.ms"),
+        replica_fetch_max_bytes: size(settings, "replica.fetch.max.bytes"),
+        replica_fetch_response_max_bytes: size(settings, "replica.fetch.response.max.bytes"),
+        connect_timeout: millis(settings, "replica.socket.timeout.ms"),
+        reconnect_backoff_max: millis(settings, "replica.fetch.backoff.ms"),
+        high_watermark_checkpoint_interval: millis(
+            settings,
+            "replica.high.watermark.checkpoint.interval.ms",
+        ),
+        flush_checkpoint_interval: millis(settings, "log.flush.offset.checkpoint.interval.ms"),
+        log_start_checkpoint_interval: millis(
+            settings,
+            "log.flush.start.offset.checkpoint.interval.ms",
+        ),
+        retention_check_interval: millis(settings, "log.retention.check.interval.ms"),
+        broker_session_timeout: millis(settings, "broker.session.timeout.ms"),
+    }
+}
+
+fn millis(settings: &Settings, key: &str) -> Duration {
+    Duration::from_millis(
+        settings.integer(key).and_then(|value| u64::try_from(value).ok()).unwrap_or(0),
+    )
+}
+
+fn size(settings: &Settings, key: &str) -> usize {
+    settings.integer(key).and_then(|value| usize::try_from(value).ok()).unwrap_or(1)
+}

@@ -1,0 +1,224 @@
+//! A broker process and everything on its Kafka port that is no request: Kafka's error or a closed connection, and the broker lives.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A broker of its own on free ports.
+struct Broker {
+    process: Child,
+    kafka: SocketAddr,
+    _dir: tempfile::TempDir,
+}
+
+impl Broker {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let ports = free_ports::<4>();
+        let address = |index: usize| format!("127.0.0.1:{}", ports[index]);
+        let text = format!(
+            "node.id=1\nlog.dirs={}\nlisteners=PLAINTEXT://{}\nreplication.listener={}\ncontrol.listener={}\nhttp.listener={}\nsocket.request.max.bytes=1048576\n",
+            dir.path().join("data").display(),
+            address(0),
+            address(1),
+            address(2),
+            address(3)
+        );
+        let config = dir.path().join("server.properties");
+        std::fs::write(&config, text).unwrap();
+        let process = server(&config);
+        let broker = Self { process, kafka: address(0).parse().unwrap(), _dir: dir };
+        broker.wait_until_it_answers();
+        broker
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.kafka).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream
+    }
+
+    fn wait_until_it_answers(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while TcpStream::connect(self.kafka).is_err() {
+            assert!(Instant::now() < deadline, "the broker does not listen");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Sends bytes and returns what comes back before the broker closes; `None` when it answers and stays.
+    fn send(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut stream = self.connect();
+        // The broker may close before all was sent.
+        let _ = stream.write_all(bytes);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        answer
+    }
+
+    fn memory_kib(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssAnon")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn server(config: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_steadfast"))
+        .args(["server", "--exit-with-parent", "--config"])
+        .arg(config)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+    // Held together, so that no port comes twice.
+    let listeners = [(); COUNT].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+/// Header of version 1: key, version, correlation id 7, client id "c".
+fn request(key: i16, version: i16, body: &[&[u8]]) -> Vec<u8> {
+    let mut request = Vec::new();
+    request.extend_from_slice(&key.to_be_bytes());
+    request.extend_from_slice(&version.to_be_bytes());
+    request.extend_from_slice(&7_i32.to_be_bytes());
+    request.extend_from_slice(&[0, 1, b'c']);
+    body.iter().for_each(|part| request.extend_from_slice(part));
+    frame(&request)
+}
+
+fn frame(body: &[u8]) -> Vec<u8> {
+    [&u32::try_from(body.len()).unwrap().to_be_bytes()[..], body].concat()
+}
+
+fn metadata_of_nothing() -> Vec<u8> {
+    request(3, 1, &[&0_i32.to_be_bytes()])
+}
+
+/// A Produce request of version 3 with one partition of topic "t".
+fn produce(acks: i16, records: &[u8]) -> Vec<u8> {
+    let length = i32::try_from(records.len()).unwrap().to_be_bytes();
+    let one = 1_i32.to_be_bytes();
+    request(
+        0,
+        3,
+        &[
+            &(-1_i16).to_be_bytes(),
+            &acks.to_be_bytes(),
+            &1_000_i32.to_be_bytes(),
+            &one,
+            &[0, 1, b't'],
+            &one,
+            &0_i32.to_be_bytes(),
+            &length,
+            records,
+        ],
+    )
+}
+
+#[test]
+fn whatever_is_sent_the_broker_lives_and_its_memory_stays() {
+    const HUGE: [u8; 4] = i32::MAX.to_be_bytes();
+    const NEGATIVE: [u8; 4] = i32::MIN.to_be_bytes();
+    let broker = Broker::start();
+    let produce_head: [&[u8]; 3] = [&[0xff, 0xff], &[0, 1], &[0, 0, 3, 0xe8]];
+    let refused: Vec<(&str, Vec<u8>)> = vec![
+        ("a frame of 2 GiB", [&HUGE[..], &[1; 64]].concat()),
+        ("a negative frame", vec![0xff, 0xff, 0xff, 0xfe]),
+        ("a frame above the limit", [&1_048_577_u32.to_be_bytes()[..], &[0; 64]].concat()),
+        ("HTTP", b"GET / HTTP/1.1\r\nHost: broker\r\n\r\n".to_vec()),
+        ("an unknown API", request(9_999, 0, &[])),
+        ("an unknown version", request(3, 99, &[])),
+        ("half a header", frame(&[0, 3])),
+        ("nothing", frame(&[])),
+        ("a huge array in Metadata", request(3, 1, &[&HUGE])),
+        ("a negative array in Metadata", request(3, 1, &[&NEGATIVE])),
+        ("an endless varint", request(3, 9, &[&[0], &[0xff; 16]])),
+        ("a huge array in Produce", request(0, 3, &[&produce_head.concat(), &HUGE])),
+        ("half a Produce", request(0, 3, &[&produce_head.concat(), &1_i32.to_be_bytes(), &[0, 9]])),
+        ("a huge array in Fetch", request(1, 4, &[&[0xff; 4], &[0; 13], &HUGE])),
+        ("a huge array in CreateTopics", request(19, 2, &[&HUGE])),
+        ("a huge array in ListOffsets", request(2, 1, &[&[0xff; 4], &HUGE])),
+    ];
+    let mut settled = 0;
+    for round in 0..60 {
+        for (what, bytes) in &refused {
+            assert!(broker.send(bytes).is_empty(), "{what} was answered");
+        }
+        if round == 9 {
+            settled = broker.memory_kib();
+        }
+    }
+    let grown = broker.memory_kib().saturating_sub(settled);
+    assert!(grown < 8_192, "memory grew by {grown} KiB");
+    assert!(!broker.send(&metadata_of_nothing()).is_empty(), "the broker lives");
+}
+
+#[test]
+fn random_bytes_in_frames_never_end_the_broker() {
+    let broker = Broker::start();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_be_bytes()
+    };
+    for _ in 0..1_000 {
+        let mut body: Vec<u8> = (0..16).flat_map(|_| next()).collect();
+        // A served API and a low version, so that decoding goes deeper than the header.
+        body[0] = 0;
+        body[1] %= 64;
+        body[2] = 0;
+        body[3] %= 8;
+        broker.send(&frame(&body));
+    }
+    assert!(!broker.send(&metadata_of_nothing()).is_empty(), "the broker lives");
+}
+
+#[test]
+fn produce_requests_that_break_a_rule_get_kafkas_codes() {
+    let broker = Broker::start();
+    // Asking for a topic creates it.
+    let ask = request(3, 4, &[&1_i32.to_be_bytes(), &[0, 1, b't'], &[1]]);
+    assert!(!broker.send(&ask).is_empty());
+    let mut wrong_crc = vec![0_u8; 61];
+    wrong_crc[8..12].copy_from_slice(&49_i32.to_be_bytes());
+    wrong_crc[16] = 2;
+    for (what, bytes, code) in [
+        ("acks=2", produce(2, &wrong_crc), 21_i16),
+        ("a batch of zeroes", produce(1, &[0; 100]), 2),
+        ("a wrong checksum", produce(1, &wrong_crc), 2),
+        ("no batch", produce(1, &[]), 87),
+    ] {
+        let answer = broker.send(&bytes);
+        // Length, correlation id, one topic, its name, one partition, its index, then the code.
+        let place = 4 + 4 + 4 + 3 + 4 + 4;
+        let found =
+            answer.get(place..place + 2).map(|bytes| i16::from_be_bytes([bytes[0], bytes[1]]));
+        assert_eq!(found, Some(code), "{what}: {answer:?}");
+    }
+    assert!(broker.send(&produce(0, &wrong_crc)).is_empty(), "with acks=0 there is no answer");
+}
+
+#[test]
+fn an_api_versions_request_of_an_unknown_version_is_answered_in_version_0() {
+    let broker = Broker::start();
+    let answer = broker.send(&request(18, 99, &[]));
+    assert_eq!(answer, [0, 0, 0, 16, 0, 0, 0, 7, 0, 35, 0, 0, 0, 1, 0, 18, 0, 0, 0, 4]);
+}
