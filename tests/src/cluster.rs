@@ -5,25 +5,33 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::deadline::wait_until;
 use crate::ports::free_base_port;
+use crate::turn::Turn;
 
 /// How long a start may take before a test calls it failed; far above what it takes, for a machine that is busy.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// A running cluster; its processes are killed and its directory removed when the value is dropped.
+/// How long an ordered stop may take before the processes are killed.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// A running cluster; its processes are killed and its directory removed when the value is dropped. One runs at a time ([`Turn`]).
 #[derive(Debug)]
 pub struct Cluster {
     steadfast: PathBuf,
     directory: TempDir,
     base_port: u16,
     brokers: u16,
+    overrides: Vec<String>,
     dev: Option<Child>,
     restarted: Vec<Child>,
+    ready_after: Duration,
+    _turn: Turn,
 }
 
 /// Which signal ends a process.
@@ -76,59 +84,117 @@ impl Cluster {
     /// When they do not become ready; the message holds the end of their log.
     #[must_use]
     pub fn start(brokers: u16) -> Self {
-        Self::start_with(&steadfast_binary(), brokers)
+        Self::start_with(brokers, &[])
     }
 
-    /// The same with a given binary.
+    /// The same with configuration keys of every broker, `key=value`.
     ///
     /// # Panics
     /// As [`Cluster::start`].
     #[must_use]
-    pub fn start_with(steadfast: &Path, brokers: u16) -> Self {
-        let mut cluster = Self {
-            steadfast: steadfast.to_owned(),
-            directory: TempDir::with_prefix("steadfast-")
-                .expect("a temporary directory can be made"),
-            base_port: free_base_port(brokers),
-            brokers,
-            dev: None,
-            restarted: Vec::new(),
-        };
+    pub fn start_with(brokers: u16, overrides: &[&str]) -> Self {
+        let mut cluster = Self::prepare(brokers, overrides);
         cluster.launch();
         cluster
     }
 
-    /// Starts the cluster again as `steadfast dev` after [`Cluster::stop_all`] or [`Cluster::kill_all`], on its old directory.
+    /// Makes everything but the processes, so that a test can put its own disks under the brokers' directories before [`Cluster::launch`].
+    ///
+    /// # Panics
+    /// When there is no binary, directory or range of ports.
+    #[must_use]
+    pub fn prepare(brokers: u16, overrides: &[&str]) -> Self {
+        let turn = Turn::take();
+        Self {
+            steadfast: steadfast_binary(),
+            directory: TempDir::with_prefix("steadfast-")
+                .expect("a temporary directory can be made"),
+            base_port: free_base_port(brokers),
+            brokers,
+            overrides: overrides.iter().map(|text| (*text).to_owned()).collect(),
+            dev: None,
+            restarted: Vec::new(),
+            ready_after: Duration::ZERO,
+            _turn: turn,
+        }
+    }
+
+    /// Starts the cluster as `steadfast dev`, also again on its old directory after [`Cluster::stop_all`] or [`Cluster::kill_all`].
     ///
     /// # Panics
     /// As [`Cluster::start`].
     pub fn launch(&mut self) {
+        let started = Instant::now();
+        let ready = self.launch_without_waiting();
+        self.wait_for_launch(&ready);
+        self.ready_after = started.elapsed();
+    }
+
+    /// Starts the cluster and returns at once; its line comes through the receiver.
+    ///
+    /// # Panics
+    /// When it runs already or the program cannot be started.
+    pub fn launch_without_waiting(&mut self) -> mpsc::Receiver<String> {
         assert!(self.dev.is_none(), "the cluster runs already");
-        let log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.log_path())
-            .expect("the log can be opened");
         let mut dev = Command::new(&self.steadfast)
             .arg("dev")
             .args(["--brokers", &self.brokers.to_string()])
             .args(["--kafka-port", &self.base_port.to_string()])
             .arg("--data-dir")
             .arg(self.data_dir())
+            .args(self.override_arguments())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(log)
+            .stderr(self.open_log())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {}: {error}", self.steadfast.display()));
         let output = dev.stdout.take().expect("stdout is piped");
         self.dev = Some(dev);
-        let mut lines = BufReader::new(output).lines();
-        let ready = lines.next().and_then(Result::ok);
+        let (sender, ready) = mpsc::channel();
+        // Ends with the process, whose end closes the pipe.
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                let _heard = sender.send(line);
+            }
+        });
+        ready
+    }
+
+    /// Waits for the line that says that the cluster serves.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    pub fn wait_for_launch(&self, ready: &mpsc::Receiver<String>) {
+        let line = ready.recv_timeout(START_LIMIT);
         assert!(
-            ready.as_deref().is_some_and(|line| line.starts_with("ready: ")),
-            "the cluster did not become ready ({ready:?}):\n{}",
+            line.as_deref().is_ok_and(|line| line.starts_with("ready: ")),
+            "the cluster did not become ready ({line:?}):\n{}",
             self.log_tail()
         );
+    }
+
+    /// How long the last [`Cluster::launch`] took until the cluster said that it serves.
+    #[must_use]
+    pub fn ready_after(&self) -> Duration {
+        self.ready_after
+    }
+
+    /// The binary that runs.
+    #[must_use]
+    pub fn binary(&self) -> &Path {
+        &self.steadfast
+    }
+
+    fn override_arguments(&self) -> impl Iterator<Item = &str> {
+        self.overrides.iter().flat_map(|text| ["--override", text])
+    }
+
+    fn open_log(&self) -> fs::File {
+        fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .expect("the log can be opened")
     }
 
     /// The bootstrap list: all brokers' Kafka addresses.
@@ -196,12 +262,8 @@ impl Cluster {
     /// # Panics
     /// When the signal cannot be sent.
     pub fn signal(&self, broker: u16, signal: Signal) {
-        let pid = self.pid(broker).to_string();
-        let status = Command::new("kill")
-            .args(["-s", signal.name(), &pid])
-            .status()
-            .expect("kill can be run");
-        assert!(status.success(), "cannot send {signal:?} to broker {broker}, process {pid}");
+        let pid = self.pid(broker);
+        assert!(send(pid, signal), "cannot send {signal:?} to broker {broker}, process {pid}");
     }
 
     /// Kills a broker and waits until the process is gone.
@@ -216,17 +278,23 @@ impl Cluster {
         self.wait_gone(broker);
     }
 
+    /// Whether the process that the broker wrote down is there and is a broker of this cluster.
+    #[must_use]
+    pub fn is_running(&self, broker: u16) -> bool {
+        let file = self.broker_dir(broker).join("steadfast.pid");
+        let Ok(pid) = fs::read_to_string(file) else { return false };
+        let command_line = fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
+        let own = self.broker_dir(broker);
+        String::from_utf8_lossy(&command_line).contains(&*own.to_string_lossy())
+    }
+
     fn wait_gone(&mut self, broker: u16) {
-        let pid = self.pid(broker);
-        let restarted = &mut self.restarted;
-        wait_until(&format!("the end of broker {broker}, process {pid}"), START_LIMIT, || {
-            for child in restarted.iter_mut() {
+        wait_until(&format!("the end of broker {broker}"), START_LIMIT, || {
+            for child in &mut self.restarted {
                 // Reaps it, so that its entry in /proc goes away.
                 let _ended = child.try_wait();
             }
-            let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            state.is_empty()
-                || state.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+            !self.is_running(broker)
         });
     }
 
@@ -235,17 +303,14 @@ impl Cluster {
     /// # Panics
     /// When the program cannot be started.
     pub fn start_broker(&mut self, broker: u16) {
-        let log = fs::OpenOptions::new()
-            .append(true)
-            .open(self.log_path())
-            .expect("the log can be opened");
         let child = Command::new(&self.steadfast)
             .arg("server")
             .arg("--config")
             .arg(self.broker_dir(broker).join("server.properties"))
+            .args(self.override_arguments())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(self.open_log())
             .spawn()
             .expect("the broker can be started");
         self.restarted.push(child);
@@ -291,10 +356,35 @@ impl Cluster {
         Some(values.sum())
     }
 
-    /// Kills all brokers at once.
+    /// The broker that says that it is the active controller, if one does.
+    #[must_use]
+    pub fn controller(&self) -> Option<u16> {
+        (1..=self.brokers).find(|broker| {
+            self.metric(*broker, "steadfast_controller_active").is_some_and(|value| value > 0.0)
+        })
+    }
+
+    /// Waits for an active controller and returns it.
+    ///
+    /// # Panics
+    /// When there is none within the limit of a start.
+    #[must_use]
+    pub fn wait_for_controller(&self) -> u16 {
+        let mut found = None;
+        wait_until("an active controller", START_LIMIT, || {
+            found = self.controller();
+            found.is_some()
+        });
+        found.expect("it was waited for")
+    }
+
+    /// Kills all brokers that run, at once.
     pub fn kill_all(&mut self) {
         for broker in 1..=self.brokers {
-            self.signal(broker, Signal::Kill);
+            if self.is_running(broker) {
+                // One that ended by itself meanwhile is as dead as it should be.
+                send(self.pid(broker), Signal::Kill);
+            }
         }
         for broker in 1..=self.brokers {
             self.wait_gone(broker);
@@ -308,15 +398,31 @@ impl Cluster {
     }
 
     fn end_dev(&mut self) {
-        if let Some(mut dev) = self.dev.take() {
-            let _sent = Command::new("kill").args(["-s", "TERM", &dev.id().to_string()]).status();
-            let _ended = dev.wait();
+        let mut children: Vec<Child> =
+            self.dev.take().into_iter().chain(self.restarted.drain(..)).collect();
+        for child in &mut children {
+            if matches!(child.try_wait(), Ok(None)) {
+                send(child.id(), Signal::Terminate);
+            }
         }
-        for mut child in self.restarted.drain(..) {
-            let _sent = Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status();
+        let deadline = Instant::now() + STOP_LIMIT;
+        for mut child in children {
+            while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            // Fails where the process has ended, which is what is wanted.
+            let _killed = child.kill();
             let _ended = child.wait();
         }
     }
+}
+
+fn send(pid: u32, signal: Signal) -> bool {
+    Command::new("kill")
+        .args(["-s", signal.name(), &pid.to_string()])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 impl Drop for Cluster {
@@ -326,10 +432,9 @@ impl Drop for Cluster {
             let _written = writeln!(stderr, "the end of the brokers' log:\n{}", self.log_tail());
         }
         for broker in 1..=self.brokers {
-            if self.broker_dir(broker).join("steadfast.pid").exists() {
-                let pid = self.pid(broker).to_string();
-                let _sent =
-                    Command::new("kill").args(["-s", "KILL", &pid]).stderr(Stdio::null()).status();
+            // The file may be left over, and its number another program's by now.
+            if self.is_running(broker) {
+                send(self.pid(broker), Signal::Kill);
             }
         }
         self.end_dev();

@@ -7,7 +7,9 @@ use cluster_tests::cluster::Cluster;
 use cluster_tests::wire::{RawConnection, Reply};
 use model::record_batch::{BatchBuilder, BatchOptions, NewRecord};
 use model::{ErrorCode, TopicId, UnixMillis};
-use protocol::messages::*;
+use protocol::messages::metadata::MetadataRequestTopic;
+use protocol::messages::produce::{PartitionProduceData, TopicProduceData};
+use protocol::messages::{MetadataRequest, ProduceRequest};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 

@@ -337,6 +337,21 @@ pub fn set_log_append_time(batch: &mut [u8], now: UnixMillis) -> Result<(), Batc
     Ok(())
 }
 
+/// Writes the producer fields of the batch at the start of `batch`; the checksum is computed again. A producer learns them only when it sends.
+///
+/// # Errors
+/// The errors of [`BatchHeader::parse`]; [`BatchError::Incomplete`] when bytes are missing.
+pub fn set_producer(batch: &mut [u8], producer: BatchProducer) -> Result<(), BatchError> {
+    let header = BatchHeader::parse(batch)?;
+    whole(&header, batch)?;
+    put(batch, PRODUCER_ID, producer.id.0.to_be_bytes());
+    put(batch, PRODUCER_EPOCH, producer.epoch.0.to_be_bytes());
+    put(batch, BASE_SEQUENCE, producer.base_sequence.unwrap_or(-1).to_be_bytes());
+    let crc = crc_of(&batch[..header.size_bytes]);
+    put(batch, CRC, crc.to_be_bytes());
+    Ok(())
+}
+
 /// Computes the checksum of a whole batch.
 pub(super) fn crc_of(batch: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(&batch[ATTRIBUTES..])

@@ -15,7 +15,8 @@ pub use builder::{BatchBuilder, BatchKind, BatchOptions, BuildError, MAX_BATCH_B
 pub use compression::Codec;
 pub use header::{
     BatchError, BatchHeader, BatchProducer, HEADER_BYTES, LOG_OVERHEAD_BYTES, ProducedBatchError,
-    TimestampType, set_base_offset, set_leader_epoch, set_log_append_time, verify_crc,
+    TimestampType, set_base_offset, set_leader_epoch, set_log_append_time, set_producer,
+    verify_crc,
 };
 pub use records::{
     Header, Headers, KeyRule, Record, RecordIter, RecordRules, Records, RecordsError,

@@ -162,6 +162,14 @@ fn the_setters_of_a_leader_leave_the_checksum_valid() {
 }
 
 #[test]
+fn producer_fields_that_are_set_later_are_as_if_built_in() {
+    let without = BatchOptions { producer: None, ..java_options(Codec::None) };
+    let mut bytes = build(without, &java_records());
+    set_producer(&mut bytes, java_options(Codec::None).producer.unwrap()).unwrap();
+    assert_eq!(bytes, fixture("none-create"));
+}
+
+#[test]
 fn the_last_sequence_wraps_behind_the_greatest_number() {
     let table = [(0, 0, 0), (i32::MAX, 0, i32::MAX), (i32::MAX, 1, 0), (i32::MAX - 1, 4, 2)];
     for (base_sequence, last_offset_delta, expected) in table {

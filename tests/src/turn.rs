@@ -1,0 +1,43 @@
+//! One cluster at a time: whoever starts one waits for its turn, across tests and across test programs.
+//!
+//! Two clusters on two cores would measure one another, and a test that kills brokers would be judged by its neighbour's load.
+//! The lock is a file that the kernel frees when its holder ends, however it ends.
+
+use std::fs::{File, TryLockError};
+use std::time::{Duration, Instant};
+
+/// How long a test waits for all those before it; the whole package takes less.
+const LIMIT: Duration = Duration::from_secs(1_200);
+
+/// The right to run a cluster; it ends with the value.
+#[derive(Debug)]
+pub struct Turn {
+    _lock: File,
+}
+
+impl Turn {
+    /// Waits until no other test of this machine runs a cluster.
+    ///
+    /// # Panics
+    /// When the turn does not come within twenty minutes, or the lock's file cannot be made.
+    #[must_use]
+    pub fn take() -> Self {
+        let path = std::env::temp_dir().join("steadfast-cluster-tests.lock");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Self { _lock: file },
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => panic!("{}: {error}", path.display()),
+            }
+            assert!(Instant::now() < deadline, "waited {LIMIT:?} in vain for {}", path.display());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
