@@ -1,5 +1,6 @@
 //! A cluster of real broker processes on loopback, as a user starts it: `steadfast dev`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -29,7 +30,8 @@ pub struct Cluster {
     brokers: u16,
     overrides: Vec<String>,
     dev: Option<Child>,
-    restarted: Vec<Child>,
+    /// Brokers that were started by hand, by id.
+    restarted: BTreeMap<u16, Child>,
     ready_after: Duration,
     _turn: Turn,
 }
@@ -113,7 +115,7 @@ impl Cluster {
             brokers,
             overrides: overrides.iter().map(|text| (*text).to_owned()).collect(),
             dev: None,
-            restarted: Vec::new(),
+            restarted: BTreeMap::new(),
             ready_after: Duration::ZERO,
             _turn: turn,
         }
@@ -136,7 +138,8 @@ impl Cluster {
     /// When it runs already or the program cannot be started.
     pub fn launch_without_waiting(&mut self) -> mpsc::Receiver<String> {
         assert!(self.dev.is_none(), "the cluster runs already");
-        let mut dev = Command::new(&self.steadfast)
+        let mut dev = self
+            .command()
             .arg("dev")
             .args(["--brokers", &self.brokers.to_string()])
             .args(["--kafka-port", &self.base_port.to_string()])
@@ -183,6 +186,17 @@ impl Cluster {
     #[must_use]
     pub fn binary(&self) -> &Path {
         &self.steadfast
+    }
+
+    /// A command of the binary that takes no configuration from this program's environment.
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.steadfast);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("STEADFAST_") {
+                command.env_remove(name);
+            }
+        }
+        command
     }
 
     fn override_arguments(&self) -> impl Iterator<Item = &str> {
@@ -243,12 +257,15 @@ impl Cluster {
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
 
-    /// The process id that the broker wrote down.
+    /// The broker's process id: of the process that was started by hand last, else what the broker wrote down.
     ///
     /// # Panics
     /// When the file is missing or holds no number.
     #[must_use]
     pub fn pid(&self, broker: u16) -> u32 {
+        if let Some(child) = self.restarted.get(&broker) {
+            return child.id();
+        }
         let path = self.broker_dir(broker).join("steadfast.pid");
         let text =
             fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -278,23 +295,28 @@ impl Cluster {
         self.wait_gone(broker);
     }
 
-    /// Whether the process that the broker wrote down is there and is a broker of this cluster.
+    /// Whether the broker's process is there, and is one of this cluster.
     #[must_use]
     pub fn is_running(&self, broker: u16) -> bool {
-        let file = self.broker_dir(broker).join("steadfast.pid");
-        let Ok(pid) = fs::read_to_string(file) else { return false };
-        let command_line = fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
         let own = self.broker_dir(broker);
+        if !self.restarted.contains_key(&broker) && !own.join("steadfast.pid").exists() {
+            return false;
+        }
+        // The file may be left over, and its number another program's by now.
+        let path = format!("/proc/{}/cmdline", self.pid(broker));
+        let command_line = fs::read(path).unwrap_or_default();
         String::from_utf8_lossy(&command_line).contains(&*own.to_string_lossy())
     }
 
-    fn wait_gone(&mut self, broker: u16) {
-        wait_until(&format!("the end of broker {broker}"), START_LIMIT, || {
-            for child in &mut self.restarted {
-                // Reaps it, so that its entry in /proc goes away.
+    /// Waits until the broker's process has ended.
+    pub fn wait_gone(&mut self, broker: u16) {
+        let pid = self.pid(broker);
+        wait_until(&format!("the end of broker {broker}, process {pid}"), START_LIMIT, || {
+            // Whoever started it reaps it, we or `dev`, when its last thread has ended; only then are its ports and locks free.
+            for child in self.restarted.values_mut() {
                 let _ended = child.try_wait();
             }
-            !self.is_running(broker)
+            !Path::new(&format!("/proc/{pid}")).exists()
         });
     }
 
@@ -303,7 +325,8 @@ impl Cluster {
     /// # Panics
     /// When the program cannot be started.
     pub fn start_broker(&mut self, broker: u16) {
-        let child = Command::new(&self.steadfast)
+        let child = self
+            .command()
             .arg("server")
             .arg("--config")
             .arg(self.broker_dir(broker).join("server.properties"))
@@ -313,7 +336,7 @@ impl Cluster {
             .stderr(self.open_log())
             .spawn()
             .expect("the broker can be started");
-        self.restarted.push(child);
+        self.restarted.insert(broker, child);
     }
 
     /// Starts a broker and waits until its health says ready.
@@ -398,8 +421,12 @@ impl Cluster {
     }
 
     fn end_dev(&mut self) {
-        let mut children: Vec<Child> =
-            self.dev.take().into_iter().chain(self.restarted.drain(..)).collect();
+        let mut children: Vec<Child> = self
+            .dev
+            .take()
+            .into_iter()
+            .chain(std::mem::take(&mut self.restarted).into_values())
+            .collect();
         for child in &mut children {
             if matches!(child.try_wait(), Ok(None)) {
                 send(child.id(), Signal::Terminate);
@@ -428,11 +455,16 @@ fn send(pid: u32, signal: Signal) -> bool {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let mut stderr = std::io::stderr();
-            let _written = writeln!(stderr, "the end of the brokers' log:\n{}", self.log_tail());
+            let kept =
+                std::env::temp_dir().join(format!("steadfast-failed-{}.log", self.base_port));
+            let _copied = fs::copy(self.log_path(), &kept);
+            crate::report::line(&format!(
+                "the end of the brokers' log, kept as {}:\n{}",
+                kept.display(),
+                self.log_tail()
+            ));
         }
         for broker in 1..=self.brokers {
-            // The file may be left over, and its number another program's by now.
             if self.is_running(broker) {
                 send(self.pid(broker), Signal::Kill);
             }

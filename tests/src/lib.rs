@@ -12,5 +12,6 @@ pub mod load;
 pub mod ports;
 pub mod read_back;
 pub mod report;
+pub mod simulation;
 pub mod turn;
 pub mod wire;

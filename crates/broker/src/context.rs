@@ -3,7 +3,7 @@
 //! Owns nothing by itself; it is the one bundle that is handed to handlers, so that their signatures stay short.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use controller::Controller;
 use controller::metadata::{BrokerRegistration, Endpoint, Image};
@@ -17,6 +17,12 @@ use crate::config::BrokerConfig;
 use crate::config::listeners::Listener;
 use crate::metrics::{ErrorLabel, Metrics};
 use crate::producer_ids::ProducerIds;
+
+/// Longest wait for the replicas of a new topic.
+const CREATION: Duration = Duration::from_millis(500);
+
+/// How often it is looked for them.
+const CREATION_POLL: Duration = Duration::from_millis(2);
 
 /// The running broker, as handlers see it.
 #[derive(Debug)]
@@ -74,6 +80,25 @@ impl Context {
     pub fn is_doubtful(&self, image: &Image, leader: BrokerId) -> bool {
         leader != self.broker_id()
             && (!image.is_unfenced(leader) || self.controller.is_suspected(leader))
+    }
+
+    /// Waits until the replicas of a new topic that this broker leads are there, so that a client that goes on at once finds them. Bounded:
+    /// a client that comes too early is told to try again anyway.
+    pub async fn until_led(&self, topic: &str) {
+        let deadline = Instant::now() + CREATION;
+        while Instant::now() < deadline {
+            let image = self.controller.image();
+            let missing = image.topic_id(topic).is_some_and(|topic_id| {
+                let own = Some(self.broker_id());
+                let mut led =
+                    image.partitions_of(topic_id).filter(|(_, state)| state.leader == own);
+                led.any(|(id, _)| self.replicas.get(&id).is_none())
+            });
+            if !missing {
+                return;
+            }
+            tokio::time::sleep(CREATION_POLL).await;
+        }
     }
 
     /// Returns the broker that clients are told to send administrative requests to. Any broker takes them; the active controller saves a

@@ -197,12 +197,15 @@ fn produce_requests_that_break_a_rule_get_kafkas_codes() {
     // Asking for a topic creates it.
     let ask = request(3, 4, &[&1_i32.to_be_bytes(), &[0, 1, b't'], &[1]]);
     assert!(!broker.send(&ask).is_empty());
-    let mut wrong_crc = vec![0_u8; 61];
-    wrong_crc[8..12].copy_from_slice(&49_i32.to_be_bytes());
+    let mut wrong_crc = vec![0_u8; 61 + 7];
+    wrong_crc[8..12].copy_from_slice(&(49_i32 + 7).to_be_bytes());
     wrong_crc[16] = 2;
+    // No producer, no sequence, one record.
+    wrong_crc[43..57].fill(0xff);
+    wrong_crc[60] = 1;
     for (what, bytes, code) in [
         ("acks=2", produce(2, &wrong_crc), 21_i16),
-        ("a batch of zeroes", produce(1, &[0; 100]), 2),
+        ("messages of the oldest format", produce(1, &[0; 100]), 87),
         ("a wrong checksum", produce(1, &wrong_crc), 2),
         ("no batch", produce(1, &[]), 87),
     ] {

@@ -77,6 +77,13 @@ impl Client {
         self.cache().metadata
     }
 
+    /// Says whether the metadata is older than `metadata.max.age.ms`, or was never asked for.
+    #[must_use]
+    pub fn is_metadata_old(&self) -> bool {
+        let max_age = self.shared.config.metadata_max_age;
+        self.cache().refreshed_at.is_none_or(|at| at.elapsed() >= max_age)
+    }
+
     /// Asks a live broker for metadata and takes it in.
     ///
     /// # Errors

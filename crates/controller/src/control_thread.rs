@@ -35,6 +35,10 @@ const HANDOVER_LIMIT: Duration = Duration::from_secs(1);
 /// How long a stop waits for tasks that do not end.
 const TASKS_LIMIT: Duration = Duration::from_millis(500);
 const WINDOW_BYTES: u32 = 4 << 20;
+/// Calls and streams of one connection at a time.
+const MAX_STREAMS: u32 = 64;
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Refused connections that wait to be looked at.
 pub(crate) const MAX_EVIDENCE: usize = 64;
 
@@ -148,6 +152,10 @@ impl ControlThread {
         let server = Server::builder()
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
+            .max_concurrent_streams(MAX_STREAMS)
+            // A connection whose other end vanished without a word is not kept for ever.
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .serve_with_incoming(ControlPort { raft, controller }, incoming);
         let plane = Arc::clone(plane);
         plane.tasks.clone().spawn(async move {

@@ -305,6 +305,16 @@ impl Controller {
         *self.shared().active_controller.borrow()
     }
 
+    /// Says whether this broker is configured as a voter of the metadata quorum and its storage does not vote yet, so that the loss of one more
+    /// voter could stop the quorum.
+    #[must_use]
+    pub fn awaits_vote(&self) -> bool {
+        let shared = self.shared();
+        let own = shared.identity.broker_id;
+        let is_configured = shared.settings.voters.iter().any(|voter| voter.broker_id == own);
+        is_configured && shared.feed.image().voters().get(&own) != Some(&shared.identity.raft_id)
+    }
+
     /// Moves this broker's leaderships to others, and waits until it leads nothing that another could lead, or `deadline` passes.
     /// Returns how many leaderships are left. One that is not registered leads nothing.
     ///

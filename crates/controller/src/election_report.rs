@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use model::{BrokerId, Timestamp, TopicIdPartition};
+use prometheus_client::metrics::histogram::Histogram;
 
 use crate::image_feed::ImageChange;
 use crate::metadata::{Image, PartitionState};
@@ -15,11 +16,13 @@ const MAX_LINES: usize = 20;
 /// Reports elections on the active controller.
 pub(crate) struct ElectionReport {
     previous: Arc<Image>,
+    /// How long elections took.
+    seconds: Histogram,
 }
 
 impl ElectionReport {
-    pub(crate) fn new(image: Arc<Image>) -> Self {
-        Self { previous: image }
+    pub(crate) fn new(image: Arc<Image>, seconds: Histogram) -> Self {
+        Self { previous: image, seconds }
     }
 
     /// Writes a line for each partition whose leader changed. `broken_at` answers when the connection to a broker broke.
@@ -40,8 +43,11 @@ impl ElectionReport {
                 continue;
             }
             count += 1;
+            let since = before.leader.and_then(&broken_at);
+            if let (Some(at), Some(_)) = (since, after.leader) {
+                self.seconds.observe(now.since(at).as_secs_f64());
+            }
             if count <= MAX_LINES {
-                let since = before.leader.and_then(&broken_at);
                 tracing::info!(
                     "{}",
                     line(
@@ -74,7 +80,8 @@ fn line(
     after: &PartitionState,
     millis: Option<u128>,
 ) -> String {
-    let leader = |leader: Option<BrokerId>| leader.map_or("none".to_owned(), |id| id.to_string());
+    let leader =
+        |leader: Option<BrokerId>| leader.map_or_else(|| "none".to_owned(), |id| id.to_string());
     let mut line = format!(
         "{}: leader {} -> {}, epoch {}",
         name(image, partition),

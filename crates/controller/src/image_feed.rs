@@ -174,3 +174,63 @@ impl Subscriber {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use futures_util::FutureExt;
+    use model::BrokerId;
+
+    use super::*;
+
+    fn changes(broker: i32) -> Changes {
+        Changes { brokers: BTreeSet::from([BrokerId(broker)]), ..Changes::default() }
+    }
+
+    fn feed() -> ImageFeed {
+        ImageFeed::new(Arc::default(), None)
+    }
+
+    #[test]
+    fn the_first_item_is_the_present_image_without_changes() {
+        let feed = feed();
+        feed.publish(Arc::default(), 7, &changes(1));
+        let mut follower = feed.subscribe();
+        let first = follower.next().now_or_never().flatten().unwrap();
+        assert_eq!(first.applied_index, Some(7));
+        assert!(first.changes.is_empty());
+        assert!(follower.next().now_or_never().is_none(), "nothing has changed since");
+    }
+
+    #[test]
+    fn what_a_slow_follower_has_not_fetched_comes_as_one() {
+        let feed = feed();
+        let mut follower = feed.subscribe();
+        follower.next().now_or_never().flatten().unwrap();
+        feed.publish(Arc::default(), 1, &changes(1));
+        feed.publish(Arc::default(), 2, &changes(2));
+        let change = follower.next().now_or_never().flatten().unwrap();
+        assert_eq!(change.applied_index, Some(2));
+        assert_eq!(change.changes.brokers, BTreeSet::from([BrokerId(1), BrokerId(2)]));
+    }
+
+    #[test]
+    fn an_entry_that_changes_nothing_moves_the_index_alone() {
+        let feed = feed();
+        let mut follower = feed.subscribe();
+        follower.next().now_or_never().flatten().unwrap();
+        feed.publish(Arc::default(), 3, &Changes::default());
+        assert!(follower.next().now_or_never().is_none());
+        assert_eq!(*feed.applied().borrow(), Some(3));
+    }
+
+    #[test]
+    fn a_closed_feed_ends_its_followers_after_what_they_have_not_fetched() {
+        let feed = feed();
+        let mut follower = feed.subscribe();
+        feed.close();
+        assert!(follower.next().now_or_never().flatten().is_some());
+        assert!(follower.next().now_or_never().flatten().is_none());
+    }
+}

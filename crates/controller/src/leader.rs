@@ -54,7 +54,10 @@ async fn serve_term(plane: &Arc<Plane>) {
     let mut term = TermOfOffice {
         plane,
         term: status.term,
-        report: ElectionReport::new(plane.shared.feed.image()),
+        report: ElectionReport::new(
+            plane.shared.feed.image(),
+            plane.shared.metrics.election.clone(),
+        ),
         next_balance: None,
         looks_again: true,
     };
@@ -142,13 +145,16 @@ impl TermOfOffice<'_> {
             voters: plane.raft.members().voters_by_broker(),
             configs: plane.settings().cluster_configs.clone(),
         });
-        plane.tasks.spawn({
-            let plane = Arc::clone(&plane);
-            async move {
-                if let Proposed::Applied { outcome: Outcome::Refused(refusal), .. } =
-                    plane.propose_here(command, None).await
-                {
-                    plane.shared.failure.set(format!("the cluster cannot be formed: {refusal}"));
+        self.plane.tasks.spawn(async move {
+            while plane.leadership.is_active() && plane.shared.feed.image().cluster_id().is_none() {
+                match plane.propose_here(command.clone(), None).await {
+                    Proposed::Applied { outcome: Outcome::Refused(refusal), .. } => {
+                        let reason = format!("the cluster cannot be formed: {refusal}");
+                        plane.shared.failure.set(reason);
+                        return;
+                    }
+                    Proposed::Applied { .. } => return,
+                    Proposed::NotWritten | Proposed::Unknown => sleep(REFUSED_PAUSE).await,
                 }
             }
         });

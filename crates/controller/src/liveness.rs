@@ -191,7 +191,9 @@ impl Liveness {
             Event::Opened { session, broker_id, broker_epoch } => {
                 let deadline = now + self.session_timeout;
                 self.sessions.insert(session, Session { broker_id, broker_epoch, deadline });
-                self.broker(now, broker_id).suspicion = None;
+                if self.has_session(broker_id) {
+                    self.broker(now, broker_id).suspicion = None;
+                }
             }
             Event::Heard { session, heartbeat } => self.heard(now, session, heartbeat),
             Event::Closed { session } => {
@@ -320,29 +322,41 @@ impl Liveness {
         open.broker_epoch = heartbeat.broker_epoch.or(open.broker_epoch);
         let broker_id = open.broker_id;
         let broker = self.broker(now, broker_id);
-        // An incarnation that was superseded may still speak: it says nothing about its successor.
-        let is_old = match (heartbeat.broker_epoch, broker.registered) {
-            (Some(spoken), Some(registered)) => spoken < registered.broker_epoch,
-            _ => false,
+        // Another incarnation says nothing about the registered one: an older one was superseded, a newer one is not in this image yet,
+        // and one without an epoch has not registered.
+        broker.heartbeat = match (heartbeat.broker_epoch, broker.registered) {
+            (None, _) => return,
+            (Some(spoken), Some(registered)) if spoken < registered.broker_epoch => return,
+            _ => Some(heartbeat),
         };
-        if is_old {
+        if !broker.speaks_as_registered() {
             return;
         }
         let was = broker.belief;
-        broker.heartbeat = Some(heartbeat);
+        broker.belief = Belief::Live;
         broker.heard_at = Some(now);
         broker.deadline = deadline;
         broker.suspicion = None;
-        broker.reconsider_heartbeat();
-        if broker.belief == Belief::Live && was != Belief::Live {
+        if was != Belief::Live {
             self.actions.push_back(Action::LookAgain);
         }
     }
 
+    /// Whether the registered incarnation has a session open.
+    fn has_session(&self, broker_id: BrokerId) -> bool {
+        let registered = self.brokers.get(&broker_id).and_then(|broker| broker.registered);
+        let epoch = registered.map(|registered| registered.broker_epoch);
+        epoch.is_some()
+            && self
+                .sessions
+                .values()
+                .any(|session| session.broker_id == broker_id && session.broker_epoch == epoch)
+    }
+
     fn suspect(&mut self, now: Timestamp, broker_id: BrokerId) {
-        let has_session = self.sessions.values().any(|session| session.broker_id == broker_id);
+        let has_session = self.has_session(broker_id);
         let broker = self.broker(now, broker_id);
-        if has_session || broker.suspicion.is_some() {
+        if has_session || broker.registered.is_none() || broker.suspicion.is_some() {
             return;
         }
         broker.suspicion = Some(Suspicion { since: now, next_probe: None });
@@ -356,7 +370,7 @@ impl Liveness {
         asked_at: Timestamp,
         result: ProbeResult,
     ) {
-        let has_session = self.sessions.values().any(|session| session.broker_id == broker_id);
+        let has_session = self.has_session(broker_id);
         let broker = self.broker(now, broker_id);
         let is_void = has_session || broker.heard_at.is_some_and(|heard_at| heard_at > asked_at);
         match result {
@@ -455,11 +469,15 @@ impl Broker {
 
     /// A heartbeat counts under the registered epoch alone; one may arrive before the image has the registration.
     fn reconsider_heartbeat(&mut self) {
-        let spoken = self.heartbeat.and_then(|heartbeat| heartbeat.broker_epoch);
-        let registered = self.registered.map(|registered| registered.broker_epoch);
-        if spoken.is_some() && spoken == registered {
+        if self.speaks_as_registered() {
             self.belief = Belief::Live;
         }
+    }
+
+    fn speaks_as_registered(&self) -> bool {
+        let spoken = self.heartbeat.and_then(|heartbeat| heartbeat.broker_epoch);
+        let registered = self.registered.map(|registered| registered.broker_epoch);
+        spoken.is_some() && spoken == registered
     }
 
     /// Whether it wishes to serve and its image has its own registration.

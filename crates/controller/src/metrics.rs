@@ -20,6 +20,8 @@ pub(crate) struct Metrics {
     pub(crate) applied_index_lag: Gauge,
     /// Seconds of one fdatasync of Raft's log.
     pub(crate) raft_fsync: Histogram,
+    /// Seconds from a leader's broken connection to the election of its successor, on the active controller.
+    pub(crate) election: Histogram,
 }
 
 impl Metrics {
@@ -31,7 +33,8 @@ impl Metrics {
             leader_elections: Counter::default(),
             fenced_brokers: Gauge::default(),
             applied_index_lag: Gauge::default(),
-            raft_fsync: Histogram::new(bounds),
+            raft_fsync: Histogram::new(bounds.clone()),
+            election: Histogram::new(bounds),
         }
     }
 
@@ -61,6 +64,11 @@ impl Metrics {
             "raft_fsync_seconds",
             "Time of one fdatasync of the metadata log",
             self.raft_fsync.clone(),
+        );
+        controller.register(
+            "election_seconds",
+            "Time from a leader's broken connection to the election of its successor",
+            self.election.clone(),
         );
     }
 }

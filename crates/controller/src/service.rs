@@ -28,6 +28,9 @@ const MAX_PROPOSALS: usize = 256;
 /// Answers of one session that wait for the wire.
 pub(crate) const MAX_ANSWERS: usize = 2 * MAX_PROPOSALS;
 
+/// Longest legal name of a host.
+const MAX_HOST_BYTES: usize = 255;
+
 /// How long a session waits for the term of a controller that has just been elected.
 const TERM_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -263,6 +266,8 @@ fn cluster_id(plane: &Plane) -> String {
 }
 
 fn address(host: String, port: u32) -> Result<Address, Status> {
-    let port = u16::try_from(port).map_err(|_| Status::invalid_argument("no such port"))?;
-    Ok(Address { host, port })
+    match u16::try_from(port) {
+        Ok(port) if (1..=MAX_HOST_BYTES).contains(&host.len()) => Ok(Address { host, port }),
+        _ => Err(Status::invalid_argument("no such control port")),
+    }
 }

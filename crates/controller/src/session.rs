@@ -71,7 +71,13 @@ pub(crate) async fn keep_session(plane: Arc<Plane>) {
         };
         plane.shared.proposals.session_lost(plane.now());
         match (end, status.leader) {
-            (End::Stopped, _) => return,
+            (End::Stopped, _) => {
+                if !plane.cancel.is_cancelled() {
+                    let reason = plane.raft.stop_reason().unwrap_or_default();
+                    plane.shared.failure.set(format!("consensus has stopped: {reason}"));
+                }
+                return;
+            }
             (End::Broken, Some((raft_id, broker_id)))
                 if raft_id != plane.shared.identity.raft_id =>
             {

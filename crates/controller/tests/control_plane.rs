@@ -3,20 +3,22 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use controller::metadata::{
     Address, AlterConfigs, Assignment, Command, ConfigAlteration, ConfigChange, ConfigOperation,
-    ConfigResource, CreateTopics, Image, LastShutdown, LiveSet, NewTopic, Outcome,
+    ConfigResource, CreateTopics, ElectLeaders, Election, Image, LastShutdown, LiveSet, NewTopic,
+    Outcome,
 };
 use controller::{
     Controller, ControllerConfig, Materialization, RegisterError, RegistrationProof, StartError,
     Voter,
 };
-use log_storage::OsFileSystem;
+use log_storage::{Fault, FaultOperation, FileSystem, OsFileSystem, SimulatedDisk};
 use model::{BrokerEpoch, BrokerId, Clock, ClusterId, TopicId, TopicIdPartition};
 use tempfile::TempDir;
 
@@ -440,6 +442,59 @@ async fn a_broker_that_is_no_voter_follows_as_a_learner() {
     cluster.start(1).await;
     cluster.join(1).await;
     assert_eq!(cluster.partitions_at(1).as_deref(), Some("13"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_learner_that_moved_to_another_port_is_found_again() {
+    let mut cluster = Cluster::new(2, 1);
+    cluster.start_all().await;
+    cluster.join_all().await;
+    cluster.kill(1).await;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    cluster.sites[1].address.port = listener.local_addr().unwrap().port();
+    cluster.sites[1].listener = Some(listener);
+    cluster.start(1).await;
+    cluster.join(1).await;
+    let moved = cluster.sites[1].address.clone();
+    let registered = cluster.at(0).image();
+    let registered = registered.broker(cluster.sites[1].broker_id).unwrap();
+    assert_eq!(registered.control_address, moved);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_fsync_of_the_metadata_log_ends_the_control_plane_with_one_line() {
+    let disk = SimulatedDisk::new(1);
+    let data_dir = PathBuf::from("/data");
+    disk.create_dir(&data_dir).unwrap();
+    disk.sync_dir(Path::new("/")).unwrap();
+    let mut cluster = Cluster::new(1, 1);
+    let mut config = cluster.config(0);
+    config.file_system = Arc::new(disk.clone());
+    config.data_dir = data_dir;
+    config.materialization = Materialization::Off;
+    let started = tokio::task::spawn_blocking(|| Controller::start(config)).await.unwrap();
+    cluster.sites[0].controller = Some(started.unwrap());
+    cluster.join(0).await;
+    disk.inject(Fault {
+        operation: FaultOperation::SyncData,
+        path_contains: "__cluster_metadata-0".to_owned(),
+        after: 0,
+        times: 1,
+        error: ErrorKind::Other,
+    });
+    let controller = cluster.at(0).clone();
+    let command = Command::ElectLeaders(ElectLeaders {
+        election: Election::Preferred,
+        partitions: None,
+        live: LiveSet::default(),
+    });
+    let proposed = controller.propose(command);
+    let failed = tokio::time::timeout(DEADLINE, controller.failed());
+    let reason = tokio::select! {
+        reason = failed => reason.unwrap(),
+        answer = proposed => panic!("answered {answer:?} although nothing is durable"),
+    };
+    assert!(!reason.contains('\n') && reason.contains("__cluster_metadata-0"), "{reason}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -34,7 +34,7 @@ mod turn;
 
 pub use checkpoint_job::{Checkpoint, CheckpointDone};
 pub use checkpoints::{CheckpointEntry, Checkpoints, PartitionCheckpoint};
-pub use config::LogConfig;
+pub use config::{LogConfig, Recompression};
 pub use disk_reserve::{DiskReserve, MAX_RESERVE_BYTES};
 pub use error::{
     AppendError, FatalError, FatalHandler, FollowerAppendError, NotWritable, OpenError, ReadError,

@@ -209,7 +209,11 @@ async fn receive(
                 Ok((id, answer, batches)) => {
                     unyielded_bytes += batches.len();
                     if let Some(partition) = context.partition(&id) {
-                        partition.leader_answered(&LeaderMessage { leader, answer, batches: &batches });
+                        partition.leader_answered(&LeaderMessage {
+                            leader,
+                            answer,
+                            batches: &batches,
+                        });
                     }
                 }
                 Err(malformed) => return End::Malformed(malformed),

@@ -315,7 +315,8 @@ impl Session {
     ) -> (Option<proto::PartitionUpdate>, bool) {
         let next_offset = sending.state.next_offset();
         let checked = result.and_then(|batches| {
-            check(&batches, next_offset, sending.state.trust()).map(|end_offset| (batches, end_offset))
+            check(&batches, next_offset, sending.state.trust())
+                .map(|end_offset| (batches, end_offset))
         });
         match checked {
             // Fewer bytes than the plan promised: the next turn plans anew.

@@ -102,6 +102,12 @@ impl Timers {
         Next::Due
     }
 
+    /// Returns the number of entries, stale ones included.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, BinaryHeap<Reverse<Entry>>> {
         self.heap.lock().expect("a panic ends the process, so no lock is ever poisoned")
     }

@@ -26,7 +26,8 @@ async fn a_million_records_are_caught_up_with_in_bounded_memory() {
         let waiter = first.partition(0).produce(&mut template.clone(), &options(Acks::None));
         in_time("an append", waiter).await.unwrap();
     }
-    eventually("the leader's flush", || first.high_watermark(0) == BATCHES * RECORDS_PER_BATCH).await;
+    eventually("the leader's flush", || first.high_watermark(0) == BATCHES * RECORDS_PER_BATCH)
+        .await;
     let log_bytes = first.partition(0).status().size_bytes;
     assert!(log_bytes > 100 << 20, "{log_bytes}");
 

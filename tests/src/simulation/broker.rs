@@ -152,8 +152,5 @@ pub(super) enum CutUnderWay {
     Restart(Offset),
 }
 
-/// `replica.lag.time.max.ms` of all brokers.
-pub(super) const LAG: Duration = Duration::from_millis(1000);
-
 /// `broker.session.timeout.ms` of all brokers.
 pub(super) const SESSION_TIMEOUT: Duration = Duration::from_millis(300);

@@ -34,7 +34,13 @@ impl Checker {
     }
 
     /// A broker leads in an epoch: nobody else ever does, and in the newest epoch it has everything that was committed.
-    pub(super) fn leads(&mut self, leader: (BrokerId, u64), epoch: LeaderEpoch, newest: LeaderEpoch, log: &ModelLog) {
+    pub(super) fn leads(
+        &mut self,
+        leader: (BrokerId, u64),
+        epoch: LeaderEpoch,
+        newest: LeaderEpoch,
+        log: &ModelLog,
+    ) {
         let first = *self.leaders.entry(epoch).or_insert(leader);
         assert_eq!(first, leader, "two leaders in epoch {epoch}");
         if epoch == newest {
@@ -44,11 +50,23 @@ impl Checker {
     }
 
     /// A replica's high watermark moved up. A leader's may extend the history; a follower's may not.
-    pub(super) fn high_watermark_moved(&mut self, broker: BrokerId, is_leader: bool, to: Offset, log: &ModelLog) {
+    pub(super) fn high_watermark_moved(
+        &mut self,
+        broker: BrokerId,
+        is_leader: bool,
+        to: Offset,
+        log: &ModelLog,
+    ) {
         let known = self.committed_end();
         if to > known {
-            assert!(is_leader, "follower {broker} believes {to} committed, nobody committed more than {known}");
-            assert!(log.start() <= known, "leader {broker} commits {to} without what follows {known}");
+            assert!(
+                is_leader,
+                "follower {broker} believes {to} committed, nobody committed more than {known}"
+            );
+            assert!(
+                log.start() <= known,
+                "leader {broker} commits {to} without what follows {known}"
+            );
             let new: Vec<Batch> =
                 log.read(known).take_while(|batch| batch.base_offset < to).copied().collect();
             self.committed.extend(new);

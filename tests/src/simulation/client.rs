@@ -82,7 +82,13 @@ impl Client {
     }
 
     /// Takes in an answer. An error of an attempt that was given up says nothing any more; a success always counts.
-    pub(super) fn answered(&mut self, payload: u64, attempt: u64, is_ok: bool, retry_at: Timestamp) {
+    pub(super) fn answered(
+        &mut self,
+        payload: u64,
+        attempt: u64,
+        is_ok: bool,
+        retry_at: Timestamp,
+    ) {
         let Some(index) = self.pending.iter().position(|batch| batch.payload == payload) else {
             return;
         };

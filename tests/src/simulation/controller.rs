@@ -77,7 +77,8 @@ impl Controller {
             configs,
         };
         let live = self.live();
-        let outcome = self.apply(&Command::CreateTopics(CreateTopics { topics: vec![topic], live }));
+        let outcome =
+            self.apply(&Command::CreateTopics(CreateTopics { topics: vec![topic], live }));
         assert!(self.image().partition(self.partition).is_some(), "no topic: {outcome:?}");
     }
 
@@ -107,11 +108,12 @@ impl Controller {
     pub(super) fn register(&mut self, registration: &Registration) -> Option<BrokerEpoch> {
         let broker_id = registration.broker;
         let address = Address { host: "localhost".to_owned(), port: 1 };
-        let lost_replicas =
-            if registration.has_lost { vec![self.partition] } else { Vec::new() };
+        let lost_replicas = if registration.has_lost { vec![self.partition] } else { Vec::new() };
         let command = RegisterBroker {
             broker_id,
-            incarnation_id: IncarnationId::from_bytes(u128::from(registration.incarnation).to_be_bytes()),
+            incarnation_id: IncarnationId::from_bytes(
+                u128::from(registration.incarnation).to_be_bytes(),
+            ),
             directory_id: registration.directory_id,
             raft_id: controller_raft_id(broker_id),
             stored_broker_epoch: registration.stored_epoch,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use controller::metadata::LastShutdown;
 use model::{BrokerId, DirectoryId, Offset};
-use replication::partition::{Event, ReplicaRole};
+use replication::partition::{AlterIsr, Event, ReplicaRole};
 
 use super::broker::Disk;
 use super::model_log::Batch;
@@ -164,7 +164,7 @@ impl World {
     fn hold_images(&mut self, id: BrokerId) {
         self.trace.line(self.now, || format!("{id} gets no images"));
         self.network.without_images.insert(id);
-        self.repair_after(50, 1500, Repair::ResumeImages(id));
+        self.repair_after(50, 2000, Repair::ResumeImages(id));
     }
 
     fn slow_disk(&mut self, id: BrokerId) {
@@ -214,8 +214,7 @@ impl World {
             .filter(|batch| batch.end_offset() <= flushed)
             .map(|batch| batch.base_offset)
             .collect();
-        let is_running =
-            broker.process.as_ref().is_some_and(|process| process.machine.is_some());
+        let is_running = broker.process.as_ref().is_some_and(|process| process.machine.is_some());
         if bases.is_empty() || !is_running {
             return;
         }
@@ -259,7 +258,47 @@ impl World {
         broker.disk = Disk { applied_floor, ..Disk::new(directory) };
         debug_assert_ne!(broker.disk.directory_id, DirectoryId::default());
         broker.is_compromised = true;
-        self.repair_after(20, 1500, Repair::Boot(id));
+        let most = if self.random.percent(50) { 40 } else { 1500 };
+        self.repair_after(20, most, Repair::Boot(id));
+    }
+
+    /// Strikes around an ISR proposal: the moments in which leader, controller and joiner know different things are short, and worth a fault of their own.
+    pub(super) fn haunt(&mut self, leader: BrokerId, proposal: &AlterIsr) {
+        if self.is_healed || !self.random.percent(6) {
+            return;
+        }
+        let committed = self
+            .process(leader)
+            .and_then(|process| process.machine.as_ref()?.metadata())
+            .map(|metadata| metadata.isr.clone())
+            .unwrap_or_default();
+        let members = proposal.new_isr.iter().map(|(member, _)| *member);
+        let joiner = members.into_iter().find(|member| !committed.contains(member));
+        match (joiner, self.random.below(4)) {
+            (Some(joiner), 0) => {
+                self.hold_images(leader);
+                self.network.cut(leader, joiner);
+                self.repair_after(300, 2000, Repair::Mend(leader, joiner));
+            }
+            (Some(joiner), 1) => {
+                self.cut_briefly(leader);
+                if self.brokers[&joiner].process.is_some() {
+                    self.end_process(joiner, Crash::Process);
+                    self.repair_after(5, 40, Repair::Boot(joiner));
+                }
+            }
+            (Some(joiner), 2) => {
+                self.cut_briefly(leader);
+                self.wipe(joiner);
+            }
+            (Some(_) | None, _) => self.hold_images(leader),
+        }
+    }
+
+    /// Cuts a broker from the controller for less than a session.
+    fn cut_briefly(&mut self, id: BrokerId) {
+        self.network.cut_from_controller.insert(id);
+        self.repair_after(40, 280, Repair::MendController(id));
     }
 
     fn shut_down(&mut self, id: BrokerId) {
@@ -272,8 +311,7 @@ impl World {
     }
 
     fn stop(&mut self, id: BrokerId, incarnation: u64) {
-        let is_there =
-            self.process(id).is_some_and(|process| process.incarnation == incarnation);
+        let is_there = self.process(id).is_some_and(|process| process.incarnation == incarnation);
         if is_there {
             self.end_process(id, Crash::Clean);
             self.repair_after(20, 1000, Repair::Boot(id));

@@ -84,9 +84,7 @@ pub fn simulate(seed: u64, lines: Lines) -> Result<Report, Box<Failure>> {
     let result = catch_unwind(AssertUnwindSafe(|| world.run()));
     let trace = std::mem::take(&mut world.trace);
     match result {
-        Ok(()) => {
-            Ok(Report { digest: trace.digest, statistics: trace.stats, lines: trace.lines })
-        }
+        Ok(()) => Ok(Report { digest: trace.digest, statistics: trace.stats, lines: trace.lines }),
         Err(panic) => {
             let what = panic
                 .downcast_ref::<String>()

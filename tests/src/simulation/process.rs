@@ -8,9 +8,7 @@ use replication::partition::{
     ProduceWaiter, ReplicaRole, WaiterId,
 };
 
-use super::broker::{
-    CutUnderWay, FlushUnderWay, LAG, Link, Process, SESSION_TIMEOUT, Waiter,
-};
+use super::broker::{CutUnderWay, FlushUnderWay, Link, Process, SESSION_TIMEOUT, Waiter};
 use super::controller::Registration;
 use super::model_log::{Batch, SequenceCheck};
 use super::network::Direction;
@@ -101,6 +99,7 @@ impl World {
 
     /// The registration is known: the epoch is stored before anything is appended, cut or unfenced; then the machine begins.
     pub(super) fn registered(&mut self, id: BrokerId, broker_epoch: BrokerEpoch) {
+        let replica_lag_time_max = self.settings.lag;
         let Some(broker) = self.brokers.get_mut(&id) else { return };
         let Some(process) = broker.process.as_mut() else { return };
         if process.broker_epoch.is_some() {
@@ -111,7 +110,14 @@ impl World {
         disk.stored_epoch = Some(broker_epoch);
         disk.last_shutdown = controller::metadata::LastShutdown::Unclean;
         if let Some(offset) = disk.log.corrupt_from {
-            disk.log.truncate_to(disk.log.batches().map(Batch::end_offset).take_while(|end| *end <= offset).last().unwrap_or_else(|| disk.log.start()));
+            disk.log.truncate_to(
+                disk.log
+                    .batches()
+                    .map(Batch::end_offset)
+                    .take_while(|end| *end <= offset)
+                    .last()
+                    .unwrap_or_else(|| disk.log.start()),
+            );
             disk.log.corrupt_from = None;
         }
         disk.has_lost_mark = false;
@@ -119,7 +125,7 @@ impl World {
         let options = Options {
             broker_id: id,
             broker_epoch,
-            replica_lag_time_max: LAG,
+            replica_lag_time_max,
             broker_session_timeout: SESSION_TIMEOUT,
             first_generation: process.first_generation,
         };
@@ -259,7 +265,10 @@ impl World {
             Action::AdvanceHighWatermark { high_watermark } => {
                 self.high_watermark_moved(id, high_watermark);
             }
-            Action::AlterIsr(alter_isr) => self.send_request(id, Request::AlterIsr(alter_isr)),
+            Action::AlterIsr(alter_isr) => {
+                self.haunt(id, &alter_isr);
+                self.send_request(id, Request::AlterIsr(alter_isr));
+            }
             Action::RequestElection { leader_epoch, broker_epoch } => {
                 self.send_request(id, Request::GiveWay { broker: id, broker_epoch, leader_epoch });
             }

@@ -96,8 +96,10 @@ impl World {
     }
 
     fn propose_isr(&mut self, alter_isr: &AlterIsr) {
-        let member =
-            |member: &(BrokerId, BrokerEpoch)| IsrMember { broker_id: member.0, broker_epoch: member.1 };
+        let member = |member: &(BrokerId, BrokerEpoch)| IsrMember {
+            broker_id: member.0,
+            broker_epoch: member.1,
+        };
         let proposal = IsrProposal {
             partition: self.controller.partition,
             leader_epoch: alter_isr.leader_epoch,

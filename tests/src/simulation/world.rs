@@ -27,6 +27,8 @@ pub(super) struct Settings {
     pub(super) min_isr: usize,
     /// `flush.messages=1`, the default, or the page cache.
     pub(super) is_durable: bool,
+    /// `replica.lag.time.max.ms` of all brokers.
+    pub(super) lag: Duration,
     /// When faults stop.
     pub(super) heal_at: Timestamp,
     /// Mean pause between faults in milliseconds.
@@ -47,6 +49,7 @@ impl Settings {
             brokers: (1..=count).map(BrokerId).collect(),
             min_isr,
             is_durable: random.percent(85),
+            lag: random.millis(200, 1200),
             heal_at: Timestamp::ZERO + random.millis(1500, 6000),
             fault_pause: random.between(40, 400),
             patience: Duration::from_secs(20),
@@ -118,12 +121,28 @@ pub(super) enum MessageBody {
 #[derive(Clone, Debug)]
 pub(super) enum Request {
     Register(Registration),
-    Heartbeat { broker: BrokerId, broker_epoch: BrokerEpoch, applied: usize, wants_unfencing: bool },
+    Heartbeat {
+        broker: BrokerId,
+        broker_epoch: BrokerEpoch,
+        applied: usize,
+        wants_unfencing: bool,
+    },
     AlterIsr(AlterIsr),
     /// Commands whose live set the controller fills in.
-    ReplicaLost { broker: BrokerId, broker_epoch: BrokerEpoch, leader_epoch: LeaderEpoch },
-    GiveWay { broker: BrokerId, broker_epoch: BrokerEpoch, leader_epoch: LeaderEpoch },
-    ControlledShutdown { broker: BrokerId, broker_epoch: BrokerEpoch },
+    ReplicaLost {
+        broker: BrokerId,
+        broker_epoch: BrokerEpoch,
+        leader_epoch: LeaderEpoch,
+    },
+    GiveWay {
+        broker: BrokerId,
+        broker_epoch: BrokerEpoch,
+        leader_epoch: LeaderEpoch,
+    },
+    ControlledShutdown {
+        broker: BrokerId,
+        broker_epoch: BrokerEpoch,
+    },
 }
 
 /// A produce request.
@@ -347,8 +366,7 @@ impl World {
     /// Returns whom a client believes to lead.
     fn known_leader(&mut self) -> BrokerId {
         let partition = self.controller.partition;
-        let leader =
-            self.controller.image().partition(partition).and_then(|state| state.leader);
+        let leader = self.controller.image().partition(partition).and_then(|state| state.leader);
         match leader {
             Some(leader) if self.random.percent(90) => leader,
             Some(_) | None => self.random.pick(&self.settings.brokers),
@@ -432,8 +450,7 @@ impl World {
     pub(super) fn deletable_below(&self, leader: BrokerId) -> Offset {
         let broker = &self.brokers[&leader];
         let machine = broker.process.as_ref().and_then(|process| process.machine.as_ref());
-        let high_watermark =
-            machine.map_or(Offset::ZERO, |machine| machine.high_watermark());
+        let high_watermark = machine.map_or(Offset::ZERO, |machine| machine.high_watermark());
         let waits = |payload: u64| {
             self.clients.iter().any(|it| it.pending.iter().any(|batch| batch.payload == payload))
         };

@@ -8,37 +8,48 @@ use cluster_tests::cluster::{Cluster, Signal};
 use cluster_tests::load::{Load, LoadOptions};
 use cluster_tests::report::{measured, millis};
 
-use crate::{LIMIT, PARTITIONS, assert_kept};
+use crate::{LIMIT, assert_kept, others};
 
 /// `replica.lag.time.max.ms` by default, and a second for the change itself.
 const LAG_LIMIT: Duration = Duration::from_secs(6);
 
+/// Which broker hangs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hung {
+    /// One that leads nothing and is not the controller.
+    Follower,
+    /// The leader of the first partition.
+    Leader,
+}
+
 #[test]
 fn a_follower_that_hangs() {
-    hang("a follower that hangs", |leader, controller| {
-        (1..=3).find(|broker| *broker != leader && *broker != controller)
-    });
+    hang(Hung::Follower, "a follower that hangs");
 }
 
 #[test]
 fn a_leader_that_hangs_and_wakes_up_again() {
-    hang("a leader that hangs", |leader, _controller| Some(leader));
+    // The client's request timeout is part of its time.
+    hang(Hung::Leader, "a leader that hangs, with a client that waits 2 s for an answer");
 }
 
-fn hang(what: &str, choose: impl Fn(u16, u16) -> Option<u16>) {
+fn hang(who: Hung, what: &str) {
     let cluster = Cluster::start(3);
     let admin = Admin::new(&cluster.bootstrap());
-    admin.create_topic("hung", PARTITIONS);
-    // A client waits for a hung leader's answer as long as it is told to; Kafka's 30 s would hide the cluster's part.
-    let options = LoadOptions {
-        request_timeout: Duration::from_secs(2),
-        ..LoadOptions::new("hung", PARTITIONS)
+    let controller = cluster.wait_for_controller();
+    let [other, hung] = others(controller);
+    let first = if who == Hung::Leader { hung } else { other };
+    let rest = |leader: u16| {
+        let [second, third] = others(leader);
+        [leader, second, third]
     };
+    admin.create_assigned("hung", &[&rest(first), &rest(controller)]);
+    // A client waits for a hung leader's answer as long as it is told to; Kafka's 30 s would hide the cluster's part.
+    let options =
+        LoadOptions { request_timeout: Duration::from_secs(2), ..LoadOptions::new("hung", 2) };
     let load = Load::start(&cluster.bootstrap(), options);
     load.wait_for_new_acks(LIMIT);
-    let leader = admin.wait_for_leader("hung", 0);
-    // Where leader and controller are the same there are two to choose from.
-    let hung = choose(leader, cluster.wait_for_controller()).expect("one of three is left");
+    admin.wait_for_full_isr("hung", LIMIT);
     let _before = load.take_gaps();
     cluster.signal(hung, Signal::Stop);
     load.wait_for_new_acks(LIMIT);

@@ -1,10 +1,12 @@
 //! What a user is promised, checked with real processes: one file per promise, one program for all, one cluster at a time.
 //!
 //! Clusters wait for their turn (`cluster_tests::turn`), so the threads of the test harness do no harm. `STEADFAST_TEST_ROUNDS` sets how often
-//! each kind of kill is repeated (3), `STEADFAST_TEST_MISSED` how many records a broker misses (200000). Figures go to standard error.
+//! each kind of kill is repeated (3), `STEADFAST_TEST_MISSED` how many records a broker misses (200000), `STEADFAST_TEST_SEED` and
+//! `STEADFAST_TEST_DEEDS` what happens on a hard day. Figures go to standard error.
 
 mod a_broker_that_missed_much_catches_up;
 mod a_full_disk_is_an_answer;
+mod a_hard_day_loses_nothing;
 mod a_hung_broker_holds_nobody_up;
 mod a_killed_broker_costs_no_acked_record;
 mod a_stopped_broker_costs_no_client_an_error;
@@ -35,6 +37,15 @@ const PARTITIONS: i32 = 3;
 
 fn number_from(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// The other two of three brokers.
+fn others(broker: u16) -> [u16; 2] {
+    match broker {
+        1 => [2, 3],
+        2 => [3, 1],
+        _ => [1, 2],
+    }
 }
 
 /// Ends a load, reads its topic back, and asserts that an idempotent producer with acks=all got what it is promised: no error, nothing lost, nothing twice, all in order.

@@ -272,6 +272,21 @@ impl Member {
     }
 }
 
+/// Keys that differ from broker to broker: those of the file, and their other spellings.
+pub(super) const OWN_KEYS: &[&str] = &[
+    "node.id",
+    "broker.id",
+    "log.dirs",
+    "log.dir",
+    "listeners",
+    "advertised.listeners",
+    "replication.listener",
+    "http.listener",
+    "control.listener",
+    "internal.advertised.host",
+    "controller.quorum.voters",
+];
+
 /// Name of the file with the number of a broker's process, beside its `server.properties`.
 pub const PID_FILE: &str = "steadfast.pid";
 

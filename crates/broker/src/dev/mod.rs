@@ -18,6 +18,9 @@ use tokio::time::Instant;
 
 pub use layout::{Layout, LayoutError, Member, PID_FILE};
 
+use crate::config::variable_of_key;
+use layout::OWN_KEYS;
+
 /// Hidden option of `server`: end when the process that started it ends.
 pub const EXIT_WITH_PARENT: &str = "--exit-with-parent";
 
@@ -97,6 +100,10 @@ impl<'a> Cluster<'a> {
             command.arg("server").arg("--config").arg(&member.config_file).arg(EXIT_WITH_PARENT);
             for text in overrides {
                 command.arg("--override").arg(text);
+            }
+            // What tells the brokers apart comes from their files alone.
+            for key in OWN_KEYS {
+                command.env_remove(variable_of_key(key));
             }
             command.stdin(Stdio::null()).stdout(Stdio::null());
             let child = command

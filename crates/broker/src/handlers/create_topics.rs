@@ -49,6 +49,9 @@ pub(crate) async fn handle(
     }
     for result in &results {
         context.count_error(call.api_key, result.error_code);
+        if mode == Mode::Apply && !result.error_code.is_error() {
+            context.until_led(&result.name).await;
+        }
     }
     CreateTopicsResponse { topics: results, ..CreateTopicsResponse::default() }
 }

@@ -117,3 +117,33 @@ fn for_version(version: i16, error: &ListOffsetError) -> ErrorCode {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::Offset;
+
+    use super::*;
+
+    #[test]
+    fn special_timestamps_are_kafkas() {
+        assert_eq!(query(-1), Ok(Some(OffsetQuery::Latest)));
+        assert_eq!(query(-2), Ok(Some(OffsetQuery::Earliest)));
+        assert_eq!(query(-3), Ok(Some(OffsetQuery::MaxTimestamp)));
+        assert_eq!(query(-4), Ok(Some(OffsetQuery::Earliest)));
+        assert_eq!(query(-5), Ok(None));
+        assert_eq!(query(5), Ok(Some(OffsetQuery::AtLeast(UnixMillis(5)))));
+        assert_eq!(query(-7), Err(ErrorCode::InvalidRequest));
+    }
+
+    #[test]
+    fn version_0_lists_ends_newest_first_as_many_as_are_wanted() {
+        let end =
+            |offset| ListedOffset { offset: Offset(offset), timestamp: None, leader_epoch: None };
+        let offsets =
+            |listed, earliest, count| old_style(listed, earliest, count).old_style_offsets;
+        assert_eq!(offsets(Some(end(9)), 3, 10), [9, 3]);
+        assert_eq!(offsets(Some(end(9)), 3, 1), [9]);
+        assert_eq!(offsets(Some(end(3)), 3, 10), [3]);
+        assert_eq!(offsets(None, 3, -1), [0_i64; 0]);
+    }
+}

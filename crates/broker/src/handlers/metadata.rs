@@ -116,8 +116,9 @@ async fn create_missing(
         if image.topic_id(name).is_some() || validate_topic_name(name).is_err() {
             continue;
         }
-        if let Err(code) = context.auto_topics.create(&context.controller, name).await {
-            refused.push((String::from(name), code));
+        match context.auto_topics.create(&context.controller, name).await {
+            Ok(()) => context.until_led(name).await,
+            Err(code) => refused.push((String::from(name), code)),
         }
     }
     refused

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use controller::metadata::Image;
-use log_storage::AppendOrigin;
+use log_storage::{AppendError, AppendOrigin};
 use model::record_batch::{BatchHeader, Codec};
 use model::{Acks, ErrorCode, TopicId};
 use protocol::VersionRange;
@@ -23,7 +23,9 @@ use replication::{LeaderHint, NotServed, ProduceError, ProduceOptions, ProduceWa
 use super::leader::{self, Elsewhere, Hints};
 use crate::context::{Call, Context};
 use crate::error_code::{ToErrorCode as _, leader_hint};
+use crate::logging::LineLimit;
 use crate::metrics::AcksLabel;
+use crate::process;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 13 };
 
@@ -153,8 +155,7 @@ impl Appender<'_> {
             origin: AppendOrigin::Client,
         };
         let waiter = if self.call.version < 3 {
-            let converted = up_convert(&records, CONVERSION_LIMIT_BYTES)
-                .map_err(|error| Refused::new(error.error_code(), error.to_string()))?;
+            let converted = self.converted(&records)?;
             let Some(mut batch) = converted else { return Ok(Appending::Nothing) };
             replica.produce(&mut batch, &options)
         } else {
@@ -162,6 +163,16 @@ impl Appender<'_> {
             with_own_copy(&records, |batch| replica.produce(batch, &options))
         };
         Ok(Appending::Waiting(waiter))
+    }
+
+    /// Converts an old client's messages. Pure work on bytes of a client, as decoding is, and guarded as that is.
+    fn converted(&self, records: &Bytes) -> Result<Option<Vec<u8>>, Refused> {
+        let converted = process::guarded(|| up_convert(records, CONVERSION_LIMIT_BYTES));
+        let converted = converted.map_err(|panicked| {
+            self.context.metrics.connections.decode_panics.inc();
+            Refused::new(ErrorCode::CorruptMessage, panicked.to_string())
+        })?;
+        converted.map_err(|error| Refused::new(error.error_code(), error.to_string()))
     }
 }
 
@@ -249,7 +260,10 @@ async fn complete(
                     ..PartitionProduceResponse::default()
                 };
             }
-            Err(error) => refusal(&error),
+            Err(error) => {
+                tell_of_full_disk(context, &error);
+                refusal(&error)
+            }
         },
     };
     let image = context.controller.image();
@@ -260,6 +274,20 @@ async fn complete(
         error_message: refused.message.map(Into::into),
         current_leader,
         ..PartitionProduceResponse::default()
+    }
+}
+
+/// A full disk is for a human to see to; one line in ten seconds is enough.
+fn tell_of_full_disk(context: &Context, error: &ProduceError) {
+    static LINES: LineLimit = LineLimit::new(Duration::from_secs(10));
+    if let ProduceError::Refused(AppendError::OutOfSpace(reason)) = error
+        && let Some(held_back) = LINES.permit()
+    {
+        let directory = context.config.data_dir.display();
+        tracing::error!(
+            held_back,
+            "{directory}: no room for records: {reason}; delete topics or add space"
+        );
     }
 }
 

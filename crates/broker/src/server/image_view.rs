@@ -140,3 +140,143 @@ fn replica(broker: Option<&BrokerRegistration>, assignment: Assignment) -> Repli
     };
     ReplicaMetadata { broker_epoch: broker.map(|broker| broker.broker_epoch), fencing, assignment }
 }
+
+#[cfg(test)]
+mod tests {
+    use controller::metadata::{
+        Address, AlterConfigs, Assignment as Placement, Command, ConfigAlteration, ConfigChange,
+        ConfigOperation, ConfigResource, CreateTopics, DeleteTopics, FormCluster, LastShutdown,
+        LiveSet, NewTopic, RaftId, RegisterBroker, TopicSelector, UnfenceBroker, apply,
+    };
+    use model::{BrokerEpoch, ClusterId, DirectoryId, IncarnationId};
+
+    use super::*;
+
+    /// An image that commands are applied to, one index after the other.
+    #[derive(Default)]
+    struct History {
+        image: Image,
+        index: u64,
+    }
+
+    impl History {
+        fn apply(&mut self, command: &Command) -> Changes {
+            self.index += 1;
+            apply(&mut self.image, self.index, command).changes
+        }
+
+        fn with_brokers(count: i32) -> Self {
+            let mut history = Self::default();
+            history.apply(&Command::FormCluster(FormCluster {
+                cluster_id: ClusterId("AAAAAAAAAAAAAAAAAAAAAA".to_owned()),
+                voters: BTreeMap::new(),
+                configs: BTreeMap::from([("min.insync.replicas".to_owned(), "2".to_owned())]),
+            }));
+            for id in 1..=count {
+                history.add_broker(id);
+            }
+            history
+        }
+
+        fn add_broker(&mut self, id: i32) {
+            let address = Address { host: format!("host-{id}"), port: 9_192 };
+            let bytes = [u8::try_from(id).unwrap(); 16];
+            self.apply(&Command::RegisterBroker(RegisterBroker {
+                broker_id: BrokerId(id),
+                incarnation_id: IncarnationId::from_bytes(bytes),
+                directory_id: DirectoryId::from_bytes(bytes),
+                raft_id: RaftId(u64::try_from(id).unwrap()),
+                stored_broker_epoch: None,
+                last_shutdown: LastShutdown::Unclean,
+                lost_replicas: Vec::new(),
+                endpoints: Vec::new(),
+                replication_address: address.clone(),
+                control_address: address,
+                rack: None,
+                open_session: None,
+                live: LiveSet::default(),
+            }));
+            let broker_epoch = BrokerEpoch(i64::try_from(self.index).unwrap());
+            let broker_id = BrokerId(id);
+            let live = LiveSet::default();
+            self.apply(&Command::UnfenceBroker(UnfenceBroker { broker_id, broker_epoch, live }));
+        }
+
+        fn create(&mut self, replicas: &[i32]) -> Changes {
+            let replicas = replicas.iter().copied().map(BrokerId).collect();
+            let live = self.image.brokers().map(|one| (one.broker_id, one.broker_epoch)).collect();
+            self.apply(&Command::CreateTopics(CreateTopics {
+                topics: vec![NewTopic {
+                    name: "t".to_owned(),
+                    topic_id: TopicId::from_bytes([9; 16]),
+                    assignment: Placement::Manual(vec![replicas]),
+                    configs: BTreeMap::new(),
+                }],
+                live,
+            }))
+        }
+    }
+
+    fn only(update: ImageUpdate) -> PartitionChange {
+        let [change]: [PartitionChange; 1] = update.partitions.try_into().unwrap();
+        change
+    }
+
+    fn only_assigned(update: ImageUpdate) -> AssignedPartition {
+        match only(update) {
+            PartitionChange::Assigned(assigned) => assigned,
+            PartitionChange::Removed(id) => panic!("{id} is removed"),
+        }
+    }
+
+    #[test]
+    fn a_new_topic_reaches_the_brokers_that_hold_it_and_no_other() {
+        let mut history = History::with_brokers(3);
+        let changes = history.create(&[2, 1]);
+        let assigned = only_assigned(changed(&history.image, &changes, BrokerId(1)));
+        assert_eq!(&*assigned.topic, "t");
+        assert_eq!(assigned.metadata.leader, Some(BrokerId(2)));
+        assert_eq!(assigned.metadata.effective_min_isr, 2);
+        assert_eq!(assigned.metadata.flush_policy, FlushPolicy::EachMessage);
+        assert!(assigned.metadata.is_unfenced(BrokerId(1)));
+        let elsewhere = only(changed(&history.image, &changes, BrokerId(3)));
+        assert!(matches!(elsewhere, PartitionChange::Removed(_)));
+    }
+
+    #[test]
+    fn the_whole_image_has_every_broker_and_only_the_own_partitions() {
+        let mut history = History::with_brokers(3);
+        history.create(&[2, 1]);
+        let update = whole(&history.image, BrokerId(3));
+        assert_eq!(update.brokers.len(), 3);
+        assert_eq!(update.brokers[1].replication_host, "host-2");
+        assert!(update.partitions.is_empty());
+        assert_eq!(whole(&history.image, BrokerId(2)).partitions.len(), 1);
+    }
+
+    #[test]
+    fn a_deleted_topic_is_removed() {
+        let mut history = History::with_brokers(2);
+        history.create(&[2, 1]);
+        let topics = vec![TopicSelector::Name("t".to_owned())];
+        let changes = history.apply(&Command::DeleteTopics(DeleteTopics { topics }));
+        let gone = only(changed(&history.image, &changes, BrokerId(1)));
+        assert!(matches!(gone, PartitionChange::Removed(_)));
+    }
+
+    #[test]
+    fn a_configuration_of_the_cluster_reaches_the_logs_that_do_not_set_their_own() {
+        let mut history = History::with_brokers(2);
+        history.create(&[2, 1]);
+        let set = ConfigOperation::Set("2097152".to_owned());
+        let operations = vec![("log.segment.bytes".to_owned(), set)];
+        let changes = history.apply(&Command::AlterConfigs(AlterConfigs {
+            changes: vec![ConfigChange {
+                resource: ConfigResource::Cluster,
+                alteration: ConfigAlteration::Incremental(operations),
+            }],
+        }));
+        let assigned = only_assigned(changed(&history.image, &changes, BrokerId(1)));
+        assert_eq!(assigned.config.segment_bytes, 2 << 20);
+    }
+}

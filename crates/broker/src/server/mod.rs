@@ -56,7 +56,7 @@ async fn run_broker(config: BrokerConfig) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     let metrics = Arc::new(Metrics::new());
-    let status = ServerStatus::new(config.node_id, Arc::clone(&metrics));
+    let status = ServerStatus::new(&config, Arc::clone(&metrics));
     watch_signals(&tasks, &stop);
     // The HTTP port ends last of all, so that it can be asked what a stop waits for.
     let end = CancellationToken::new();

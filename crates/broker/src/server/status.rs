@@ -2,23 +2,31 @@
 //!
 //! Owns the text of what is waited for, and the line that repeats it every five seconds while the broker does not serve.
 
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use controller::Controller;
 use model::BrokerId;
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::BrokerConfig;
+use crate::config::listeners::HostPort;
 use crate::http::{self, Health};
 use crate::metrics::{Metrics, PREFIX};
 
 /// How often a broker that does not serve says what it waits for.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long a voter may take to accept a connection before it counts as silent.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// The state of a broker as others may ask for it.
 #[derive(Debug)]
 pub(super) struct ServerStatus {
     own: BrokerId,
+    voters: Vec<(BrokerId, HostPort)>,
     metrics: Arc<Metrics>,
     /// Set once the control plane runs.
     controller: OnceLock<Controller>,
@@ -33,9 +41,10 @@ enum Stage {
 }
 
 impl ServerStatus {
-    pub(super) fn new(own: BrokerId, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(super) fn new(config: &BrokerConfig, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
-            own,
+            own: config.node_id,
+            voters: config.voters.clone(),
             metrics,
             controller: OnceLock::new(),
             stage: Mutex::new(Stage::Waiting("its start".to_owned())),
@@ -72,10 +81,35 @@ impl ServerStatus {
                 () = stop.cancelled() => return,
             }
             match self.stage() {
-                Stage::Waiting(what) => tracing::info!("waiting for {what}"),
+                Stage::Waiting(what) => {
+                    let silent = self.silent_voters().await;
+                    if silent.is_empty() {
+                        tracing::info!("waiting for {what}");
+                    } else {
+                        tracing::info!("waiting for {what}; voters {}", silent.join(", "));
+                    }
+                }
                 Stage::Serving | Stage::Stopping => return,
             }
         }
+    }
+
+    /// Tries the control ports of the other voters and names those that do not answer, with the reason.
+    async fn silent_voters(&self) -> Vec<String> {
+        let mut silent = Vec::new();
+        for (id, address) in self.voters.iter().filter(|(id, _)| *id != self.own) {
+            let connecting = TcpStream::connect((address.host.as_str(), address.port));
+            let reason = match tokio::time::timeout(PROBE_TIMEOUT, connecting).await {
+                Ok(Ok(_)) => continue,
+                Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
+                    "connection refused".to_owned()
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "no answer".to_owned(),
+            };
+            silent.push(format!("{id} ({reason})"));
+        }
+        silent
     }
 
     fn set(&self, stage: Stage) {
@@ -114,15 +148,18 @@ impl http::Status for ServerStatus {
             live.map(|broker| broker.broker_id.0).collect()
         });
         let unfenced = image.as_ref().is_some_and(|image| image.is_unfenced(self.own));
+        // Whoever replaces brokers one by one waits for this before the next: a wiped broker counts for the quorum only when it votes again.
+        let awaits_vote = self.controller.get().is_some_and(Controller::awaits_vote);
         let waiting_for = match &stage {
             Stage::Waiting(what) => what.clone(),
             Stage::Serving if !unfenced => "being unfenced again".to_owned(),
+            Stage::Serving if awaits_vote => "its vote in the metadata quorum".to_owned(),
             Stage::Serving => String::new(),
             Stage::Stopping => "its end".to_owned(),
         };
         let active = self.controller.get().and_then(Controller::active_controller);
         Health {
-            ready: stage == Stage::Serving && unfenced,
+            ready: stage == Stage::Serving && unfenced && !awaits_vote,
             broker_id: self.own.0,
             cluster_id: image.and_then(|image| image.cluster_id().map(|id| id.0.clone())),
             controller_id: active.map(|id| id.0),

@@ -97,6 +97,10 @@ impl Driver {
                 return;
             }
             self.ask_for_producer_id();
+            if self.shared.client.is_metadata_old() {
+                // A topic may have more partitions by now.
+                self.refresh();
+            }
             let by_leader = self.by_leader(ready);
             let mut is_any_sent = false;
             for (broker, partitions) in by_leader {

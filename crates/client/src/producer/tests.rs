@@ -104,13 +104,9 @@ async fn keyed_records_of_every_codec_come_back_from_the_partition_of_their_key(
 
 #[tokio::test]
 async fn a_full_buffer_makes_the_caller_wait_and_is_given_back() {
-    let broker = FakeBroker::start(1, Faults { break_before: Some(1), ..Faults::default() }).await;
-    let client = broker.client();
-    // Metadata is needed before the broker breaks all connections.
-    broker.end_faults();
-    client.topics(&[TOPIC.to_owned()]).await.unwrap();
+    let broker = FakeBroker::start(1, Faults::default()).await;
     let config = ProducerConfig { buffer_bytes: 200, ..ProducerConfig::default() };
-    let producer = Producer::new(client, config);
+    let producer = Producer::new(broker.client(), config);
     let delivered = write(&producer, 100).await;
     assert_eq!(delivered.len(), 100);
     assert_eq!(producer.shared.memory.available_permits(), 200);

@@ -22,8 +22,9 @@ use super::types::{Entry, LogId, Types, Vote};
 /// Most entries and bytes that stay in memory.
 const WINDOW_ENTRIES: usize = 8192;
 const WINDOW_BYTES: usize = 16 << 20;
-/// Most entries that one read for replication returns.
+/// Most entries that one read for replication returns, and their bytes (one entry may have more): they travel in one message.
 const MAX_READ_ENTRIES: u64 = 1024;
+const MAX_READ_BYTES: usize = 8 << 20;
 
 /// Openraft's log store; clones are readers of the same log.
 #[derive(Clone)]
@@ -237,7 +238,16 @@ impl RaftLogReader<Types> for LogStore {
         start: u64,
         end: u64,
     ) -> Result<Vec<Entry>, io::Error> {
-        self.read(start, end.min(start.saturating_add(MAX_READ_ENTRIES))).await
+        let mut entries = self.read(start, end.min(start.saturating_add(MAX_READ_ENTRIES))).await?;
+        let mut bytes = 0;
+        let fitting = entries.iter().take_while(|entry| {
+            let is_first = bytes == 0;
+            bytes += weight(entry);
+            is_first || bytes <= MAX_READ_BYTES
+        });
+        let count = fitting.count();
+        entries.truncate(count);
+        Ok(entries)
     }
 }
 

@@ -306,3 +306,73 @@ fn sync_tree(directory: &Path) -> io::Result<()> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use model::ClusterId;
+
+    use super::*;
+    use crate::metadata::{self, Command, FormCluster};
+
+    fn formed() -> (Arc<Image>, BTreeSet<RecordKey>) {
+        let mut image = Image::default();
+        let command = Command::FormCluster(FormCluster {
+            cluster_id: ClusterId("AAAAAAAAAAAAAAAAAAAAAA".to_owned()),
+            voters: std::collections::BTreeMap::new(),
+            configs: std::collections::BTreeMap::new(),
+        });
+        let applied = metadata::apply(&mut image, 3, &command);
+        (Arc::new(image), applied.changes.records)
+    }
+
+    fn meta(index: u64) -> SnapshotMeta {
+        SnapshotMeta { last_log_id: Some(codec::log_id(2, index)), ..SnapshotMeta::default() }
+    }
+
+    fn open(data_dir: &Path) -> Materialized {
+        Materialized::open(data_dir, Alive::new().0).unwrap()
+    }
+
+    #[test]
+    fn a_clean_stop_leaves_the_image_and_taking_it_takes_the_mark() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path());
+        assert!(store.take_found().is_none());
+        let (image, records) = formed();
+        store.writer().write(&image, meta(3), records);
+        store.close();
+        let store = open(directory.path());
+        let found = store.take_found().unwrap();
+        assert_eq!((&found.image, &found.meta), (image.as_ref(), &meta(3)));
+        assert!(!directory.path().join(SLED_DIR).join(CLEAN_MARK).exists());
+        // Nothing changed in this run: the store is as good as before.
+        store.close();
+        assert!(open(directory.path()).take_found().is_some());
+    }
+
+    #[test]
+    fn without_the_mark_the_directory_is_emptied_before_sled_sees_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path());
+        let (image, records) = formed();
+        store.writer().write(&image, meta(3), records);
+        store.close();
+        let sled_dir = directory.path().join(SLED_DIR);
+        fs::remove_file(sled_dir.join(CLEAN_MARK)).unwrap();
+        fs::write(sled_dir.join("left-behind"), "x").unwrap();
+        assert!(open(directory.path()).take_found().is_none());
+        assert!(!sled_dir.join("left-behind").exists());
+    }
+
+    #[test]
+    fn a_mark_that_names_another_log_id_than_the_store_is_not_believed() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path());
+        let (image, records) = formed();
+        store.writer().write(&image, meta(3), records);
+        store.close();
+        let other = codec::encode_snapshot_meta(&meta(4)).encode_to_vec();
+        fs::write(directory.path().join(SLED_DIR).join(CLEAN_MARK), other).unwrap();
+        assert!(open(directory.path()).take_found().is_none());
+    }
+}

@@ -152,6 +152,13 @@ impl RaftNode {
         self.raft.metrics().borrow_watched().last_log_index.is_none()
     }
 
+    /// Returns why the node has stopped, when it has.
+    pub(crate) fn stop_reason(&self) -> Option<String> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.running_state.as_ref().err().map(ToString::to_string)
+    }
+
     /// Returns the index of the last entry known to be committed, and of the last one applied here.
     pub(crate) fn progress(&self) -> (Option<u64>, Option<u64>) {
         let metrics = self.raft.metrics();

@@ -4,6 +4,7 @@
 //! each callback fires after that returned, never before. The first failed write or sync is final: it is reported once, and every later
 //! job fails.
 
+use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -190,10 +191,23 @@ impl StorageThread {
 
     fn judge(&self, what: &str, result: io::Result<()>) -> io::Result<()> {
         if let Err(error) = &result {
-            self.failure.set(format!("cannot {what} in {}: {error}", self.data_dir.display()));
+            let causes = with_causes(error);
+            self.failure.set(format!("cannot {what} in {}: {causes}", self.data_dir.display()));
         }
         result
     }
+}
+
+/// An error and what is behind it, on one line.
+fn with_causes(error: &io::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(behind) = cause {
+        line.push_str(": ");
+        line.push_str(&behind.to_string());
+        cause = behind.source();
+    }
+    line
 }
 
 impl Group {

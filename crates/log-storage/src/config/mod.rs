@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::config::{ConfigKey, InvalidConfigValue};
-use model::record_batch::TimestampType;
+use model::record_batch::{Codec, TimestampType};
 
 pub use keys::KEYS;
 
@@ -46,8 +46,19 @@ pub struct LogConfig {
     pub timestamp_after_max: Option<Duration>,
     /// `cleanup.policy`: whether old segments are deleted.
     pub cleanup: CleanupPolicy,
+    /// `compression.type` and its level: the codec under which batches are stored; `None` keeps the producer's.
+    pub recompression: Option<Recompression>,
     /// `producer.id.expiration.ms`: time after its last append at which an idempotent producer is forgotten.
     pub producer_expiration: Duration,
+}
+
+/// The codec to which a topic's batches are recompressed before they are appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recompression {
+    /// The codec.
+    pub codec: Codec,
+    /// Its level; `None` for the codec's own default.
+    pub level: Option<i32>,
 }
 
 /// What happens to old records (Kafka's `cleanup.policy`).
@@ -115,6 +126,7 @@ impl LogConfig {
                 .limit("message.timestamp.after.max.ms")?
                 .map(Duration::from_millis),
             cleanup: cleanup_policy(values.text("cleanup.policy")?),
+            recompression: recompression(&values)?,
             producer_expiration: values.duration("producer.id.expiration.ms")?,
         })
     }
@@ -185,6 +197,22 @@ fn cleanup_policy(text: &str) -> CleanupPolicy {
         (false, true) => CleanupPolicy::Compact,
         _ => CleanupPolicy::Delete,
     }
+}
+
+fn recompression(values: &Values<'_>) -> Result<Option<Recompression>, InvalidConfigValue> {
+    let level = |name| values.integer(name).map(|level| i32::try_from(level).ok());
+    let codec = match values.text("compression.type")? {
+        "producer" => return Ok(None),
+        "uncompressed" => Codec::None,
+        name => Codec::from_name(name).expect("the key accepts names of codecs alone"),
+    };
+    let level = match codec {
+        // -1 is the library's own level.
+        Codec::Gzip => level("compression.gzip.level")?.filter(|level| *level > 0),
+        Codec::Zstd => level("compression.zstd.level")?,
+        Codec::None | Codec::Snappy | Codec::Lz4 => None,
+    };
+    Ok(Some(Recompression { codec, level }))
 }
 
 /// Values by topic key, checked when they are read.

@@ -352,6 +352,19 @@ pub fn set_producer(batch: &mut [u8], producer: BatchProducer) -> Result<(), Bat
     Ok(())
 }
 
+/// Writes length, codec and checksum of a batch whose block of records was replaced. `batch` is at least a header long.
+pub(super) fn rewrite_block(batch: &mut [u8], length: i32, codec: Codec) {
+    let attributes = i16::from_be_bytes([batch[ATTRIBUTES], batch[ATTRIBUTES + 1]]);
+    put(batch, LENGTH, length.to_be_bytes());
+    put(
+        batch,
+        ATTRIBUTES,
+        ((attributes & !COMPRESSION_BITS) | codec.to_attributes()).to_be_bytes(),
+    );
+    let crc = crc_of(batch);
+    put(batch, CRC, crc.to_be_bytes());
+}
+
 /// Computes the checksum of a whole batch.
 pub(super) fn crc_of(batch: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(&batch[ATTRIBUTES..])
@@ -416,4 +429,5 @@ const RECORD_COUNT: usize = 57;
 pub(super) const LOG_APPEND_TIME_BIT: i16 = 0b0000_1000;
 pub(super) const TRANSACTIONAL_BIT: i16 = 0b0001_0000;
 pub(super) const CONTROL_BIT: i16 = 0b0010_0000;
+const COMPRESSION_BITS: i16 = 0b0000_0111;
 const DELETE_HORIZON_BIT: i16 = 0b0100_0000;

@@ -122,7 +122,7 @@ impl Follower {
         match self.state {
             FetchState::Pausing => self.open_position(env),
             FetchState::Positioning if is_active(Mutation::NewerPositionDropped) => {
-                self.send_at = env.next_tick();
+                self.send_at = env.next_shared_tick();
             }
             FetchState::Positioning | FetchState::Streaming => self.send(env),
         }
@@ -153,7 +153,7 @@ impl Follower {
     }
 
     fn send(&mut self, env: &mut Env<'_>) {
-        self.send_at = env.next_tick();
+        self.send_at = env.next_shared_tick();
         let fetch = FollowerFetch {
             broker_epoch: env.options.broker_epoch,
             leader_epoch: self.leader_epoch,

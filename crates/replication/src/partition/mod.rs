@@ -14,6 +14,7 @@ pub mod action;
 pub mod event;
 mod follower;
 mod follower_progress;
+mod in_sync;
 mod invariants;
 pub mod isr;
 mod leader;

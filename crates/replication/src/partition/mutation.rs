@@ -40,6 +40,26 @@ pub enum Mutation {
     AcksAllOnLeaderAlone,
 }
 
+#[cfg(all(test, feature = "mutations"))]
+impl Mutation {
+    /// All of them.
+    pub(super) const ALL: [Self; 13] = [
+        Self::AckBeforeFlush,
+        Self::HighWatermarkFromCommittedIsr,
+        Self::TruncateToHighWatermark,
+        Self::JoinWithoutFetchInEpoch,
+        Self::OldImageAfterRestart,
+        Self::LateFlushCounts,
+        Self::CutBeforeLeavingIsr,
+        Self::NewerPositionDropped,
+        Self::HighWatermarkDuringTruncation,
+        Self::NoStrictMinIsr,
+        Self::ProposalForgotten,
+        Self::OldGenerationCounts,
+        Self::AcksAllOnLeaderAlone,
+    ];
+}
+
 #[cfg(feature = "mutations")]
 mod switch {
     use std::cell::Cell;

@@ -62,8 +62,15 @@ impl Env<'_> {
         }
     }
 
-    /// Returns the time one tick from now: the pace of keep-alives, repeats and pauses.
+    /// Returns the time one tick from now: the pace of repeats and pauses.
     pub(super) fn next_tick(&self) -> Timestamp {
         self.now + self.options.tick()
+    }
+
+    /// Returns the next whole tick of the clock: the pace of keep-alives. All partitions of a broker share these moments, so that an idle broker wakes
+    /// once per tick and sends one message per stream, however many partitions it follows.
+    pub(super) fn next_shared_tick(&self) -> Timestamp {
+        let tick = u64::try_from(self.options.tick().as_nanos()).unwrap_or(u64::MAX).max(1);
+        Timestamp((self.now.0 / tick).saturating_add(1).saturating_mul(tick))
     }
 }

@@ -128,24 +128,34 @@ impl PartitionHandle {
         let Loss { reason, leader_epoch, broker_epoch } = loss;
         tracing::error!(partition = %self.name, ?reason, "this replica cannot trust its data and leaves the in-sync replicas");
         self.context.run_job(move || {
-            me.write_lost_mark();
             let partition = me.id;
-            let lost = ReplicaRequest::ReplicaLost { partition, reason, leader_epoch, broker_epoch };
-            me.context.requests.push(lost);
+            let lost =
+                ReplicaRequest::ReplicaLost { partition, reason, leader_epoch, broker_epoch };
+            // Without the mark on the disk a restart would not know of the loss.
+            if me.write_lost_mark().is_some() {
+                me.context.requests.push(lost);
+            }
         });
     }
 
-    /// Writes the mark unless it is there. Blocks.
-    fn write_lost_mark(&self) {
-        let (before, path) = {
-            let mut state = self.lock();
-            let before = std::mem::replace(&mut state.mark, LostMark::Present);
-            (before, state.log.directory().to_owned())
+    /// Writes the mark unless it is there. Blocks. `None` when that failed, which ends the process.
+    fn write_lost_mark(&self) -> Option<()> {
+        let path = {
+            let state = self.lock();
+            if state.mark == LostMark::Present {
+                return Some(());
+            }
+            state.log.directory().to_owned()
         };
-        if before == LostMark::Absent
-            && let Err(error) = directory::write_lost_mark(self.context.storage.fs.as_ref(), &path)
-        {
-            self.context.storage_failed("marking", &path, error);
+        match directory::write_lost_mark(self.context.storage.fs.as_ref(), &path) {
+            Ok(()) => {
+                self.lock().mark = LostMark::Present;
+                Some(())
+            }
+            Err(error) => {
+                self.context.storage_failed("marking", &path, error);
+                None
+            }
         }
     }
 

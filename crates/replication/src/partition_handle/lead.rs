@@ -241,10 +241,19 @@ impl State {
             link.map_or(Offset::ZERO, |link| link.log_start_offset)
         };
         let leader = metadata.leader;
-        let followers = metadata.replicas.keys().filter(|replica| {
-            Some(**replica) != leader && metadata.is_unfenced(**replica)
-        });
+        let followers = metadata
+            .replicas
+            .keys()
+            .filter(|replica| Some(**replica) != leader && metadata.is_unfenced(**replica));
         Ok(followers.map(of_follower).fold(own, Offset::min))
+    }
+
+    /// Ends what flows to followers of an earlier leadership. The followers stay known: one may have sent its position for the next one already.
+    pub(super) fn end_flows(&mut self) {
+        for link in &mut self.followers {
+            link.flow = None;
+            link.unsent = None;
+        }
     }
 
     /// Notes an answer of the machine for the stream to take.

@@ -34,8 +34,8 @@ use crate::error::{LeaderHint, NotServed, ProduceError};
 use crate::fetch_waiter::Watchers;
 use crate::follower_stream::Session;
 use crate::partition::{
-    Action, Event, FollowerFetch, LogState, Partition, PartitionMetadata, ReplicaRole,
-    TruncationGeneration,
+    Action, Event, FollowerFetch, LogState, OfflineReason, Partition, PartitionMetadata,
+    ReplicaRole, TruncationGeneration,
 };
 use crate::partition_directory::LostMark;
 use crate::requests::ReplicaRequest;
@@ -197,7 +197,10 @@ impl PartitionHandle {
                     link.note_isr(metadata);
                 }
             }
-            state.mark == LostMark::Present
+            // While the loss is declared and not yet applied, the image still shows a member: the mark must outlive a crash until then.
+            let is_lost =
+                matches!(state.machine.role(), ReplicaRole::Offline(OfflineReason::Lost(_)));
+            state.mark == LostMark::Present && !is_lost
         });
         // A replica that counts again has nothing left of its loss.
         if is_marked
@@ -263,6 +266,8 @@ impl PartitionHandle {
         while let Some(action) = state.machine.poll_action() {
             self.act(state, action, effects);
         }
+        // Only a leader has something to say to followers.
+        effects.followers &= matches!(state.machine.role(), ReplicaRole::Leader(_));
         if let Some(at) = state.machine.poll_timeout()
             && state.armed.is_none_or(|armed| at < armed)
         {
@@ -274,19 +279,19 @@ impl PartitionHandle {
     fn act(&self, state: &mut State, action: Action, effects: &mut Effects) {
         match action {
             Action::BecomeLeader { leader_epoch, epoch_start_offset } => {
-                self.drop_followers(state);
+                state.end_flows();
                 state.log.assign_epoch(leader_epoch, epoch_start_offset);
                 state.unsent_fetch = None;
                 tracing::debug!(partition = %self.name, %leader_epoch, %epoch_start_offset, "leads");
             }
             Action::BecomeFollower { leader, leader_epoch } => {
-                self.drop_followers(state);
+                state.end_flows();
                 state.watchers.finish(&mut effects.polls);
                 effects.follow = Some(leader);
                 tracing::debug!(partition = %self.name, %leader, %leader_epoch, "follows");
             }
             Action::BecomeOffline { reason } => {
-                self.drop_followers(state);
+                state.end_flows();
                 state.watchers.finish(&mut effects.polls);
                 state.unsent_fetch = None;
                 tracing::debug!(partition = %self.name, ?reason, "is offline");
@@ -390,14 +395,6 @@ impl PartitionHandle {
         }
         if let Some(loss) = effects.lost {
             self.declare_lost(loss);
-        }
-    }
-
-    /// Forgets the followers of an ended leadership; their streams hear nothing more of it.
-    fn drop_followers(&self, state: &mut State) {
-        if !state.followers.is_empty() {
-            state.followers.clear();
-            self.sessions.store(Arc::default());
         }
     }
 }

@@ -54,10 +54,11 @@ impl PartitionHandle {
         };
         // A lookup that the log's head or tail changed under is made again; truncation ends the leadership, so this ends.
         loop {
-            let lookup = {
+            let (lookup, log_start_offset) = {
                 let state = self.lock();
                 let upper_bound = state.readable_end(current_leader_epoch, isolation)?;
-                state.log.timestamp_lookup(query, upper_bound)
+                let lookup = state.log.timestamp_lookup(query, upper_bound);
+                (lookup, state.log.log_start_offset())
             };
             let (sender, receiver) = oneshot::channel();
             self.context.run_job(move || {
@@ -69,7 +70,7 @@ impl PartitionHandle {
             };
             match result {
                 Ok(found) => return Ok(found.map(listed)),
-                Err(error) => match self.read_failed(&error) {
+                Err(error) => match self.read_failed(log_start_offset, &error) {
                     FetchError::Changed => {}
                     _ => return Err(ListOffsetError::Corrupt),
                 },

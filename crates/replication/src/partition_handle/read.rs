@@ -48,6 +48,7 @@ pub struct Readable {
     pub log_start_offset: Offset,
     /// The client's log of records differs from this one: the greatest common epoch and its end (KIP-595). There are no records then.
     pub diverging: Option<(LeaderEpoch, Offset)>,
+    offset: Offset,
     plan: Option<ReadPlan>,
     position: WatchPosition,
 }
@@ -92,6 +93,7 @@ impl PartitionHandle {
             diverging: request
                 .last_fetched_epoch
                 .and_then(|epoch| state.divergence(epoch, request.offset)),
+            offset: request.offset,
             plan: None,
             position: WatchPosition { committed_bytes: state.meter.committed_bytes() },
         };
@@ -125,6 +127,7 @@ impl PartitionHandle {
     /// [`FetchError::Changed`] when the log's head was removed or its tail truncated meanwhile; [`FetchError::Corrupt`] when the bytes on the disk are damaged,
     /// which also stops this replica.
     pub async fn records(&self, readable: Readable) -> Result<Bytes, FetchError> {
+        let offset = readable.offset;
         let Some(plan) = readable.plan.filter(|plan| !plan.is_empty()) else {
             return Ok(Bytes::new());
         };
@@ -143,7 +146,7 @@ impl PartitionHandle {
                 self.context.metrics.read(bytes.len());
                 Ok(bytes)
             }
-            Err(error) => Err(self.read_failed(&error)),
+            Err(error) => Err(self.read_failed(offset, &error)),
         }
     }
 
@@ -167,18 +170,12 @@ impl PartitionHandle {
         state.watchers.push(watcher);
     }
 
-    /// Judges a read that failed: damage to the disk stops the replica.
-    pub(super) fn read_failed(&self, error: &ReadError) -> FetchError {
+    /// Judges a read that began at an offset and failed: damage to the disk stops the replica.
+    pub(super) fn read_failed(&self, from: Offset, error: &ReadError) -> FetchError {
         match error {
             ReadError::OffsetOutOfRange { .. } | ReadError::Changed => FetchError::Changed,
-            ReadError::Corrupt { offset, .. } => {
-                self.corruption_found(*offset, error);
-                FetchError::Corrupt
-            }
-            ReadError::Io { .. } => {
-                // Which batch the device refuses is not known; everything that is on the disk alone is in doubt.
-                let offset = self.lock().log.log_start_offset();
-                self.corruption_found(offset, error);
+            ReadError::Corrupt { .. } | ReadError::Io { .. } => {
+                self.replica_read_failed(from, error);
                 FetchError::Corrupt
             }
         }

@@ -6,6 +6,8 @@
 mod background;
 mod create;
 mod open;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -13,7 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use arc_swap::ArcSwap;
 use log_storage::{Checkpoints, DiskReserve, FatalError, FatalHandler, FileSystem, Flusher};
-use model::{BrokerEpoch, BrokerId, Clock, ClusterId, DirectoryId, TopicIdPartition, TopicPartition};
+use model::{
+    BrokerEpoch, BrokerId, Clock, ClusterId, DirectoryId, TopicIdPartition, TopicPartition,
+};
 use prometheus_client::registry::Registry;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;

@@ -4,5 +4,6 @@
 
 mod gate;
 mod one_broker;
+mod power_loss;
 mod several_brokers;
 mod support;

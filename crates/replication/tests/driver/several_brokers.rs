@@ -11,17 +11,17 @@ use std::time::Duration;
 use log_storage::AppendError;
 use model::record_batch::Batches;
 use model::{Acks, BrokerId, LeaderEpoch, Offset};
-use replication::partition::ReplicaRole;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use replication::partition::ReplicaRole;
 use replication::{FetchError, NotServed, ProduceError, ReplicationConfig};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::gate::{Gate, GatedFileSystem};
 use crate::support::{
-    Broker, Cluster, DEADLINE, Setup, batch, eventually, in_time, numbered, options,
-    partition_id, read_from,
+    Broker, Cluster, DEADLINE, Setup, batch, eventually, in_time, numbered, options, partition_id,
+    read_from,
 };
 
 async fn three(cluster: &Cluster) -> [Broker; 3] {
@@ -180,6 +180,22 @@ async fn a_position_that_is_ahead_of_the_leaders_image_is_not_lost() {
     cluster.release(1);
     in_time("creation", first.replicas.settled()).await;
     let waiter = first.partition(1).produce(&mut batch(2, 50), &options(Acks::All));
+    in_time("an acknowledgement", waiter).await.unwrap();
+
+    // Likewise when the leader has the partition, but has not heard of its own election yet.
+    let waiter = second.partition(0).produce(&mut batch(2, 50), &options(Acks::All));
+    in_time("an acknowledgement", waiter).await.unwrap();
+    cluster.hold_back(1);
+    cluster.elect(0, 1, &[1, 2]);
+    eventually("the follower's position", || {
+        second.partition(0).role() == ReplicaRole::Follower(BrokerId(1), LeaderEpoch(1))
+    })
+    .await;
+    // A round over the same stream: the position was read before it.
+    let waiter = first.partition(1).produce(&mut batch(2, 50), &options(Acks::All));
+    in_time("an acknowledgement", waiter).await.unwrap();
+    cluster.release(1);
+    let waiter = first.partition(0).produce(&mut batch(2, 50), &options(Acks::All));
     in_time("an acknowledgement", waiter).await.unwrap();
     for broker in [first, second] {
         cluster.stop(broker).await;
@@ -406,8 +422,7 @@ async fn acknowledged_records_survive_elections_and_restarts() {
             (batch.header.base_offset.0, u64::from_be_bytes(value.unwrap()))
         })
         .collect();
-    let acknowledged = acknowledged.lock().unwrap();
-    for (offset, number) in acknowledged.iter() {
+    for (offset, number) in acknowledged.lock().unwrap().iter() {
         assert_eq!(found.get(offset), Some(number), "at offset {offset}");
     }
     for broker in brokers.into_iter().flatten() {

@@ -118,6 +118,7 @@ pub(crate) struct Setup {
     pub(crate) config: ReplicationConfig,
     pub(crate) fs: Arc<dyn FileSystem>,
     pub(crate) cluster_id: String,
+    pub(crate) fatal: FatalHandler,
 }
 
 impl Default for Setup {
@@ -126,6 +127,7 @@ impl Default for Setup {
             config: ReplicationConfig::default(),
             fs: Arc::new(OsFileSystem),
             cluster_id: CLUSTER.to_owned(),
+            fatal: FatalHandler::new(|error| panic!("fatal: {error}")),
         }
     }
 }
@@ -173,8 +175,12 @@ impl Cluster {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let data_dir = self.data_dir(id);
-        std::fs::create_dir_all(&data_dir).unwrap();
-        let fatal = FatalHandler::new(|error| panic!("fatal: {error}"));
+        let ancestors: Vec<_> = data_dir.ancestors().collect();
+        for pair in ancestors.windows(2).rev() {
+            setup.fs.create_dir(pair[0]).unwrap();
+            setup.fs.sync_dir(pair[1]).unwrap();
+        }
+        let fatal = setup.fatal;
         let flusher = Flusher::start(FlusherOptions::new(data_dir.clone(), fatal.clone())).unwrap();
         let directory_id = DirectoryId::from_bytes([u8::try_from(id).unwrap(); 16]);
         let (replicas, proof) = Replicas::open(ReplicasOptions {
@@ -299,9 +305,10 @@ impl Cluster {
                 metadata.isr = proposal.new_isr.iter().map(|(broker, _)| *broker).collect();
             }
             ReplicaRequest::ReplicaLost { leader_epoch, broker_epoch, .. } => {
-                let replica = metadata.replicas.iter().find(|(_, replica)| {
-                    replica.broker_epoch == Some(*broker_epoch)
-                });
+                let replica = metadata
+                    .replicas
+                    .iter()
+                    .find(|(_, replica)| replica.broker_epoch == Some(*broker_epoch));
                 let Some((lost, _)) = replica else { return };
                 if metadata.leader_epoch != *leader_epoch {
                     return;
@@ -417,6 +424,15 @@ impl Cluster {
                 partitions: vec![PartitionChange::Removed(id)],
             });
         }
+    }
+
+    /// Ends a broker as a crash does: nothing is flushed, no checkpoint is written.
+    pub(crate) async fn kill(&self, broker: Broker) {
+        self.state.lock().unwrap().replicas.remove(&broker.id);
+        broker.stop.cancel();
+        broker.tasks.close();
+        in_time("the end of a broker's tasks", broker.tasks.wait()).await;
+        broker.flusher.stop();
     }
 
     /// Stops a broker; its data stays.

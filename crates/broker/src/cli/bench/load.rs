@@ -16,7 +16,7 @@ use protocol::ApiKey;
 use protocol::messages::produce::{PartitionProduceData, TopicProduceData};
 use protocol::messages::{ProduceRequest, ProduceResponse};
 use serde_json::json;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::processes::{Processes, Reading};
 use super::report::{Latencies, Report};
@@ -172,9 +172,21 @@ impl Worker {
             let waits_for_start = is_sending && !was_full;
             tokio::select! {
                 Some((start, result)) = under_way.next(), if !under_way.is_empty() => {
-                    check(&result, &arguments.common.topic)?;
                     let now = Instant::now();
-                    if start >= state.measure_from {
+                    let is_measured = start >= state.measure_from;
+                    match check(&result, &arguments.common.topic) {
+                        Ok(()) => {}
+                        // The brokers may hear of a new topic a moment after its creator.
+                        Err(error) if !is_measured && error.is_retriable() => {
+                            sleep(RETRY_WAIT).await;
+                            continue;
+                        }
+                        Err(error) => {
+                            let what = "the benchmark stops at the first failure";
+                            return Err(Failure::cluster(what)(error));
+                        }
+                    }
+                    if is_measured {
                         latencies.record(now - start);
                         state.answered(now);
                     }
@@ -236,20 +248,15 @@ impl Worker {
     }
 }
 
-fn check(
-    result: &Result<Option<ProduceResponse>, RequestError>,
-    topic: &str,
-) -> Result<(), Failure> {
-    let what = "the benchmark stops at the first failure";
+fn check(result: &Result<Option<ProduceResponse>, RequestError>, topic: &str) -> Result<(), Error> {
     let response = match result {
         Ok(None) => return Ok(()),
         Ok(Some(response)) => response,
-        Err(error) => return Err(Failure::cluster(what)(Error::from(error.clone()))),
+        Err(error) => return Err(Error::from(error.clone())),
     };
     for answer in response.responses.iter().flat_map(|topic| &topic.partition_responses) {
         let subject = format!("{topic}-{}", answer.index);
-        Error::check(subject, answer.error_code, answer.error_message.as_deref())
-            .map_err(Failure::cluster(what))?;
+        Error::check(subject, answer.error_code, answer.error_message.as_deref())?;
     }
     Ok(())
 }
@@ -363,6 +370,9 @@ fn acks_name(acks: Acks) -> &'static str {
         Acks::All => "all",
     }
 }
+
+/// Wait behind an answer of the warm-up that asks for another attempt.
+const RETRY_WAIT: Duration = Duration::from_millis(10);
 
 /// From version 13 on topics are named by their ids.
 const NEWEST_PRODUCE_BY_NAME: i16 = 12;

@@ -12,10 +12,10 @@ mod report;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use client::admin::{Mode, NewTopic};
+use client::admin::{Mode, NewTopic, OffsetAt};
 use client::{Client, Topics};
 use model::record_batch::Codec;
-use model::{Acks, ErrorCode};
+use model::{Acks, ErrorCode, TopicPartition};
 
 use super::connect::Connect;
 use super::failure::Failure;
@@ -177,22 +177,17 @@ async fn prepare_topic(client: &Client, arguments: &Produce) -> Result<(), Failu
     wait_for_leaders(client, name).await
 }
 
+/// Waits until the leader of every partition answers for it: a broker may hear of a new topic a moment after its creator.
 async fn wait_for_leaders(client: &Client, name: &String) -> Result<(), Failure> {
+    let what = format!("topic {name} does not get ready");
     let names = std::slice::from_ref(name);
-    client
-        .retry(|| async {
-            let metadata = client.refresh_metadata(Topics::Named(names)).await?;
-            let topic = metadata.topics.get(name);
-            let code = match topic {
-                None => ErrorCode::UnknownTopicOrPartition,
-                Some(topic) if topic.error_code.is_error() => topic.error_code,
-                Some(topic) if topic.partitions.values().any(|at| at.leader.is_none()) => {
-                    ErrorCode::LeaderNotAvailable
-                }
-                Some(_) => ErrorCode::None,
-            };
-            client::Error::check(format!("topic {name}"), code, None)
-        })
-        .await
-        .map_err(Failure::cluster(format!("topic {name} does not get ready")))
+    let metadata = client.topics(names).await.map_err(Failure::cluster(what.clone()))?;
+    let partitions = metadata.topics.get(name).map(|topic| topic.partitions.keys().copied());
+    for partition in partitions.into_iter().flatten() {
+        let at = TopicPartition { topic: name.clone(), partition };
+        client.list_offset(&at, OffsetAt::Latest).await.map_err(Failure::cluster(what.clone()))?;
+    }
+    // Leaders may have changed meanwhile.
+    let metadata = client.refresh_metadata(Topics::Named(names)).await;
+    metadata.map(|_| ()).map_err(Failure::cluster(what))
 }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{
-    BrokerEpoch, BrokerId, ClusterId, LeaderEpoch, PartitionEpoch, TopicIdPartition,
-};
+use model::{BrokerEpoch, BrokerId, ClusterId, LeaderEpoch, PartitionEpoch, TopicIdPartition};
 
 use super::wire::{self, Decoded, required};
 use super::{DecodeError, METADATA_VERSION};
@@ -274,9 +272,9 @@ fn led_to_proto(partitions: &[(TopicIdPartition, LeaderEpoch)]) -> Vec<proto::Le
 }
 
 fn led(partitions: Vec<proto::LedPartition>) -> Decoded<Vec<(TopicIdPartition, LeaderEpoch)>> {
-    let led = partitions.into_iter().map(|led| {
-        Ok((wire::partition(led.partition)?, LeaderEpoch(led.leader_epoch)))
-    });
+    let led = partitions
+        .into_iter()
+        .map(|led| Ok((wire::partition(led.partition)?, LeaderEpoch(led.leader_epoch))));
     led.collect()
 }
 

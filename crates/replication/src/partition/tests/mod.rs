@@ -83,3 +83,22 @@ fn every_script_yields_its_golden_output() {
 fn a_diff_shows_the_lines_that_differ() {
     assert_eq!(diff("a\nb\nc\n", "a\nx\nc\n"), "    a\n  - b\n  + x\n");
 }
+
+/// Each deliberate bug changes the output of a script, or makes it panic.
+#[cfg(feature = "mutations")]
+#[test]
+fn every_deliberate_bug_is_seen_by_a_script() {
+    use super::mutation::{Mutation, activate};
+    use std::panic::catch_unwind;
+
+    for mutation in Mutation::ALL {
+        activate(Some(mutation));
+        let seen = scripts().iter().any(|path| {
+            let text = fs::read_to_string(path).expect("scripts are text");
+            let (commands, expected) = text.split_once(SEPARATOR).expect("scripts have outputs");
+            catch_unwind(|| run(commands)).map_or(true, |actual| actual != expected)
+        });
+        activate(None);
+        assert!(seen, "no script sees {mutation:?}");
+    }
+}
