@@ -22,7 +22,7 @@ check: ## format, lints, rustdoc, tidy; changes nothing
 test: ## installs what the tests need and runs them all
 	tests/compat/install.sh
 	$(BUILD) --profile $(PROFILE) -p broker
-	STEADFAST_BIN=$(CURDIR)/$(BIN) cargo test --workspace
+	STEADFAST_BIN=$(CURDIR)/$(BIN) cargo test --workspace --features cluster-tests/mutations
 	tests/compat/on-own-cluster.sh $(BIN)
 	deploy/docker/test.sh $(BIN)
 

@@ -454,9 +454,12 @@ fn send(pid: u32, signal: Signal) -> bool {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        let name = format!("steadfast-brokers-{}.log", self.base_port);
+        if let Some(folder) = std::env::var_os("STEADFAST_TEST_LOGS") {
+            let _copied = fs::copy(self.log_path(), Path::new(&folder).join(&name));
+        }
         if std::thread::panicking() {
-            let kept =
-                std::env::temp_dir().join(format!("steadfast-failed-{}.log", self.base_port));
+            let kept = std::env::temp_dir().join(&name);
             let _copied = fs::copy(self.log_path(), &kept);
             crate::report::line(&format!(
                 "the end of the brokers' log, kept as {}:\n{}",

@@ -347,7 +347,7 @@ async fn send_all(
 async fn pace(rate: Rate, started: Instant, number: u64) {
     match rate {
         Rate::Full => {
-            if number % 256 == 0 {
+            if number.is_multiple_of(256) {
                 tokio::task::yield_now().await;
             }
         }

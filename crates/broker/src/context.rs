@@ -11,6 +11,7 @@ use model::{BrokerId, Clock, ErrorCode};
 use protocol::ApiKey;
 use replication::Replicas;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::auto_topics::AutoTopics;
 use crate::config::BrokerConfig;
@@ -43,6 +44,8 @@ pub struct Context {
     pub producer_ids: ProducerIds,
     /// Record bytes that answers to consumers may hold at once, from the read until the client has taken them; one permit is one byte.
     pub answer_bytes: Arc<Semaphore>,
+    /// Cancelled when the broker stops and no longer waits for replicas on behalf of producers.
+    pub no_more_acks: CancellationToken,
 }
 
 /// One request, as handlers see it beside its body.

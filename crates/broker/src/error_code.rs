@@ -35,6 +35,7 @@ impl ToErrorCode for ProduceError {
             Self::NotEnoughReplicasAfterAppend => ErrorCode::NotEnoughReplicasAfterAppend,
             Self::TimedOut => ErrorCode::RequestTimedOut,
             Self::LeadershipLost(_) => ErrorCode::NotLeaderOrFollower,
+            Self::Compression(_) => ErrorCode::CorruptMessage,
             Self::Refused(error) => error.error_code(),
         }
     }

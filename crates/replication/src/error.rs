@@ -46,6 +46,9 @@ pub enum ProduceError {
     /// Appended, but this broker lost the leadership before the acknowledgement (NOT_LEADER_OR_FOLLOWER).
     #[error("the leadership was lost before the acknowledgement")]
     LeadershipLost(LeaderHint),
+    /// Nothing was appended: the topic's codec cannot be applied, because the batch's own does not fit its bytes (CORRUPT_MESSAGE).
+    #[error("the batch cannot be recompressed")]
+    Compression(#[source] model::record_batch::compression::CompressionError),
     /// Nothing was appended: the log refused the batch.
     #[error("the batch was refused")]
     Refused(#[source] log_storage::AppendError),

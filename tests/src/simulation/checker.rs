@@ -28,6 +28,11 @@ impl Checker {
         Self { counts_page_cache, ..Self::default() }
     }
 
+    /// The topic counts the page cache from now on; what was counted so is on no disk perhaps, so this holds for the rest of the run.
+    pub(super) fn count_page_cache(&mut self) {
+        self.counts_page_cache = true;
+    }
+
     /// Returns the exclusive end of the committed history.
     pub(super) fn committed_end(&self) -> Offset {
         self.committed.last().map_or(Offset::ZERO, Batch::end_offset)

@@ -91,15 +91,12 @@ impl Controller {
         self.apply(&Command::FormCluster(command));
     }
 
-    /// Changes `min.insync.replicas` of the topic.
-    pub(super) fn set_min_isr(&mut self, count: usize) {
-        let set = ConfigOperation::Set(count.to_string());
+    /// Changes a configuration of the topic.
+    pub(super) fn set_config(&mut self, key: &str, value: &str) {
+        let set = ConfigOperation::Set(value.to_owned());
         let change = ConfigChange {
             resource: ConfigResource::Topic("simulated".to_owned()),
-            alteration: ConfigAlteration::Incremental(vec![(
-                "min.insync.replicas".to_owned(),
-                set,
-            )]),
+            alteration: ConfigAlteration::Incremental(vec![(key.to_owned(), set)]),
         };
         self.apply(&Command::AlterConfigs(AlterConfigs { changes: vec![change] }));
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use controller::metadata::LastShutdown;
+use controller::metadata::{Durability, LastShutdown};
 use model::{BrokerId, DirectoryId, Offset};
 use replication::partition::{AlterIsr, Event, ReplicaRole};
 
@@ -53,7 +53,8 @@ impl World {
             91..94 => self.disturb_network(),
             94..97 => self.hold_images(victim),
             97..98 => self.elect_preferred(),
-            _ => self.change_min_isr(),
+            98 => self.change_min_isr(),
+            _ => self.change_flush_policy(),
         }
         let pause = self.random.millis(1, self.settings.fault_pause * 2);
         self.after(pause, Occurrence::Fault);
@@ -361,9 +362,33 @@ impl World {
         if self.settings.min_isr >= 2 && self.controller.down_until.is_none() {
             let most = u64::try_from(self.settings.brokers.len()).expect("it is small");
             let count = usize::try_from(self.random.between(2, most)).expect("it is small");
-            self.controller.set_min_isr(count);
+            self.controller.set_config("min.insync.replicas", &count.to_string());
             self.check_members();
         }
+    }
+
+    /// The topic leaves `flush.messages=1`, or goes back to it; either way the partition is lossy from the first time on.
+    fn change_flush_policy(&mut self) {
+        let all_are_well = self.brokers.values().all(|broker| {
+            let is_running = broker.process.as_ref().is_some_and(|it| it.machine.is_some());
+            is_running && !broker.is_compromised && !broker.disk.has_lost()
+        });
+        if self.controller.down_until.is_some() || !all_are_well {
+            return;
+        }
+        // A lossy partition is promised nothing over a power loss, and nothing over a lost disk.
+        self.settings.is_durable = false;
+        self.checker.count_page_cache();
+        let is_flushed = self.random.percent(50) && !self.is_durable_in_image();
+        let messages = if is_flushed { 1 } else { i64::MAX };
+        self.trace.line(self.now, || format!("flush.messages={messages}"));
+        self.controller.set_config("flush.messages", &messages.to_string());
+        self.check_members();
+    }
+
+    fn is_durable_in_image(&self) -> bool {
+        let state = self.controller.image().partition(self.controller.partition);
+        state.is_some_and(|state| state.durability == Durability::Durable)
     }
 
     /// Ends all faults: what follows must converge.
@@ -384,7 +409,7 @@ impl World {
             self.boot(id);
         }
         if self.settings.min_isr >= 2 {
-            self.controller.set_min_isr(2);
+            self.controller.set_config("min.insync.replicas", "2");
         }
         for client in &mut self.clients {
             client.produce(now, 1);

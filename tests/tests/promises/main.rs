@@ -2,7 +2,7 @@
 //!
 //! Clusters wait for their turn (`cluster_tests::turn`), so the threads of the test harness do no harm. `STEADFAST_TEST_ROUNDS` sets how often
 //! each kind of kill is repeated (3), `STEADFAST_TEST_MISSED` how many records a broker misses (200000), `STEADFAST_TEST_SEED` and
-//! `STEADFAST_TEST_DEEDS` what happens on a hard day. Figures go to standard error.
+//! `STEADFAST_TEST_DEEDS` what happens on a hard day, `STEADFAST_TEST_LOGS` a folder for the brokers' logs. Figures go to standard error.
 
 mod a_broker_that_missed_much_catches_up;
 mod a_full_disk_is_an_answer;

@@ -35,7 +35,7 @@ fn run_examples(version: &str) {
             .args(["-brokers", &cluster.bootstrap()])
             .args(more)
             .output()
-            .unwrap();
+            .expect("timeout can be run");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{}: {said}", program.display());
         String::from_utf8_lossy(&output.stdout).into_owned()

@@ -18,7 +18,7 @@ use protocol::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 use protocol::messages::{ProduceRequest, ProduceResponse};
-use replication::{LeaderHint, NotServed, ProduceError, ProduceOptions, ProduceWaiter};
+use replication::{LeaderHint, NotServed, ProduceError, ProduceOptions, ProduceWaiter, Produced};
 
 use super::leader::{self, Elsewhere, Hints};
 use crate::context::{Call, Context};
@@ -251,7 +251,7 @@ async fn complete(
     let refused = match appending {
         Appending::Nothing => return PartitionProduceResponse::default(),
         Appending::Refused(refused) => refused,
-        Appending::Waiting(waiter) => match waiter.await {
+        Appending::Waiting(waiter) => match acknowledged(context, waiter).await {
             Ok(produced) => {
                 return PartitionProduceResponse {
                     base_offset: produced.base_offset.0,
@@ -260,10 +260,7 @@ async fn complete(
                     ..PartitionProduceResponse::default()
                 };
             }
-            Err(error) => {
-                tell_of_full_disk(context, &error);
-                refusal(&error)
-            }
+            Err(refused) => refused,
         },
     };
     let image = context.controller.image();
@@ -274,6 +271,20 @@ async fn complete(
         error_message: refused.message.map(Into::into),
         current_leader,
         ..PartitionProduceResponse::default()
+    }
+}
+
+/// Waits for the replicas, unless the broker stops.
+async fn acknowledged(context: &Context, waiter: ProduceWaiter) -> Result<Produced, Refused> {
+    tokio::select! {
+        biased;
+        produced = waiter => produced.map_err(|error| {
+            tell_of_full_disk(context, &error);
+            refusal(&error)
+        }),
+        () = context.no_more_acks.cancelled() => {
+            Err(Refused::new(ErrorCode::NotLeaderOrFollower, "this broker stops"))
+        }
     }
 }
 
@@ -299,6 +310,7 @@ fn refusal(error: &ProduceError) -> Refused {
         ProduceError::NotEnoughReplicas
         | ProduceError::NotEnoughReplicasAfterAppend
         | ProduceError::TimedOut
+        | ProduceError::Compression(_)
         | ProduceError::Refused(_) => None,
     };
     let message = match error {

@@ -48,6 +48,8 @@ pub(super) struct Running {
     pub(super) broker_epoch: BrokerEpoch,
     /// Cancelled to stop accepting and to answer what is in flight.
     pub(super) drain: CancellationToken,
+    /// Cancelled to answer producers that wait for replicas, too.
+    pub(super) no_more_acks: CancellationToken,
     pub(super) connections: TaskTracker,
     /// Cancelled to stop replication, the image applier and the carrier.
     pub(super) background_stop: CancellationToken,
@@ -96,6 +98,7 @@ pub(super) async fn start(
     status.wait_for("being unfenced");
     controller.set_ready(broker_epoch);
     wait_until_unfenced(&controller, own, broker_epoch).await?;
+    let no_more_acks = CancellationToken::new();
     let context = Arc::new(Context {
         auto_topics: AutoTopics::new(config.voters.len()),
         producer_ids: ProducerIds::default(),
@@ -105,6 +108,7 @@ pub(super) async fn start(
         replicas: Arc::clone(&replicas),
         clock,
         metrics: Arc::clone(&metrics),
+        no_more_acks: no_more_acks.clone(),
     });
     let (connections, drain) = listen(&config, ports.kafka, context)?;
     Ok(Running {
@@ -115,6 +119,7 @@ pub(super) async fn start(
         directory,
         broker_epoch,
         drain,
+        no_more_acks,
         connections,
         background_stop,
         background,

@@ -16,6 +16,8 @@ use super::start::Running;
 const HAND_OVER: Duration = Duration::from_secs(5);
 /// How often a broker that stops looks whether it is the last one.
 const ALONE_POLL: Duration = Duration::from_millis(100);
+/// For replicas to acknowledge what was appended, so that it can be answered.
+const ACKS: Duration = Duration::from_millis(500);
 /// For requests in flight to be answered.
 const DRAIN: Duration = Duration::from_secs(5);
 /// For fetchers and the image applier to end.
@@ -29,8 +31,7 @@ const CONTROL_PLANE: Duration = Duration::from_secs(5);
 pub(super) async fn stop(running: Running) -> anyhow::Result<()> {
     let Running { controller, replicas, flusher, directory, broker_epoch, .. } = &running;
     hand_over(controller, running.own).await;
-    running.drain.cancel();
-    let drained = end(&running.connections, DRAIN, "client connections").await;
+    let drained = drain(&running).await;
     running.background_stop.cancel();
     let ended = end(&running.background, BACKGROUND, "replication").await;
     let (replicas, flusher) = (replicas.clone(), flusher.clone());
@@ -86,6 +87,16 @@ async fn until_alone(controller: &Controller, own: BrokerId) {
             return;
         }
     }
+}
+
+/// Answers what is in flight. The last broker of a cluster that stops waits for no replica: producers are told to ask another leader, as they
+/// would be after a leadership that moved.
+async fn drain(running: &Running) -> bool {
+    running.drain.cancel();
+    running.connections.close();
+    let _ended = tokio::time::timeout(ACKS, running.connections.wait()).await;
+    running.no_more_acks.cancel();
+    end(&running.connections, DRAIN, "client connections").await
 }
 
 async fn end(tasks: &TaskTracker, deadline: Duration, what: &str) -> bool {

@@ -408,14 +408,20 @@ impl Partition {
         if Some(metadata.leader_epoch) <= loss.leader_epoch {
             return;
         }
-        if loss.leader_epoch.is_none() || metadata.isr.contains(&own) {
+        // On a lossy partition whose ISR was emptied, the last known leader leads again, whatever it lost (rule 3a.9): nobody else would.
+        let leads_alone = metadata.durability == Durability::Lossy
+            && metadata.leader == Some(own)
+            && metadata.isr.len() == 1;
+        let is_counted = loss.leader_epoch.is_none() || metadata.isr.contains(&own);
+        if is_counted && !leads_alone {
             // An election came first: what was declared is void, and this epoch's leader may count the replica.
             self.declare_loss();
             return;
         }
         loss.declare_at = None;
         let LossReason::Corruption { offset } = loss.reason else { return };
-        if self.is_cutting() || metadata.leader.is_none_or(|leader| leader == own) {
+        let follows = metadata.leader.is_some_and(|leader| leader != own);
+        if self.is_cutting() || !(follows || leads_alone) {
             return;
         }
         let waiting = Some(Box::new(metadata.clone()));

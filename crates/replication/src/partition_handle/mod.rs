@@ -10,12 +10,13 @@ mod lead;
 mod offsets;
 mod produce;
 mod read;
+mod recompression;
 mod waiters;
 
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
-use arc_swap::ArcSwap;
-use log_storage::{FlushMark, Flushable, Log, LogConfig};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use log_storage::{FlushMark, Flushable, Log, LogConfig, Recompression};
 use model::{ErrorCode, LeaderEpoch, Offset, Timestamp, TopicIdPartition, TopicPartition};
 
 pub(crate) use follow::LeaderMessage;
@@ -51,6 +52,8 @@ pub struct PartitionHandle {
     /// The followers' sessions, to be marked after an append without a second look under the lock.
     sessions: ArcSwap<Vec<Arc<Session>>>,
     flush_mark: FlushMark,
+    /// The topic's `compression.type`, read by producers before they take the lock.
+    recompression: ArcSwapOption<Recompression>,
     /// A follower's log start offset moved.
     log_starts_moved: Notify,
 }
@@ -130,6 +133,7 @@ impl PartitionHandle {
                 is_removed: false,
             }),
             sessions: ArcSwap::default(),
+            recompression: ArcSwapOption::default(),
             flush_mark: FlushMark::default(),
             log_starts_moved: Notify::new(),
         })
@@ -185,6 +189,9 @@ impl PartitionHandle {
         let is_marked = self.with_state(|state, effects| {
             if state.log.config() != config {
                 state.log.set_config(config.clone());
+            }
+            if self.recompression.load().as_deref() != config.recompression.as_ref() {
+                self.recompression.store(config.recompression.map(Arc::new));
             }
             if let Some(before) = state.machine.metadata()
                 && before.leader == Some(self.context.broker_id)

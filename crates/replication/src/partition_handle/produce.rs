@@ -104,6 +104,14 @@ impl PartitionHandle {
     ///
     /// The waiter resolves at once when the append is refused or nothing is waited for.
     pub fn produce(&self, batch: &mut [u8], options: &ProduceOptions) -> ProduceWaiter {
+        match self.recompressed(batch, options.origin) {
+            Ok(None) => self.append_and_wait(batch, options),
+            Ok(Some(mut recompressed)) => self.append_and_wait(&mut recompressed, options),
+            Err(error) => ProduceWaiter::ready(Err(ProduceError::Compression(error))),
+        }
+    }
+
+    fn append_and_wait(&self, batch: &mut [u8], options: &ProduceOptions) -> ProduceWaiter {
         let mut effects = Effects::default();
         let waiter = {
             let mut state = self.lock();
