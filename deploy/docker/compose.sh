@@ -7,7 +7,7 @@ compose() {
 build_image() { # static binary
   if ldd "$1" 2>/dev/null | grep -q '=>'; then echo "$1 is not static: an image FROM scratch cannot run it" >&2; return 1; fi
   cp "$1" steadfast
-  DOCKER_BUILDKIT=0 docker build -q -t steadfast:latest . >/dev/null
+  DOCKER_BUILDKIT=0 docker build -q -t steadfast:latest . >/dev/null 2>&1
   rm -f steadfast
 }
 

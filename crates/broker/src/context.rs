@@ -59,8 +59,6 @@ pub struct Call {
     pub correlation_id: i32,
     /// The listener by which the client came.
     pub listener: Arc<Listener>,
-    /// When the client connected.
-    pub client_since: Instant,
 }
 
 impl Context {

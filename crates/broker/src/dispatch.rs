@@ -38,13 +38,7 @@ fn handle(context: &Arc<Context>, request: connection::Request) -> Result<Accept
         Err(error) => return Err(error.to_string()),
     };
     let RequestHeader { api_key, api_version, correlation_id, .. } = header;
-    let call = Call {
-        api_key,
-        version: api_version,
-        correlation_id,
-        listener: peer.listener,
-        client_since: peer.since,
-    };
+    let call = Call { api_key, version: api_version, correlation_id, listener: peer.listener };
     let answer = start(context, call, body);
     // Kafka handles one request of a connection after the other. Only Produce gains from more, and its effect is done at the first poll.
     let pipelining = match api_key {

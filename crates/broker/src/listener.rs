@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
@@ -122,8 +122,7 @@ pub async fn run(socket: TcpListener, listener: Arc<Listener>, shared: Shared) {
         };
         match accepted {
             Ok((stream, address)) => {
-                let listener = Arc::clone(&listener);
-                let peer = Peer { listener, address, since: Instant::now() };
+                let peer = Peer { listener: Arc::clone(&listener), address };
                 let task = serve(stream, peer, shared.clone(), permit);
                 shared.tasks.spawn(task);
             }

@@ -154,6 +154,9 @@ pub enum NotWritable {
     /// A write failed for good.
     #[error("a write failed")]
     Failed,
+    /// Its directory is being deleted.
+    #[error("it is being deleted")]
+    Retired,
 }
 
 /// Why a follower's append stopped; what came before in the same call may have been appended, as the log end offset tells.

@@ -12,6 +12,7 @@ use model::Offset;
 use crate::error::FatalError;
 use crate::file_system::{FileSystem, LazyFile};
 use crate::log::TruncationGeneration;
+use crate::turn::Turn;
 
 /// One flush that was begun: files and names to sync. Dropped without [`Flush::run`], it changes nothing.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct Flush {
     pub(crate) fs: Arc<dyn FileSystem>,
     pub(crate) files: Vec<Arc<LazyFile>>,
     pub(crate) directory: Option<PathBuf>,
+    /// Asked whether the log was retired, not taken: a flush runs beside the other jobs.
+    pub(crate) turn: Turn,
     pub(crate) done: FlushDone,
 }
 
@@ -48,6 +51,18 @@ impl Flush {
     /// # Errors
     /// The first failure. It is final: no flush of this log may be tried again in this process.
     pub fn run(self) -> Result<FlushDone, FatalError> {
+        match self.sync() {
+            // The directory was renamed under the flush, and its completion is void.
+            Err(error)
+                if error.source.kind() == io::ErrorKind::NotFound && self.turn.is_retired() =>
+            {
+                Ok(self.done)
+            }
+            outcome => outcome.map(|()| self.done),
+        }
+    }
+
+    fn sync(&self) -> Result<(), FatalError> {
         for file in &self.files {
             let failed = |error: io::Error| FatalError::new("fdatasync", file.path(), error);
             file.get().and_then(|handle| handle.sync_data()).map_err(failed)?;
@@ -56,6 +71,6 @@ impl Flush {
             let failed = |error: io::Error| FatalError::new("fsync", directory, error);
             self.fs.sync_dir(directory).map_err(failed)?;
         }
-        Ok(self.done)
+        Ok(())
     }
 }

@@ -57,3 +57,4 @@ pub use read_plan::ReadPlan;
 pub use removal::{DelayedRemoval, Removal};
 pub use timestamp_lookup::TimestampLookup;
 pub use truncation::{Truncation, TruncationDone};
+pub use turn::Retirement;

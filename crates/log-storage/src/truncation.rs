@@ -102,10 +102,17 @@ impl Truncation {
     /// # Errors
     /// The first failure; it is final.
     pub fn run(mut self) -> Result<TruncationDone, FatalError> {
-        let turn = std::mem::replace(&mut self.turn, Turn::new(&Arc::default(), &Arc::default()));
+        let turn = self.turn.clone();
         let _turn = turn.take();
+        let target = std::mem::replace(&mut self.target, Target::EmptyAt(Offset::ZERO));
+        if turn.is_retired() {
+            // The name may be another log's by now, and the completion is void.
+            let (Target::Below(offset, _) | Target::EmptyAt(offset)) = target;
+            let epochs = self.epochs.clone();
+            return self.done(offset, DoneKind::NoSegment, epochs, BTreeSet::new());
+        }
         self.checkpoint.persist()?;
-        match std::mem::replace(&mut self.target, Target::EmptyAt(Offset::ZERO)) {
+        match target {
             Target::Below(offset, Some(segment)) => self.cut(offset, &segment),
             Target::Below(offset, None) => self.forget_epochs(offset),
             Target::EmptyAt(offset) => self.restart(offset),

@@ -49,8 +49,6 @@ pub struct Peer {
     pub listener: Arc<Listener>,
     /// The client's address.
     pub address: SocketAddr,
-    /// When it connected.
-    pub since: Instant,
 }
 
 /// One whole frame, without its length.

@@ -19,9 +19,6 @@ use crate::context::{Call, Context, live_brokers};
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 13 };
 
-/// A connection that is younger asks because it is new, not because a leader died.
-const FIRST_QUESTIONS: Duration = Duration::from_secs(1);
-
 /// Time in which the end of a connection is seen by everyone at its other ends.
 const NEWS: Duration = Duration::from_millis(10);
 
@@ -32,7 +29,7 @@ pub(crate) async fn handle(
 ) -> MetadataResponse {
     let wanted = wanted_topics(call.version, &request);
     if let Some(topics) = wanted {
-        let_news_arrive(context, call, topics).await;
+        let_news_arrive(context, topics).await;
     }
     let refused = match wanted {
         Some(topics) => create_missing(context, call, &request, topics).await,
@@ -74,13 +71,10 @@ pub(crate) async fn handle(
     }
 }
 
-/// A client that loses its leader asks at once, over a connection that it has, and may ask before this broker has seen the same end of a
-/// connection. An answer that still names the dead leader makes some clients wait a second before they ask again; a few milliseconds more
-/// for a question about other brokers' partitions cost nothing.
-async fn let_news_arrive(context: &Context, call: &Call, topics: &[MetadataRequestTopic]) {
-    if call.client_since.elapsed() < FIRST_QUESTIONS {
-        return;
-    }
+/// A client that loses its leader asks another broker at once, and may ask before this broker has seen the same end of a connection. An
+/// answer that still names the dead leader makes some clients wait a second before they ask again; a few milliseconds more for a question
+/// about other brokers' partitions cost little.
+async fn let_news_arrive(context: &Context, topics: &[MetadataRequestTopic]) {
     let image = context.controller.image();
     let led_elsewhere = topics.iter().filter_map(|topic| topic.name.as_ref()).any(|name| {
         let partitions = image.topic_id(name).map(|id| image.partitions_of(id));

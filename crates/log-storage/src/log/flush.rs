@@ -141,6 +141,7 @@ impl Log {
             fs: Arc::clone(&self.fs),
             files,
             directory,
+            turn: self.turn(),
             done: FlushDone {
                 end_offset: self.log_end_offset,
                 generation: self.truncation_generation(),

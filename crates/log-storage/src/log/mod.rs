@@ -35,7 +35,7 @@ use crate::leader_epoch_cache::{Changed, EpochEntry, LeaderEpochCache};
 use crate::producer_state::ProducerState;
 use crate::recent_batches::RecentBatches;
 use crate::segment::Segment;
-use crate::turn::Turn;
+use crate::turn::{Retirement, Turn};
 
 /// One partition's log. It has one owner, who keeps it behind a short lock; what blocks (syncs, cold reads, truncation, removal) is handed out as a
 /// value with a `run` or `execute`, to be called off the lock on a storage thread.
@@ -61,6 +61,8 @@ pub struct Log {
     /// Held by whichever of checkpoint, truncation and removal works on the files.
     jobs: Arc<Mutex<()>>,
     checkpoint_runs: Arc<AtomicBool>,
+    /// Set once the directory is to be deleted.
+    retired: Arc<AtomicBool>,
     /// Where a truncation that is under way cuts.
     truncating_to: Offset,
     recent: RecentBatches,
@@ -197,9 +199,19 @@ impl Log {
         self.options.checkpoint.set_high_watermark(high_watermark.min(self.flushed_offset));
     }
 
+    /// Ends the log, ahead of the deletion of its directory: it takes no appends, begins no flush and no checkpoint any more, and what began before is void. The
+    /// directory may be renamed or deleted once the retirement has run, off the lock.
+    pub fn retire(&mut self) -> Retirement {
+        let turn = self.turn();
+        self.retired.store(true, Ordering::SeqCst);
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.writable = Err(NotWritable::Retired);
+        Retirement { turn }
+    }
+
     /// A job's place in the order of those that work on the log's files.
     fn turn(&self) -> Turn {
-        Turn::new(&self.jobs, &self.generation)
+        Turn::new(&self.jobs, &self.generation, &self.retired)
     }
 
     /// Takes note that a write failed for good.

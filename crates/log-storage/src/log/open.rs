@@ -231,6 +231,7 @@ impl Opening {
             snapshots,
             jobs: Arc::new(Mutex::new(())),
             checkpoint_runs: Arc::default(),
+            retired: Arc::default(),
             truncating_to: end,
             recent: RecentBatches::default(),
             writable: match &self.corruption {
