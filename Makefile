@@ -54,9 +54,9 @@ fix: ## formats, and applies what clippy can
 	cargo fmt --all
 	cargo clippy --workspace --all-targets --fix --allow-dirty --quiet
 
-docs: ## regenerates docs/protocol.md and docs/configuration.md from the tables in the code
-	cargo run -q -p broker -- docs protocol >docs/protocol.md
-	cargo run -q -p broker -- docs configuration >docs/configuration.md
+docs: static ## regenerates docs/protocol.md and docs/configuration.md from the tables in the code
+	$(BIN) docs apis >docs/protocol.md
+	$(BIN) docs configuration >docs/configuration.md
 
 clean: ## removes what was built, and ./data
 	cargo clean

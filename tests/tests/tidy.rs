@@ -49,8 +49,9 @@ fn root() -> PathBuf {
 }
 
 fn sources(under: &Path, found: &mut Vec<(PathBuf, String)>) {
-    let mut entries: Vec<_> =
-        fs::read_dir(under).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut entries: Vec<_> = fs::read_dir(under)
+        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
+        .expect("the folders of the sources can be read");
     entries.sort();
     for path in entries {
         if path.is_dir() {
@@ -58,7 +59,7 @@ fn sources(under: &Path, found: &mut Vec<(PathBuf, String)>) {
                 sources(&path, found);
             }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).unwrap();
+            let text = fs::read_to_string(&path).expect("sources are text");
             found.push((path, text));
         }
     }

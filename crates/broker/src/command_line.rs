@@ -1,4 +1,4 @@
-//! The command line: `server`, `dev`, `docs`, and the client commands of [`crate::cli`].
+//! The command line: `server`, `dev`, `docs`, and the client commands of `cli`.
 //!
 //! Owns parsing and exit codes: 0 done, 1 failed, 2 wrong usage. An error is one line that says what, where and what to do.
 

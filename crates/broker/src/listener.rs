@@ -10,6 +10,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,6 +18,10 @@ use crate::config::listeners::{HostPort, Listener, is_every_interface};
 use crate::connection::{self, Closed, Handler, Limits, Peer};
 use crate::logging::LineLimit;
 use crate::metrics::ConnectionMetrics;
+
+/// How long a port may still belong to a process that was killed.
+const PREDECESSOR: Duration = Duration::from_secs(1);
+const PREDECESSOR_POLL: Duration = Duration::from_millis(10);
 
 /// What all listeners of a broker share.
 #[derive(Clone)]
@@ -60,11 +65,27 @@ pub async fn bind(address: &HostPort, backlog: i32) -> Result<TcpListener, BindE
     listen(reserve(address).await?, address, backlog)
 }
 
-/// Takes a port without listening on it: clients are refused until [`listen`], and go to another broker.
+/// Takes a port without listening on it: clients are refused until [`listen`], and go to another broker. A port that is taken is tried again for
+/// a second: a process that was killed a moment ago holds its own until its last thread has ended.
 ///
 /// # Errors
-/// [`BindError`] when the name does not resolve or the port is taken.
+/// [`BindError`] when the name does not resolve or the port stays taken.
 pub async fn reserve(address: &HostPort) -> Result<Socket, BindError> {
+    let deadline = Instant::now() + PREDECESSOR;
+    loop {
+        match try_reserve(address).await {
+            Err(error)
+                if error.source.kind() == std::io::ErrorKind::AddrInUse
+                    && Instant::now() < deadline =>
+            {
+                tokio::time::sleep(PREDECESSOR_POLL).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+async fn try_reserve(address: &HostPort) -> Result<Socket, BindError> {
     let failed = |source| BindError { address: address.to_string(), source };
     if is_every_interface(&address.host) {
         let v6 = SocketAddr::from(([0_u16; 8], address.port));

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::ArcSwap;
-use log_storage::{Checkpoints, DiskReserve, FatalError, FatalHandler, FileSystem, Flusher, Log};
+use log_storage::{
+    Checkpoints, DiskReserve, FatalError, FatalHandler, FileSystem, Flusher, Log, Retirement,
+};
 use model::{BrokerId, Clock, DirectoryId, TopicIdPartition, TopicPartition};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -123,15 +125,16 @@ impl Context {
         });
     }
 
-    /// Stops a replica and makes it invisible.
-    pub(crate) fn remove_partition(&self, partition: &Arc<PartitionHandle>) {
+    /// Stops a replica and makes it invisible. Its directory may be deleted once the retirement has run.
+    pub(crate) fn remove_partition(&self, partition: &Arc<PartitionHandle>) -> Retirement {
         self.partitions.rcu(|known| {
             let mut known = HashMap::clone(known);
             known.remove(&partition.id());
             known
         });
-        partition.remove();
+        let retirement = partition.remove();
         self.streams.partition_removed(partition);
+        retirement
     }
 
     /// Runs a job on a storage thread; on this thread when their queue is full, since none of these jobs may be lost.

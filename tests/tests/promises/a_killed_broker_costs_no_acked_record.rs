@@ -89,6 +89,28 @@ fn leader_and_controller_in_one_are_killed() {
 }
 
 #[test]
+fn the_leader_of_many_partitions_is_killed() {
+    let partitions = 150;
+    let mut cluster = Cluster::start(3);
+    let admin = Admin::new(&cluster.bootstrap());
+    admin.create_topic("many", partitions);
+    let load = Load::start(&cluster.bootstrap(), LoadOptions::new("many", partitions));
+    load.wait_for_new_acks(LIMIT);
+    let leader = admin.wait_for_leader("many", 0);
+    let _before = load.take_gaps();
+    cluster.kill(leader);
+    load.wait_for_new_acks(LIMIT);
+    let gap = load.take_longest_gap();
+    heal(&mut cluster, &admin, leader, "many");
+    let verdict = assert_kept("many partitions", &cluster, load);
+    measured(
+        &format!("kill -9 of the leader of a third of {partitions} partitions"),
+        format!("gap {} ms; {verdict}", millis(gap)),
+    );
+    assert!(gap < LONGEST_GAP, "{gap:?} without an acknowledgement");
+}
+
+#[test]
 fn with_fewer_acks_the_order_of_what_was_kept_and_the_cluster_survive() {
     let mut cluster = Cluster::start(3);
     let admin = Admin::new(&cluster.bootstrap());

@@ -34,6 +34,7 @@ fn fail(arguments: &[&str], code: i32) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
     assert_eq!(said.lines().count(), 1, "{arguments:?} says more than one line: {said}");
+    assert!(said.matches("os error").count() <= 1, "{arguments:?} repeats the reason: {said}");
     assert!(output.stdout.is_empty(), "{arguments:?} printed something although it failed");
     said
 }

@@ -84,7 +84,7 @@ pub enum LayoutError {
     },
     /// A port is in use.
     #[error(
-        "port {port} ({purpose} of broker {node_id}) is taken: {source}; choose another --kafka-port"
+        "port {port} ({purpose} of broker {node_id}) is taken: {reason}; choose another --kafka-port"
     )]
     Port {
         /// The port.
@@ -93,8 +93,8 @@ pub enum LayoutError {
         purpose: &'static str,
         /// Whose it is.
         node_id: i32,
-        /// What the system says.
-        source: std::io::Error,
+        /// What the system says; not a source, since the message holds it already.
+        reason: std::io::Error,
     },
 }
 
@@ -142,8 +142,8 @@ impl Layout {
                 (CONTROL_PORT_OFFSET, "control"),
             ] {
                 let port = member.kafka_port + offset;
-                TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|source| {
-                    LayoutError::Port { port, purpose, node_id: member.node_id, source }
+                TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|reason| {
+                    LayoutError::Port { port, purpose, node_id: member.node_id, reason }
                 })?;
             }
         }

@@ -5,3 +5,4 @@ mod fixture;
 mod kafka;
 mod model_test;
 mod operations;
+mod retirement;

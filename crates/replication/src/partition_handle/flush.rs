@@ -49,9 +49,14 @@ impl PartitionHandle {
         let Some(me) = self.me.upgrade() else { return };
         self.context.run_job(move || match truncation.run() {
             Ok(done) => {
+                if me.lock().is_removed {
+                    return;
+                }
                 me.remove_lost_mark();
                 me.with_state(|state, effects| {
                     state.log.complete_truncation(done);
+                    // A flush that came up meanwhile found the log closed to it, and nobody asks again for what it would have made durable.
+                    effects.flush = true;
                     state.meter.truncated(state.log.log_end_offset());
                     let log = state.log_state();
                     state.machine.step(effects.now, Event::Truncated(log));
@@ -142,6 +147,9 @@ impl PartitionHandle {
     fn write_lost_mark(&self) -> Option<()> {
         let path = {
             let state = self.lock();
+            if state.is_removed {
+                return None;
+            }
             if state.mark == LostMark::Present {
                 return Some(());
             }
@@ -152,6 +160,8 @@ impl PartitionHandle {
                 self.lock().mark = LostMark::Present;
                 Some(())
             }
+            // The directory was deleted meanwhile, and with it what was lost.
+            Err(_) if self.lock().is_removed => None,
             Err(error) => {
                 self.context.storage_failed("marking", &path, error);
                 None

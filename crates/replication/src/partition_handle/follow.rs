@@ -86,6 +86,8 @@ impl PartitionHandle {
                 if let FollowerAppendError::Fatal(error) = &error {
                     self.context.fatal(error);
                 }
+                // What came before the error waits for a flush as if it had come alone.
+                effects.flush = true;
                 tracing::warn!(partition = %self.name(), %leader, %error, "batches of a leader were not appended");
                 Err(Dropped::Failed)
             }

@@ -19,6 +19,8 @@ use crate::partition::{
 pub(super) struct FollowerLink {
     follower: BrokerId,
     session: Arc<Session>,
+    /// The newest generation that came over the session.
+    generation: Generation,
     /// The generation whose position passed; batches flow in it.
     flow: Option<Flow>,
     /// A divergence or the like that the follower has not been sent yet.
@@ -122,10 +124,12 @@ impl PartitionHandle {
         fetch: FollowerFetch,
     ) {
         self.with_state(|state, effects| {
-            if state.is_removed {
+            // What an ended stream had in flight would turn the answers back to it, and nobody asks for the rest of the flow again.
+            if state.is_removed || state.is_overtaken(session, follower, fetch.generation) {
                 return;
             }
             let link = self.link(state, session, follower);
+            link.generation = link.generation.max(fetch.generation);
             if link.log_start_offset != fetch.log_start_offset {
                 link.log_start_offset = fetch.log_start_offset;
                 effects.log_starts = true;
@@ -150,6 +154,7 @@ impl PartitionHandle {
         let link = FollowerLink {
             follower,
             session: Arc::clone(session),
+            generation: Generation::default(),
             flow: None,
             unsent: None,
             log_start_offset: Offset::ZERO,
@@ -246,6 +251,20 @@ impl State {
             .keys()
             .filter(|replica| Some(**replica) != leader && metadata.is_unfenced(**replica));
         Ok(followers.map(of_follower).fold(own, Offset::min))
+    }
+
+    /// Says whether a follower has opened a newer position over another stream than this one.
+    fn is_overtaken(
+        &self,
+        session: &Arc<Session>,
+        follower: BrokerId,
+        generation: Generation,
+    ) -> bool {
+        let link = self.followers.iter().find(|link| link.follower == follower);
+        link.is_some_and(|link| {
+            let newest = (link.session.broker_epoch(), link.generation);
+            !Arc::ptr_eq(&link.session, session) && newest > (session.broker_epoch(), generation)
+        })
     }
 
     /// Ends what flows to followers of an earlier leadership. The followers stay known: one may have sent its position for the next one already.

@@ -16,7 +16,7 @@ mod waiters;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use log_storage::{FlushMark, Flushable, Log, LogConfig, Recompression};
+use log_storage::{FlushMark, Flushable, Log, LogConfig, Recompression, Retirement};
 use model::{ErrorCode, LeaderEpoch, Offset, Timestamp, TopicIdPartition, TopicPartition};
 
 pub(crate) use follow::LeaderMessage;
@@ -218,10 +218,11 @@ impl PartitionHandle {
         }
     }
 
-    /// Stops the replica for good: whoever waits is told, and nothing is written or flushed any more.
-    pub(crate) fn remove(&self) {
+    /// Stops the replica for good: whoever waits is told, and nothing is written or flushed any more. Its directory may be deleted once the retirement has run.
+    pub(crate) fn remove(&self) -> Retirement {
         self.with_state(|state, effects| {
             state.is_removed = true;
+            let retirement = state.log.retire();
             if let Some(mut metadata) = state.machine.metadata().cloned() {
                 metadata.leader = None;
                 metadata.leader_epoch = metadata.leader_epoch.next();
@@ -230,7 +231,8 @@ impl PartitionHandle {
                 metadata.isr.remove(&self.context.broker_id);
                 state.machine.step(effects.now, Event::MetadataChanged(metadata));
             }
-        });
+            retirement
+        })
     }
 
     /// Steps the machine because the time that a timer was armed for has come. An entry that another one has replaced does nothing.

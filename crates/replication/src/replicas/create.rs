@@ -88,7 +88,7 @@ impl Replicas {
             self.context.streams.partition_added(partition);
         }
         for partition in unwanted {
-            partition.remove();
+            partition.remove().run();
             self.delete(partition.id(), partition.name(), &partition.directory());
         }
         self.created.notify_waiters();
@@ -116,9 +116,13 @@ impl Replicas {
         let Some(partition) = self.context.partition(&id) else { return };
         pending.deleting.insert(partition.name().clone(), Vec::new());
         drop(pending);
-        self.context.remove_partition(&partition);
+        let retirement = self.context.remove_partition(&partition);
         let me = Arc::clone(self);
-        self.context.run_job(move || me.delete(id, partition.name(), &partition.directory()));
+        self.context.run_job(move || {
+            // A checkpoint that is under way writes files by their names, and another topic may get the name next.
+            retirement.run();
+            me.delete(id, partition.name(), &partition.directory());
+        });
     }
 
     /// Deletes a directory; then its name is free for those that wait for it.

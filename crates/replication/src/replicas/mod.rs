@@ -240,11 +240,14 @@ impl Replicas {
         registry.register_collector(Box::new(ReplicaGauges::new(Arc::clone(&self.context))));
     }
 
-    /// Flushes all logs, writes all checkpoints and lets go of the partitions, after the tasks were stopped. Blocks. With it done, the broker may write its clean mark.
+    /// Ends the storage threads, flushes all logs, writes all checkpoints and lets go of the partitions, after the tasks were stopped. Blocks. With it done, the broker
+    /// may write its clean mark.
     ///
     /// # Errors
     /// The fatal error of the storage, already reported.
     pub fn close(&self) -> Result<(), FatalError> {
+        // First, so that no checkpoint and no truncation is under way: a log has one at a time, and what was appended after it began would be left out.
+        self.context.flusher.stop();
         for partition in self.context.partitions.load().values() {
             partition.checkpoint()?;
         }

@@ -1,14 +1,18 @@
 //! Who may open a stream, and what the scrape says.
 
-use log_storage::{FatalHandler, Flusher, FlusherOptions, OsFileSystem};
-use model::{Clock, ClusterId};
+use log_storage::{FatalHandler, Flusher, FlusherOptions, LogConfig, Minimum, OsFileSystem};
+use model::{Clock, ClusterId, LeaderEpoch, Offset, PartitionEpoch, TopicId};
 use prometheus_client::registry::Registry;
 use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::config::ReplicationConfig;
-use crate::image_update::ImageUpdate;
+use crate::image_update::{AssignedPartition, ImageUpdate, PartitionChange};
 use crate::metrics::ReplicationMetrics;
+use crate::partition::{
+    Assignment, Durability, Fencing, FlushPolicy, Generation, PartitionMetadata, ReplicaMetadata,
+};
+use crate::partition_handle::{SendState, Turn};
 use crate::replicas::{Registration, ReplicasOptions};
 
 fn directory(number: u8) -> DirectoryId {
@@ -102,5 +106,66 @@ async fn the_scrape_has_counters_and_gauges() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
+    flusher.stop();
+}
+
+/// A partition that broker 1 leads and broker 2 follows.
+fn led_here(id: TopicIdPartition) -> ImageUpdate {
+    let replica = |epoch| ReplicaMetadata {
+        broker_epoch: Some(BrokerEpoch(epoch)),
+        fencing: Fencing::Unfenced,
+        assignment: Assignment::Target,
+    };
+    let assigned = AssignedPartition {
+        id,
+        topic: Arc::from("topic"),
+        metadata: PartitionMetadata {
+            leader: Some(BrokerId(1)),
+            leader_epoch: LeaderEpoch(0),
+            partition_epoch: PartitionEpoch(0),
+            isr: [BrokerId(1), BrokerId(2)].into(),
+            replicas: [(BrokerId(1), replica(4)), (BrokerId(2), replica(5))].into(),
+            effective_min_isr: 1,
+            durability: Durability::Durable,
+            flush_policy: FlushPolicy::EachMessage,
+        },
+        config: Arc::new(LogConfig::default()),
+    };
+    ImageUpdate { brokers: Vec::new(), partitions: vec![PartitionChange::Assigned(assigned)] }
+}
+
+fn position(generation: u64) -> FollowerFetch {
+    FollowerFetch {
+        broker_epoch: BrokerEpoch(5),
+        leader_epoch: LeaderEpoch(0),
+        generation: Generation(generation),
+        fetch_offset: Offset(0),
+        last_fetched_epoch: None,
+        flushed_offset: Offset(0),
+        log_start_offset: Offset(0),
+    }
+}
+
+#[tokio::test]
+async fn what_an_ended_stream_had_in_flight_does_not_stop_the_flow_on_the_next_one() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let (replicas, flusher) = started(data_dir.path());
+    let id = TopicIdPartition { topic_id: TopicId::from_bytes([1; 16]), partition: 0 };
+    replicas.apply(led_here(id));
+    replicas.settled().await;
+    let partition = replicas.get(&id).unwrap();
+    let service = replicas.service();
+    let stream = || FollowerStream::new(&service.context, BrokerId(2), BrokerEpoch(5));
+    let (before, present) = (stream(), stream());
+    before.fetched(&service.context, id, position(1));
+    present.fetched(&service.context, id, position(2));
+    // Read late: the reader of the ended stream was held up.
+    before.fetched(&service.context, id, position(1));
+    present.fetched(&service.context, id, position(2));
+
+    let session = present.session_of(Arc::clone(&partition));
+    let mut sent = SendState::default();
+    let turn = partition.follower_turn(&session, &mut sent, 1_000, Minimum::OneBatch);
+    assert!(matches!(turn, Turn::Answer(answer) if answer.generation == Generation(2)), "{turn:?}");
     flusher.stop();
 }

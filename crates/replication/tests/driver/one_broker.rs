@@ -9,7 +9,9 @@ use std::time::Duration;
 use log_storage::LogConfig;
 use model::record_batch::Batches;
 use model::{Acks, LeaderEpoch, Offset, UnixMillis};
-use replication::{FetchError, FetchWaiter, Isolation, NotServed, OffsetQuery, ProduceError};
+use replication::{
+    FetchError, FetchWaiter, Isolation, NotServed, OffsetQuery, ProduceError, ReplicationConfig,
+};
 
 use crate::gate::{Gate, GatedFileSystem};
 use crate::support::{
@@ -292,5 +294,37 @@ async fn a_topic_that_leaves_flushing_to_the_page_cache_acknowledges_at_once() {
     let waiter = broker.partition(0).produce(&mut batch(2, 10), &options(Acks::All));
     in_time("an acknowledgement", waiter).await.unwrap();
     gate.open();
+    cluster.stop(broker).await;
+}
+
+#[tokio::test]
+async fn a_close_waits_for_the_checkpoint_that_is_under_way_and_flushes_what_it_left_out() {
+    let cluster = Cluster::new();
+    cluster.set_config(LogConfig { flush_messages: u64::MAX, ..LogConfig::default() });
+    let gate = Arc::new(Gate::default());
+    let config = ReplicationConfig {
+        flush_checkpoint_interval: Duration::from_millis(5),
+        high_watermark_checkpoint_interval: Duration::from_secs(3_600),
+        ..ReplicationConfig::default()
+    };
+    let setup = Setup { fs: Arc::new(GatedFileSystem::new(&gate)), config, ..Setup::default() };
+    let broker = cluster.start(1, setup).await;
+    cluster.create(0, &[&broker], 1).await;
+    let partition = broker.partition(0);
+    let append = || partition.produce(&mut batch(1, 1), &options(Acks::None));
+    in_time("an append", append()).await.unwrap();
+    eventually("the first flush", || partition.status().flushed_offset == Offset(1)).await;
+    gate.close();
+    in_time("an append", append()).await.unwrap();
+    eventually("a checkpoint that hangs", || gate.waiting() > 0).await;
+    in_time("an append", append()).await.unwrap();
+
+    let replicas = Arc::clone(&broker.replicas);
+    let closing = tokio::task::spawn_blocking(move || replicas.close());
+    let goes_on = eventually("a write beside the checkpoint", || gate.waiting() > 1);
+    assert!(tokio::time::timeout(Duration::from_millis(200), goes_on).await.is_err());
+    gate.open();
+    in_time("the close", closing).await.unwrap().unwrap();
+    assert_eq!(partition.status().flushed_offset, Offset(3));
     cluster.stop(broker).await;
 }
