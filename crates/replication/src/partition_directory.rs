@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use log_storage::file_system::{EntryKind, FileSystem, read_file, write_aside};
 use model::topic::validate_topic_name;
-use model::{TopicId, TopicPartition};
+use model::{Offset, TopicId, TopicPartition};
 
 /// A directory of a partition, as a start finds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(crate) struct Found {
     pub(crate) path: PathBuf,
     /// Whether a running replica had given itself up.
     pub(crate) mark: LostMark,
+    /// Where the damage begins that the mark names: a start does not look below the flush point and would not find it again.
+    pub(crate) damaged_from: Option<Offset>,
 }
 
 /// Whether a lost mark lies beside a partition (design rule 3a.7).
@@ -41,9 +43,8 @@ pub(crate) fn scan(fs: &dyn FileSystem, data_dir: &Path) -> io::Result<Vec<Found
         let Some(partition) = parse_name(&entry.name) else { continue };
         match read_topic_id(fs, &path)? {
             Some(topic_id) => {
-                let is_marked = fs.exists(&path.join(LOST_MARK))?;
-                let mark = if is_marked { LostMark::Present } else { LostMark::Absent };
-                found.push(Found { partition, topic_id, path, mark });
+                let (mark, damaged_from) = read_lost_mark(fs, &path)?;
+                found.push(Found { partition, topic_id, path, mark, damaged_from });
             }
             None => set_aside(fs, data_dir, &path)?,
         }
@@ -51,8 +52,16 @@ pub(crate) fn scan(fs: &dyn FileSystem, data_dir: &Path) -> io::Result<Vec<Found
     Ok(found)
 }
 
-/// Creates a partition's directory with its `partition.metadata`; durable once the data directory was synced.
-pub(crate) fn create(fs: &dyn FileSystem, path: &Path, topic_id: TopicId) -> io::Result<()> {
+/// Creates a partition's directory with its `partition.metadata`; durable once the data directory was synced. One of another topic that has the name is set aside.
+pub(crate) fn create(
+    fs: &dyn FileSystem,
+    data_dir: &Path,
+    path: &Path,
+    topic_id: TopicId,
+) -> io::Result<()> {
+    if fs.exists(path)? && read_topic_id(fs, path)? != Some(topic_id) {
+        set_aside(fs, data_dir, path)?;
+    }
     fs.create_dir(path)?;
     let text = format!("version: 0\ntopic_id: {topic_id}\n");
     write_aside(fs, &path.join(PARTITION_METADATA), text.as_bytes())
@@ -86,9 +95,31 @@ pub(crate) fn delete(
     fs.remove_dir_all(&target)
 }
 
-/// Marks a replica as lost, durably.
-pub(crate) fn write_lost_mark(fs: &dyn FileSystem, path: &Path) -> io::Result<()> {
-    write_aside(fs, &path.join(LOST_MARK), b"version: 0\n")
+/// Marks a replica as lost, durably, with the place from which on its bytes are damaged.
+pub(crate) fn write_lost_mark(
+    fs: &dyn FileSystem,
+    path: &Path,
+    damaged_from: Option<Offset>,
+) -> io::Result<()> {
+    let mut text = "version: 0\n".to_owned();
+    if let Some(offset) = damaged_from {
+        text.push_str(&format!("damaged_from: {offset}\n"));
+    }
+    write_aside(fs, &path.join(LOST_MARK), text.as_bytes())
+}
+
+fn read_lost_mark(fs: &dyn FileSystem, path: &Path) -> io::Result<(LostMark, Option<Offset>)> {
+    let bytes = match read_file(fs, &path.join(LOST_MARK), MAX_METADATA_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok((LostMark::Absent, None));
+        }
+        Err(error) => return Err(error),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let offset = text.lines().find_map(|line| line.strip_prefix("damaged_from: "));
+    let offset = offset.and_then(|offset| offset.parse().ok()).and_then(Offset::from_wire);
+    Ok((LostMark::Present, offset))
 }
 
 /// Takes the mark away, durably.
@@ -153,19 +184,37 @@ mod tests {
     }
 
     #[test]
+    fn a_new_partition_never_takes_over_what_another_topic_left_under_its_name() {
+        let data_dir = tempfile::tempdir().unwrap();
+        let (fs, data_dir) = (OsFileSystem, data_dir.path());
+        let path = data_dir.join("a-0");
+        create(&fs, data_dir, &path, TopicId::from_bytes([7; 16])).unwrap();
+        std::fs::write(path.join("00000000000000000000.log"), "of the old topic").unwrap();
+        let create_new = || create(&fs, data_dir, &path, TopicId::from_bytes([8; 16]));
+        create_new().unwrap();
+        assert!(!path.join("00000000000000000000.log").exists());
+        assert!(data_dir.join("a-0-stray/00000000000000000000.log").exists());
+        create_new().unwrap();
+        assert!(!data_dir.join("a-0.1-stray").exists(), "its own directory stays");
+    }
+
+    #[test]
     fn directories_without_a_topic_id_are_set_aside_and_kept() {
         let data_dir = tempfile::tempdir().unwrap();
         let fs = OsFileSystem;
         let topic_id = TopicId::from_bytes([7; 16]);
-        create(&fs, &data_dir.path().join("a-0"), topic_id).unwrap();
+        create(&fs, data_dir.path(), &data_dir.path().join("a-0"), topic_id).unwrap();
         std::fs::create_dir(data_dir.path().join("b-0")).unwrap();
         std::fs::create_dir(data_dir.path().join("b-0-stray")).unwrap();
         std::fs::create_dir(data_dir.path().join("c-0.x-delete")).unwrap();
-        write_lost_mark(&fs, &data_dir.path().join("a-0")).unwrap();
+        write_lost_mark(&fs, &data_dir.path().join("a-0"), Some(Offset(7))).unwrap();
 
         let found = scan(&fs, data_dir.path()).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].topic_id, found[0].mark), (topic_id, LostMark::Present));
+        assert_eq!(found[0].damaged_from, Some(Offset(7)));
+        write_lost_mark(&fs, &found[0].path, None).unwrap();
+        assert_eq!(scan(&fs, data_dir.path()).unwrap()[0].damaged_from, None);
         assert!(data_dir.path().join("b-0.1-stray").exists());
         assert!(!data_dir.path().join("c-0.x-delete").exists());
 

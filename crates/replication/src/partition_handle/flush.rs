@@ -6,7 +6,7 @@ use log_storage::{FatalError, Flush, FlushDone, FlushMark, Flushable, Removal, T
 
 use super::effects::Loss;
 use super::{PartitionHandle, State};
-use crate::partition::Event;
+use crate::partition::{Event, LossReason};
 use crate::partition_directory::{self as directory, LostMark};
 use crate::requests::ReplicaRequest;
 
@@ -137,14 +137,18 @@ impl PartitionHandle {
             let lost =
                 ReplicaRequest::ReplicaLost { partition, reason, leader_epoch, broker_epoch };
             // Without the mark on the disk a restart would not know of the loss.
-            if me.write_lost_mark().is_some() {
+            if me.write_lost_mark(reason).is_some() {
                 me.context.requests.push(lost);
             }
         });
     }
 
     /// Writes the mark unless it is there. Blocks. `None` when that failed, which ends the process.
-    fn write_lost_mark(&self) -> Option<()> {
+    fn write_lost_mark(&self, reason: LossReason) -> Option<()> {
+        let damaged_from = match reason {
+            LossReason::Corruption { offset } => Some(offset),
+            LossReason::DivergenceBelowHighWatermark { .. } => None,
+        };
         let path = {
             let state = self.lock();
             if state.is_removed {
@@ -155,7 +159,8 @@ impl PartitionHandle {
             }
             state.log.directory().to_owned()
         };
-        match directory::write_lost_mark(self.context.storage.fs.as_ref(), &path) {
+        let fs = self.context.storage.fs.as_ref();
+        match directory::write_lost_mark(fs, &path, damaged_from) {
             Ok(()) => {
                 self.lock().mark = LostMark::Present;
                 Some(())

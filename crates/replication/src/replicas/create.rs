@@ -40,7 +40,8 @@ impl Replicas {
             let path = storage.data_dir.join(name.to_string());
             // Values of a directory that went missing say nothing about this one.
             storage.checkpoints.remove(name, id.topic_id);
-            if let Err(error) = directory::create(storage.fs.as_ref(), &path, id.topic_id) {
+            let (fs, data_dir) = (storage.fs.as_ref(), &storage.data_dir);
+            if let Err(error) = directory::create(fs, data_dir, &path, id.topic_id) {
                 return self.context.storage_failed("creating", &path, error);
             }
         }

@@ -77,14 +77,22 @@ struct OpenedOne {
 }
 
 fn open_one(storage: &Storage, found: Found, now: UnixMillis) -> Result<OpenedOne, OpenError> {
-    let Found { partition: name, topic_id, path, mark } = found;
+    let Found { partition: name, topic_id, path, mark, damaged_from } = found;
     let id = TopicIdPartition { topic_id, partition: name.partition };
     let options = open_options(storage, &name, id, now);
     let (log, recovery) = Log::open(storage.fs.clone(), &path, options)?;
     let is_lost = log.log_end_offset() < recovery.high_watermark
         || recovery.corruption.is_some()
         || mark == LostMark::Present;
-    let replica = OpenedReplica { name, path, log, corruption: recovery.corruption, mark };
+    let remembered = damaged_from.map(|offset| Corruption {
+        offset: offset.clamp(log.log_start_offset(), log.log_end_offset()),
+        reason: "the run before found it damaged".to_owned(),
+    });
+    let corruption = [recovery.corruption, remembered]
+        .into_iter()
+        .flatten()
+        .min_by_key(|corruption| corruption.offset);
+    let replica = OpenedReplica { name, path, log, corruption, mark };
     Ok(OpenedOne { id, replica, is_lost })
 }
 

@@ -292,6 +292,34 @@ async fn damage_that_a_start_finds_is_named_and_fetched_again() {
     }
 }
 
+#[tokio::test]
+async fn damage_that_the_run_before_gave_itself_up_for_is_cut_although_the_start_does_not_find_it()
+{
+    let cluster = Cluster::new();
+    let [first, second, third] = three(&cluster).await;
+    cluster.create(0, &[&first, &second, &third], 2).await;
+    // Enough that the walk of the start, which begins at the last entry of the index, does not meet the damage.
+    for _ in 0..300 {
+        let waiter = first.partition(0).produce(&mut batch(2, 50), &options(Acks::None));
+        in_time("an append", waiter).await.unwrap();
+    }
+    eventually("the commit", || first.high_watermark(0) == 600).await;
+    cluster.stop(first).await;
+    let path = |id| cluster.data_dir(id).join("topic-0/00000000000000000000.log");
+    damage(&path(1), 1, 300);
+    // The mark was written, and the process died before anybody heard.
+    let mark = cluster.data_dir(1).join("topic-0/replica-lost");
+    std::fs::write(&mark, "version: 0\ndamaged_from: 2\n").unwrap();
+    let first = cluster.start(1, Setup::default()).await;
+    assert!(first.proof.lost.contains(&partition_id(0)));
+    eventually("the return to the ISR", || cluster.metadata(0).isr.len() == 3).await;
+    assert!(std::fs::read(path(1)).unwrap() == std::fs::read(path(2)).unwrap());
+    assert!(!mark.exists());
+    for broker in [first, second, third] {
+        cluster.stop(broker).await;
+    }
+}
+
 /// Damages one of a number of batches of one size.
 fn damage(path: &Path, index: usize, count: usize) {
     let mut bytes = std::fs::read(path).unwrap();
