@@ -8,7 +8,7 @@ use std::ops::Range;
 use cluster_tests::simulation::{Failure, Lines, simulate};
 
 /// Seeds of the usual run: as many as take some twenty seconds.
-const USUAL: Range<u64> = 0..1000;
+const USUAL: Range<u64> = 0..5000;
 
 /// How many lines before a failure are printed.
 const LAST_LINES: usize = 120;
