@@ -263,15 +263,25 @@ impl Cluster {
     /// When the file is missing or holds no number.
     #[must_use]
     pub fn pid(&self, broker: u16) -> u32 {
+        self.known_pid(broker).unwrap_or_else(|| panic!("broker {broker} wrote down no process id"))
+    }
+
+    /// A broker that ends takes its file away.
+    fn known_pid(&self, broker: u16) -> Option<u32> {
         if let Some(child) = self.restarted.get(&broker) {
-            return child.id();
+            return Some(child.id());
         }
         let path = self.broker_dir(broker).join("steadfast.pid");
-        let text =
-            fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        text.trim()
-            .parse()
-            .unwrap_or_else(|_| panic!("{} holds no process id: {text:?}", path.display()))
+        fs::read_to_string(path).ok()?.trim().parse().ok()
+    }
+
+    /// The process id of a broker whose process is there, and is one of this cluster.
+    fn running_pid(&self, broker: u16) -> Option<u32> {
+        let pid = self.known_pid(broker)?;
+        // The file may be left over, and its number another program's by now.
+        let command_line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let own = self.broker_dir(broker);
+        String::from_utf8_lossy(&command_line).contains(&*own.to_string_lossy()).then_some(pid)
     }
 
     /// Sends a signal to a broker.
@@ -285,33 +295,39 @@ impl Cluster {
 
     /// Kills a broker and waits until the process is gone.
     pub fn kill(&mut self, broker: u16) {
+        let pid = self.pid(broker);
         self.signal(broker, Signal::Kill);
-        self.wait_gone(broker);
+        self.wait_gone(pid);
+    }
+
+    /// Kills those of the brokers that run, at once, and waits until their processes are gone.
+    pub fn kill_together(&mut self, brokers: &[u16]) {
+        let pids: Vec<u32> =
+            brokers.iter().filter_map(|broker| self.running_pid(*broker)).collect();
+        for pid in &pids {
+            // One that ended by itself meanwhile is as dead as it should be.
+            send(*pid, Signal::Kill);
+        }
+        for pid in pids {
+            self.wait_gone(pid);
+        }
     }
 
     /// Ends a broker in order and waits until the process is gone.
     pub fn terminate(&mut self, broker: u16) {
+        let pid = self.pid(broker);
         self.signal(broker, Signal::Terminate);
-        self.wait_gone(broker);
+        self.wait_gone(pid);
     }
 
     /// Whether the broker's process is there, and is one of this cluster.
     #[must_use]
     pub fn is_running(&self, broker: u16) -> bool {
-        let own = self.broker_dir(broker);
-        if !self.restarted.contains_key(&broker) && !own.join("steadfast.pid").exists() {
-            return false;
-        }
-        // The file may be left over, and its number another program's by now.
-        let path = format!("/proc/{}/cmdline", self.pid(broker));
-        let command_line = fs::read(path).unwrap_or_default();
-        String::from_utf8_lossy(&command_line).contains(&*own.to_string_lossy())
+        self.running_pid(broker).is_some()
     }
 
-    /// Waits until the broker's process has ended.
-    pub fn wait_gone(&mut self, broker: u16) {
-        let pid = self.pid(broker);
-        wait_until(&format!("the end of broker {broker}, process {pid}"), START_LIMIT, || {
+    fn wait_gone(&mut self, pid: u32) {
+        wait_until(&format!("the end of process {pid}"), START_LIMIT, || {
             // Whoever started it reaps it, we or `dev`, when its last thread has ended; only then are its ports and locks free.
             for child in self.restarted.values_mut() {
                 let _ended = child.try_wait();
@@ -403,15 +419,8 @@ impl Cluster {
 
     /// Kills all brokers that run, at once.
     pub fn kill_all(&mut self) {
-        for broker in 1..=self.brokers {
-            if self.is_running(broker) {
-                // One that ended by itself meanwhile is as dead as it should be.
-                send(self.pid(broker), Signal::Kill);
-            }
-        }
-        for broker in 1..=self.brokers {
-            self.wait_gone(broker);
-        }
+        let all: Vec<u16> = (1..=self.brokers).collect();
+        self.kill_together(&all);
         self.end_dev();
     }
 
@@ -468,8 +477,8 @@ impl Drop for Cluster {
             ));
         }
         for broker in 1..=self.brokers {
-            if self.is_running(broker) {
-                send(self.pid(broker), Signal::Kill);
+            if let Some(pid) = self.running_pid(broker) {
+                send(pid, Signal::Kill);
             }
         }
         self.end_dev();

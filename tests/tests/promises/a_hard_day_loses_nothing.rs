@@ -79,10 +79,7 @@ fn do_deed(cluster: &mut Cluster, deed: Deed, brokers: &[u16], absence: Duration
             return;
         }
         Deed::Terminate => brokers.iter().for_each(|broker| cluster.terminate(*broker)),
-        Deed::Kill | Deed::KillWhileItStarts => {
-            brokers.iter().for_each(|broker| cluster.signal(*broker, Signal::Kill));
-            brokers.iter().for_each(|broker| cluster.wait_gone(*broker));
-        }
+        Deed::Kill | Deed::KillWhileItStarts => cluster.kill_together(brokers),
     }
     std::thread::sleep(absence);
     brokers.iter().for_each(|broker| cluster.start_broker(*broker));
