@@ -65,7 +65,7 @@ impl Flush {
     fn sync(&self) -> Result<(), FatalError> {
         for file in &self.files {
             let failed = |error: io::Error| FatalError::new("fdatasync", file.path(), error);
-            file.get().and_then(|handle| handle.sync_data()).map_err(failed)?;
+            file.sync_data().map_err(failed)?;
         }
         if let Some(directory) = &self.directory {
             let failed = |error: io::Error| FatalError::new("fsync", directory, error);

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::{File, FileSystem, OpenMode};
 
@@ -15,13 +15,15 @@ pub struct LazyFile {
     fs: Arc<dyn FileSystem>,
     path: PathBuf,
     handle: OnceLock<Arc<dyn File>>,
+    /// Whether a sync has failed; held while one runs.
+    has_lost_pages: Mutex<bool>,
 }
 
 impl LazyFile {
     /// Names a file that exists and is opened later.
     #[must_use]
     pub fn unopened(fs: Arc<dyn FileSystem>, path: PathBuf) -> Self {
-        Self { fs, path, handle: OnceLock::new() }
+        Self { fs, path, handle: OnceLock::new(), has_lost_pages: Mutex::new(false) }
     }
 
     /// Creates the file, or opens it when it exists.
@@ -30,7 +32,7 @@ impl LazyFile {
     /// Whatever the file system says.
     pub fn create(fs: Arc<dyn FileSystem>, path: PathBuf) -> io::Result<Self> {
         let handle = fs.open(&path, OpenMode::Create)?;
-        Ok(Self { fs, path, handle: OnceLock::from(handle) })
+        Ok(Self { fs, path, handle: OnceLock::from(handle), has_lost_pages: Mutex::new(false) })
     }
 
     /// Returns the handle, for reading and writing.
@@ -45,9 +47,53 @@ impl LazyFile {
         Ok(self.handle.get_or_init(|| handle))
     }
 
+    /// Makes the file's bytes durable. One sync of a file runs at a time, and after a failure every later one fails too: the kernel reports
+    /// pages that it could not write once, and calls them clean from then on, so that a second caller would be told that all is well.
+    ///
+    /// # Errors
+    /// Whatever the file system says, for good.
+    ///
+    /// # Panics
+    /// Never: a panic under the lock ends the process.
+    pub fn sync_data(&self) -> io::Result<()> {
+        let handle = self.get()?;
+        let mut has_lost_pages = self
+            .has_lost_pages
+            .lock()
+            .expect("a panic ends the process, so no lock is ever poisoned");
+        if *has_lost_pages {
+            return Err(io::Error::other("an earlier fdatasync of this file failed"));
+        }
+        handle.sync_data().inspect_err(|_| *has_lost_pages = true)
+    }
+
     /// Returns the path under which the file was opened; a removal may have renamed it since.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+#[cfg(all(test, feature = "simulation"))]
+mod tests {
+    use super::*;
+    use crate::file_system::{Fault, FaultOperation, SimulatedDisk};
+
+    #[test]
+    fn a_file_whose_sync_failed_is_never_called_durable_again() {
+        let disk = SimulatedDisk::new(1);
+        let file = LazyFile::create(Arc::new(disk.clone()), PathBuf::from("/file")).unwrap();
+        file.sync_data().unwrap();
+        disk.inject(Fault {
+            operation: FaultOperation::SyncData,
+            path_contains: String::new(),
+            after: 0,
+            times: 1,
+            error: io::ErrorKind::Other,
+        });
+        file.sync_data().unwrap_err();
+        // The disk itself would say yes now.
+        file.get().unwrap().sync_data().unwrap();
+        file.sync_data().unwrap_err();
     }
 }
