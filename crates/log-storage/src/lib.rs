@@ -15,8 +15,6 @@ mod flusher;
 mod index;
 mod leader_epoch_cache;
 mod log;
-mod log_directory;
-mod partition_directory;
 mod producer_replay;
 mod producer_snapshot;
 mod producer_state;
@@ -49,9 +47,6 @@ pub use log::{
     AppendOrigin, AppendOutcome, Appended, Corruption, Duplicate, FlushWish, FollowerAppend,
     LeaderAppend, Log, Minimum, OpenOptions, ProducerTracking, ReadRequest, Recovery,
     TimestampAndOffset, TimestampQuery, TruncationGeneration,
-};
-pub use log_directory::{
-    DirectoryError, LogDirectory, MalformedFile, MetaProperties, PartitionEntry,
 };
 pub use read_plan::ReadPlan;
 pub use removal::{DelayedRemoval, Removal};

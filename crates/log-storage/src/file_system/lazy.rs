@@ -5,7 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::{File, FileSystem, OpenMode};
 
@@ -52,15 +52,10 @@ impl LazyFile {
     ///
     /// # Errors
     /// Whatever the file system says, for good.
-    ///
-    /// # Panics
-    /// Never: a panic under the lock ends the process.
     pub fn sync_data(&self) -> io::Result<()> {
         let handle = self.get()?;
-        let mut has_lost_pages = self
-            .has_lost_pages
-            .lock()
-            .expect("a panic ends the process, so no lock is ever poisoned");
+        // A panic ends the process, so a poisoned lock is never seen.
+        let mut has_lost_pages = self.has_lost_pages.lock().unwrap_or_else(PoisonError::into_inner);
         if *has_lost_pages {
             return Err(io::Error::other("an earlier fdatasync of this file failed"));
         }

@@ -188,6 +188,8 @@ impl PartitionHandle {
         let is_member = metadata.isr.contains(&self.context.broker_id);
         let is_marked = self.with_state(|state, effects| {
             if state.log.config() != config {
+                // What was left to the page cache counts only once it is flushed, if every message is to be from now on.
+                effects.flush = config.flush_messages < state.log.config().flush_messages;
                 state.log.set_config(config.clone());
             }
             if self.recompression.load().as_deref() != config.recompression.as_ref() {
