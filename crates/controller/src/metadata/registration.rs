@@ -202,7 +202,11 @@ impl Succession<'_> {
             // The copy that was in sync lies on a directory that is not here, or not as it was: it may come back.
             isr::lose_member(state, broker_id, self.previous);
         } else if !holds_all {
+            let was_last = state.isr == [broker_id];
             isr::lose_member(state, broker_id, None);
+            if was_last && !named_lost {
+                stand_in_for_a_lost_leader(image, state, replica);
+            }
         }
         if named_lost {
             state.lost_members.retain(|member| *member != replica);
@@ -216,5 +220,16 @@ impl Succession<'_> {
             state.leader = None;
         }
         election::fill_vacancy(image, state, &self.command.live);
+    }
+}
+
+/// Makes the last member of a lossy partition, of whose copy the tail alone is in doubt, its last known leader, if the directory of that one is not
+/// there any more: nobody could ever lead the partition again otherwise.
+fn stand_in_for_a_lost_leader(image: &Image, state: &mut PartitionState, replica: Replica) {
+    let is_there = |last: Replica| {
+        image.broker(last.broker_id).is_some_and(|broker| broker.directory_id == last.directory_id)
+    };
+    if !state.last_known_leader.is_some_and(is_there) {
+        state.last_known_leader = Some(replica);
     }
 }
