@@ -9,7 +9,7 @@ mod open;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
@@ -103,8 +103,8 @@ struct Pending {
     creating: HashMap<TopicIdPartition, AssignedPartition>,
     /// Names whose directories are being deleted, with the replicas that wait for the name: a topic that was deleted and created again.
     deleting: HashMap<TopicPartition, Vec<TopicIdPartition>>,
-    /// Replicas that were found at the start and cannot be used: nothing is created in their place.
-    unusable: HashSet<TopicIdPartition>,
+    /// Replicas that were found damaged at the start, until another broker leads and they can be cut and fetched again: nothing is created in their place.
+    damaged: HashMap<TopicIdPartition, OpenedReplica>,
 }
 
 impl Replicas {
@@ -264,10 +264,14 @@ impl Replicas {
             *waiting = assigned;
             return None;
         }
-        if pending.unusable.contains(&assigned.id) {
+        let damaged = pending.damaged.remove(&assigned.id);
+        drop(pending);
+        if let Some(replica) = damaged {
+            self.adopt(&assigned, replica);
+        }
+        if self.pending().damaged.contains_key(&assigned.id) {
             return None;
         }
-        drop(pending);
         let Some(partition) = self.context.partition(&assigned.id) else { return Some(assigned) };
         partition.metadata_changed(assigned.metadata, &assigned.config);
         None

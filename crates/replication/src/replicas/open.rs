@@ -143,13 +143,18 @@ impl Replicas {
         }
     }
 
-    fn adopt(&self, assigned: &AssignedPartition, mut replica: OpenedReplica) {
-        let is_member = assigned.metadata.isr.contains(&self.context.broker_id);
+    /// Takes an opened log over. A damaged one is cut where the damage begins, but only once this replica is out of the ISR and another leads: until then
+    /// what lies behind the damage may be the only copy there is, and it stays as it was found.
+    pub(super) fn adopt(&self, assigned: &AssignedPartition, mut replica: OpenedReplica) {
+        let own = self.context.broker_id;
+        let metadata = &assigned.metadata;
+        let can_be_fetched =
+            !metadata.isr.contains(&own) && metadata.leader.is_some_and(|leader| leader != own);
         if let Some(corruption) = &replica.corruption {
-            if is_member {
-                // The registration named it as lost, so this image contradicts it: nothing may be cut, and nothing served.
-                tracing::error!(partition = %replica.name, "a damaged replica is still in the ISR and stays offline");
-                self.pending().unusable.insert(assigned.id);
+            if !can_be_fetched {
+                let offset = corruption.offset;
+                tracing::error!(partition = %replica.name, %offset, "a damaged replica stays offline until another one leads");
+                self.pending().damaged.insert(assigned.id, replica);
                 return;
             }
             if let Err(error) = replica.log.truncate_to(corruption.offset) {

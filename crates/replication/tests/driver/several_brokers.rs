@@ -320,6 +320,26 @@ async fn damage_that_the_run_before_gave_itself_up_for_is_cut_although_the_start
     }
 }
 
+#[tokio::test]
+async fn a_damaged_replica_is_left_as_it_is_while_no_other_leads() {
+    let cluster = Cluster::new();
+    let first = cluster.start(1, Setup::default()).await;
+    cluster.create(0, &[&first], 1).await;
+    for _ in 0..3 {
+        let waiter = first.partition(0).produce(&mut batch(2, 50), &options(Acks::All));
+        in_time("an acknowledgement", waiter).await.unwrap();
+    }
+    cluster.stop(first).await;
+    let path = cluster.data_dir(1).join("topic-0/00000000000000000000.log");
+    damage(&path, 1, 3);
+    let found = std::fs::read(&path).unwrap();
+    let first = cluster.start(1, Setup::default()).await;
+    assert!(first.proof.lost.contains(&partition_id(0)));
+    assert_eq!(cluster.metadata(0).leader, None);
+    cluster.stop(first).await;
+    assert!(std::fs::read(&path).unwrap() == found, "what lies behind the damage is still there");
+}
+
 /// Damages one of a number of batches of one size.
 fn damage(path: &Path, index: usize, count: usize) {
     let mut bytes = std::fs::read(path).unwrap();
