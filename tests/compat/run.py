@@ -56,7 +56,7 @@ def clients(tools):
     plain = {"text-headers"}
     add("kcat 1.7.1", [kcat], [sys.executable, driver("kcat.py")], plain | {"null-values"})
     for version in ("0.8.2", "0.9.0", "0.10.0"):
-        # Below 0.11 there are no headers; zstd wants a negotiated Produce 7; the lz4 of 0.8 and 0.9 wants version 0.10.
+        # Without ApiVersions there are no headers and no zstd, and lz4 wants 0.10; as 0.10.0 kcat asks for ApiVersions all the same.
         add(f"kcat 1.7.1 as {version}", [kcat], [sys.executable, driver("kcat.py")], {"null-values"},
             codecs=["none", "gzip", "snappy"],
             environment={"KCAT_OPTIONS": f"api.version.request=false broker.version.fallback={version}"})
@@ -69,6 +69,9 @@ def clients(tools):
     add("sarama 1.38.1", [tools / "sarama-1.38"], [tools / "sarama-1.38"], MODERN)
     add("sarama 1.22.1", [tools / "sarama-1.22"], [tools / "sarama-1.22"], {"partitions", "empty-keys", "binary-keys", "null-values"},
         codecs=["none", "gzip", "snappy"])
+    add("sarama 1.22.1 as 0.10.0", [tools / "sarama-1.22"], [tools / "sarama-1.22"],
+        {"partitions", "empty-keys", "binary-keys", "null-values", "timestamps"},
+        codecs=["none", "gzip", "snappy", "lz4"], environment={"SARAMA_VERSION": "0.10.0.0"})
     return found, missing
 
 

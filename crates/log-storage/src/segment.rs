@@ -92,9 +92,10 @@ impl Segment {
         if self.size_bytes == 0 {
             self.first_timestamp = (timestamp.0 >= 0).then_some(timestamp);
         }
-        if self.bytes_since_index_entry > index_interval_bytes {
-            let position = u32::try_from(self.size_bytes);
-            let position = position.expect("a segment is closed before it has 2 GiB");
+        // We close a segment before it has 2 GiB; a file that somebody put there may be longer than an index can say, and is scanned from its last entry.
+        if self.bytes_since_index_entry > index_interval_bytes
+            && let Ok(position) = u32::try_from(self.size_bytes)
+        {
             let relative_offset = relative(self.base_offset, header.last_offset());
             self.offset_index.push(OffsetEntry { relative_offset, position });
             self.push_time_entry();

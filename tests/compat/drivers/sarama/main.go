@@ -15,7 +15,6 @@ import (
 
 const partitions = 3
 
-
 func fail(format string, arguments ...interface{}) {
 	fmt.Fprintf(os.Stderr, format+"\n", arguments...)
 	os.Exit(1)
@@ -24,6 +23,13 @@ func fail(format string, arguments ...interface{}) {
 func main() {
 	brokers, command, topic := strings.Split(os.Args[2], ","), os.Args[3], os.Args[4]
 	config := sarama.NewConfig()
+	if version := os.Getenv("SARAMA_VERSION"); version != "" {
+		parsed, err := sarama.ParseKafkaVersion(version)
+		if err != nil {
+			fail("SARAMA_VERSION: %v", err)
+		}
+		config.Version = parsed
+	}
 	config.Producer.Return.Successes = true
 	config.Producer.Partitioner = sarama.NewManualPartitioner
 	config.Producer.MaxMessageBytes = 1_048_500
