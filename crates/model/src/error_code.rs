@@ -212,4 +212,39 @@ mod tests {
         assert!(!ErrorCode::InvalidTopicException.is_retriable());
         assert_eq!(ErrorCode::from_wire(9_999), ErrorCode::UnknownServerError);
     }
+
+    #[test]
+    fn the_codes_of_groups_have_kafkas_numbers_and_names() {
+        let known = [
+            (12, "OFFSET_METADATA_TOO_LARGE"),
+            (14, "COORDINATOR_LOAD_IN_PROGRESS"),
+            (15, "COORDINATOR_NOT_AVAILABLE"),
+            (16, "NOT_COORDINATOR"),
+            (22, "ILLEGAL_GENERATION"),
+            (23, "INCONSISTENT_GROUP_PROTOCOL"),
+            (24, "INVALID_GROUP_ID"),
+            (25, "UNKNOWN_MEMBER_ID"),
+            (26, "INVALID_SESSION_TIMEOUT"),
+            (27, "REBALANCE_IN_PROGRESS"),
+            (28, "INVALID_COMMIT_OFFSET_SIZE"),
+            (30, "GROUP_AUTHORIZATION_FAILED"),
+            (68, "NON_EMPTY_GROUP"),
+            (69, "GROUP_ID_NOT_FOUND"),
+            (79, "MEMBER_ID_REQUIRED"),
+            (81, "GROUP_MAX_SIZE_REACHED"),
+            (82, "FENCED_INSTANCE_ID"),
+            (86, "GROUP_SUBSCRIBED_TO_TOPIC"),
+            (88, "UNSTABLE_OFFSET_COMMIT"),
+            (100, "UNKNOWN_TOPIC_ID"),
+            (110, "FENCED_MEMBER_EPOCH"),
+            (111, "UNRELEASED_INSTANCE_ID"),
+            (113, "STALE_MEMBER_EPOCH"),
+        ];
+        let retriable = [14, 15, 16, 88, 100];
+        for (number, name) in known {
+            let code = ErrorCode::from_wire(number);
+            assert_eq!((code.to_wire(), code.name()), (number, name));
+            assert_eq!(code.is_retriable(), retriable.contains(&number), "{name}");
+        }
+    }
 }

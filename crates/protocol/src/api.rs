@@ -255,18 +255,30 @@ apis! {
     1 Fetch 0-18 flexible 12+: FetchRequest => FetchResponse;
     2 ListOffsets 0-11 flexible 6+: ListOffsetsRequest => ListOffsetsResponse;
     3 Metadata 0-13 flexible 9+: MetadataRequest => MetadataResponse;
+    8 OffsetCommit 0-10 flexible 8+: OffsetCommitRequest => OffsetCommitResponse;
+    9 OffsetFetch 0-10 flexible 6+: OffsetFetchRequest => OffsetFetchResponse;
+    10 FindCoordinator 0-6 flexible 3+: FindCoordinatorRequest => FindCoordinatorResponse;
+    11 JoinGroup 0-9 flexible 6+: JoinGroupRequest => JoinGroupResponse;
+    12 Heartbeat 0-4 flexible 4+: HeartbeatRequest => HeartbeatResponse;
+    13 LeaveGroup 0-5 flexible 4+: LeaveGroupRequest => LeaveGroupResponse;
+    14 SyncGroup 0-5 flexible 4+: SyncGroupRequest => SyncGroupResponse;
+    15 DescribeGroups 0-6 flexible 5+: DescribeGroupsRequest => DescribeGroupsResponse;
+    16 ListGroups 0-5 flexible 3+: ListGroupsRequest => ListGroupsResponse;
     18 ApiVersions 0-4 flexible 3+: ApiVersionsRequest => ApiVersionsResponse;
     19 CreateTopics 0-7 flexible 5+: CreateTopicsRequest => CreateTopicsResponse;
     20 DeleteTopics 0-6 flexible 4+: DeleteTopicsRequest => DeleteTopicsResponse;
+    21 DeleteRecords 0-2 flexible 2+: DeleteRecordsRequest => DeleteRecordsResponse;
     22 InitProducerId 0-5 flexible 2+: InitProducerIdRequest => InitProducerIdResponse;
     23 OffsetForLeaderEpoch 0-4 flexible 4+:
         OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse;
     32 DescribeConfigs 0-4 flexible 4+: DescribeConfigsRequest => DescribeConfigsResponse;
     33 AlterConfigs 0-2 flexible 2+: AlterConfigsRequest => AlterConfigsResponse;
     37 CreatePartitions 0-3 flexible 2+: CreatePartitionsRequest => CreatePartitionsResponse;
+    42 DeleteGroups 0-2 flexible 2+: DeleteGroupsRequest => DeleteGroupsResponse;
     43 ElectLeaders 0-2 flexible 2+: ElectLeadersRequest => ElectLeadersResponse;
     44 IncrementalAlterConfigs 0-1 flexible 1+:
         IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse;
+    47 OffsetDelete 0-0: OffsetDeleteRequest => OffsetDeleteResponse;
     60 DescribeCluster 0-2 flexible 0+: DescribeClusterRequest => DescribeClusterResponse;
     75 DescribeTopicPartitions 0-0 flexible 0+:
         DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse;

@@ -2,8 +2,9 @@
 //!
 //! [`api`] holds the one table of what is served, [`messages`] the messages, each declared once, [`codec`] the bounded
 //! reader and the writer below them, [`header`] and [`frame`] what stands around a message, [`compat`] the record formats
-//! before the batch. Nothing here does I/O, keeps state between frames, or knows what a request means. Invariant: bytes
-//! of a peer never panic, and never make more memory than a small multiple of the frame that brought them.
+//! before the batch, [`records`] what Kafka keeps in opaque bytes, [`group_partition`] where it keeps a group. Nothing
+//! here does I/O, keeps state between frames, or knows what a request means. Invariant: bytes of a peer never panic, and
+//! never make more memory than a small multiple of the frame that brought them.
 
 #[macro_use]
 mod declare;
@@ -12,8 +13,10 @@ pub mod api;
 pub mod codec;
 pub mod compat;
 pub mod frame;
+pub mod group_partition;
 pub mod header;
 pub mod messages;
+pub mod records;
 
 #[cfg(test)]
 mod tests;
@@ -21,4 +24,5 @@ mod tests;
 pub use api::{APIS, Api, ApiKey, ApiMessage, ApiRequest, Request, Response, VersionRange};
 pub use codec::{DecodeError, EncodeError, KafkaString};
 pub use frame::Frame;
+pub use group_partition::partition_of_group;
 pub use header::{RequestError, RequestHeader};

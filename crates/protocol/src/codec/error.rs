@@ -116,10 +116,10 @@ pub enum Problem {
 /// A message that cannot be sent as it is: the caller's mistake, or a size that the protocol cannot express.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
-    /// A version outside of the API's range.
+    /// A version outside of the range of the API, or of the record.
     #[error("{api} has no version {version}")]
     UnsupportedVersion {
-        /// Kafka's name of the API.
+        /// Kafka's name of the API, or of the record.
         api: &'static str,
         /// The version that was asked for.
         version: i16,

@@ -22,6 +22,20 @@ fn read_bounded(
     result
 }
 
+/// Lengths that a liar would write: in the classic and in the flexible layout, below null and beyond any frame.
+pub(super) const HOSTILE: &[&[u8]] = &[
+    &[0x7f, 0xff, 0xff, 0xff],
+    &[0x80, 0, 0, 0],
+    &[0xff, 0xff, 0xff, 0xfe],
+    &[0xff, 0xff],
+    &[0x7f, 0xff],
+    &[0xff, 0xff, 0xff, 0xff, 0x07],
+    &[0xff, 0xff, 0xff, 0xff, 0x0f],
+    &[0xff; 11],
+    &[0],
+    &[2],
+];
+
 #[test]
 fn a_message_that_is_cut_anywhere_is_refused() {
     for_each_version(|key, direction, version| {
@@ -38,23 +52,11 @@ fn a_message_that_is_cut_anywhere_is_refused() {
 
 #[test]
 fn hostile_lengths_anywhere_in_a_message_neither_panic_nor_take_memory() {
-    let hostile: &[&[u8]] = &[
-        &[0x7f, 0xff, 0xff, 0xff],
-        &[0x80, 0, 0, 0],
-        &[0xff, 0xff, 0xff, 0xfe],
-        &[0xff, 0xff],
-        &[0x7f, 0xff],
-        &[0xff, 0xff, 0xff, 0xff, 0x07],
-        &[0xff, 0xff, 0xff, 0xff, 0x0f],
-        &[0xff; 11],
-        &[0],
-        &[2],
-    ];
     for_each_version(|key, direction, version| {
         let body = Body::sample(&mut Source::full(11), key, direction, version);
         let bytes = body.write(version).unwrap();
         for position in 0..bytes.len() {
-            for length in hostile {
+            for length in HOSTILE {
                 let mut bytes = bytes.to_vec();
                 let end = bytes.len().min(position + length.len());
                 bytes.splice(position..end, length.iter().copied());

@@ -5,6 +5,14 @@ use model::ErrorCode;
 
 use super::{Body, Direction};
 use crate::api::{APIS, ApiKey, Request, Response};
+use crate::messages::delete_records::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
+use crate::messages::describe_groups::DescribedGroup;
+use crate::messages::find_coordinator::Coordinator;
+use crate::messages::offset_fetch::{OffsetFetchResponsePartition, OffsetFetchResponseTopic};
+use crate::messages::{
+    DeleteRecordsResponse, DescribeGroupsResponse, FindCoordinatorResponse, JoinGroupResponse,
+    OffsetFetchResponse,
+};
 
 /// One line of the fixture.
 struct Line {
@@ -30,11 +38,13 @@ fn line(text: &str) -> Line {
             other => panic!("{other} is no direction"),
         },
         version: version.parse().unwrap(),
-        bytes: (0..hex.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
-            .collect(),
+        bytes: bytes_of(hex),
     }
+}
+
+/// Reads hexadecimal digits.
+pub(super) fn bytes_of(hex: &str) -> Bytes {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
 #[test]
@@ -77,4 +87,61 @@ fn kafkas_list_offsets_11_holds_what_kafka_put_into_it() {
     assert_eq!(partition.timestamp, -4_249_805_998_932_448_279);
     assert_eq!(partition.offset, 8_501_189_004_823_128_013);
     assert_eq!(partition.leader_epoch, 1_555_897_183);
+}
+
+/// Writes a response and compares it with what a broker of Kafka 4.3.1 answered.
+fn assert_answer(response: impl Into<Response>, version: i16, kafkas: &str) {
+    let body = Body::Response(response.into());
+    assert_eq!(body.write(version), Ok(bytes_of(kafkas)), "{body:?}");
+}
+
+#[test]
+fn answers_that_say_no_more_than_an_error_are_those_of_a_broker() {
+    // To a JoinGroup with an empty group id: null for the protocol begins in version 7.
+    let refused = JoinGroupResponse { error_code: ErrorCode::InvalidGroupId, ..Default::default() };
+    assert_answer(refused.clone(), 5, "000000000018ffffffff00000000000000000000");
+    let refused = JoinGroupResponse { protocol_name: None, ..refused };
+    assert_answer(refused, 9, "000000000018ffffffff00000100010100");
+
+    // To an OffsetFetch of a group that does not exist.
+    let partitions = vec![OffsetFetchResponsePartition::default()];
+    let topics = vec![OffsetFetchResponseTopic { name: "golden".into(), partitions }];
+    let none = OffsetFetchResponse { topics, ..Default::default() };
+    assert_answer(none, 1, "000000010006676f6c64656e0000000100000000ffffffffffffffff00000000");
+
+    // To a DeleteRecords of a topic that does not exist.
+    let partitions = vec![DeleteRecordsPartitionResult {
+        error_code: ErrorCode::UnknownTopicOrPartition,
+        ..Default::default()
+    }];
+    let topics = vec![DeleteRecordsTopicResult { name: "nope".into(), partitions }];
+    let unknown = DeleteRecordsResponse { topics, ..Default::default() };
+    assert_answer(unknown, 0, "000000000000000100046e6f70650000000100000000ffffffffffffffff0003");
+
+    // To a DescribeGroups with a group that does not exist.
+    let groups = vec![DescribedGroup {
+        error_code: ErrorCode::GroupIdNotFound,
+        error_message: Some("Group nogroup not found.".into()),
+        group_id: "nogroup".into(),
+        group_state: "Dead".into(),
+        ..Default::default()
+    }];
+    let unknown = DescribeGroupsResponse { groups, ..Default::default() };
+    assert_answer(
+        unknown,
+        6,
+        "000000000200451947726f7570206e6f67726f7570206e6f7420666f756e642e086e6f67726f757005446561640101\
+         01800000000000",
+    );
+
+    // To a FindCoordinator of version 4, whose coordinators have no text.
+    let coordinators = vec![Coordinator {
+        key: "g".into(),
+        node_id: 1,
+        host: "127.0.0.1".into(),
+        port: 18_900,
+        ..Default::default()
+    }];
+    let found = FindCoordinatorResponse { coordinators, ..Default::default() };
+    assert_answer(found, 4, "00000000020267000000010a3132372e302e302e31000049d40000010000");
 }

@@ -20,7 +20,7 @@ use crate::messages::fetch::{FetchableTopicResponse, PartitionData};
 use crate::messages::metadata::MetadataRequestTopic;
 use crate::messages::{
     ApiVersionsRequest, ApiVersionsResponse, DeleteTopicsResponse, FetchRequest, FetchResponse,
-    MetadataRequest, MetadataResponse, ProduceRequest,
+    JoinGroupResponse, MetadataRequest, MetadataResponse, OffsetFetchRequest, ProduceRequest,
 };
 use crate::{Frame, Request};
 
@@ -179,6 +179,14 @@ fn nulls_begin_in_the_versions_in_which_kafka_has_them() {
         DeleteTopicsResponse { responses: vec![Default::default()], ..Default::default() };
     let body = Body::Response(unknown_id.into());
     assert_eq!(written_in(ApiKey::DeleteTopics, &body), from(6, 6));
+
+    let all_positions = OffsetFetchRequest { topics: None, ..Default::default() };
+    let body = Body::Request(all_positions.into());
+    assert_eq!(written_in(ApiKey::OffsetFetch, &body), from(2, 10));
+
+    let no_protocol = JoinGroupResponse { protocol_name: None, ..Default::default() };
+    let body = Body::Response(no_protocol.into());
+    assert_eq!(written_in(ApiKey::JoinGroup, &body), from(7, 9));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod bad_input;
 mod fixture;
 mod headers;
 mod oracle;
+mod records;
 pub(crate) mod sample;
 
 use bytes::{Buf, Bytes};

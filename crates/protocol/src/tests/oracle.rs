@@ -48,16 +48,28 @@ macro_rules! oracle {
                 Fetch FetchRequest FetchResponse,
                 ListOffsets ListOffsetsRequest ListOffsetsResponse,
                 Metadata MetadataRequest MetadataResponse,
+                OffsetCommit OffsetCommitRequest OffsetCommitResponse,
+                OffsetFetch OffsetFetchRequest OffsetFetchResponse,
+                FindCoordinator FindCoordinatorRequest FindCoordinatorResponse,
+                JoinGroup JoinGroupRequest JoinGroupResponse,
+                Heartbeat HeartbeatRequest HeartbeatResponse,
+                LeaveGroup LeaveGroupRequest LeaveGroupResponse,
+                SyncGroup SyncGroupRequest SyncGroupResponse,
+                DescribeGroups DescribeGroupsRequest DescribeGroupsResponse,
+                ListGroups ListGroupsRequest ListGroupsResponse,
                 ApiVersions ApiVersionsRequest ApiVersionsResponse,
                 CreateTopics CreateTopicsRequest CreateTopicsResponse,
                 DeleteTopics DeleteTopicsRequest DeleteTopicsResponse,
+                DeleteRecords DeleteRecordsRequest DeleteRecordsResponse,
                 InitProducerId InitProducerIdRequest InitProducerIdResponse,
                 OffsetForLeaderEpoch OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse,
                 DescribeConfigs DescribeConfigsRequest DescribeConfigsResponse,
                 AlterConfigs AlterConfigsRequest AlterConfigsResponse,
                 CreatePartitions CreatePartitionsRequest CreatePartitionsResponse,
+                DeleteGroups DeleteGroupsRequest DeleteGroupsResponse,
                 ElectLeaders ElectLeadersRequest ElectLeadersResponse,
                 IncrementalAlterConfigs IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse,
+                OffsetDelete OffsetDeleteRequest OffsetDeleteResponse,
                 DescribeCluster DescribeClusterRequest DescribeClusterResponse,
                 DescribeTopicPartitions DescribeTopicPartitionsRequest DescribeTopicPartitionsResponse
             );
@@ -118,7 +130,9 @@ fn other_codecs_read_and_write_the_same_bytes() {
     });
     unknown.dedup();
     // Read from Kafka's own bytes instead: see `fixtures`.
-    assert_eq!(unknown, [(ApiKey::ListOffsets, 11)]);
+    let expected =
+        [(ApiKey::ListOffsets, 11), (ApiKey::OffsetCommit, 10), (ApiKey::OffsetFetch, 10)];
+    assert_eq!(unknown, expected);
 }
 
 /// Brings what the other codec printed into a common form.
@@ -152,7 +166,7 @@ fn their_form(printed: &str) -> String {
 }
 
 /// Fields that one of the oracles does not know, because Kafka dropped them or had not added them.
-const NOT_IN_BOTH: [&str; 8] = [
+const NOT_IN_BOTH: [&str; 11] = [
     "topic_id",
     "high_watermark",
     "timeout_ms",
@@ -161,6 +175,9 @@ const NOT_IN_BOTH: [&str; 8] = [
     "max_num_offsets",
     "old_style_offsets",
     "is_default",
+    "commit_timestamp",
+    "retention_time_ms",
+    "error_message",
 ];
 
 /// Brings what we print into a common form, without those fields that the other codec does not know.
@@ -195,6 +212,11 @@ fn without_empty(form: &str) -> String {
     ["Some(\"\")", "Some([])", "Some(b\"\")"]
         .iter()
         .fold(form.to_owned(), |form, empty| form.replace(empty, "None"))
+        // The one coordinator of a response that has many: no broker is −1 for us, as Kafka says in versions that have it.
+        .replace(
+            "node_id: -1, host: \"\", port: -1, coord",
+            "node_id: 0, host: \"\", port: 0, coord",
+        )
         .replace("{ }", "{}")
         .replace(" {}", "")
 }
