@@ -1,0 +1,249 @@
+//! JoinGroup: who may join, as whom, and whether that disturbs the group (Kafka's `classicGroupJoin`).
+
+use bytes::Bytes;
+use model::{ErrorCode, Timestamp};
+
+use super::classic_group::{Group, JoinWait, JoinWaitKind, Newcomers, Phase};
+use super::ids::MemberId;
+use super::member::{Member, Standing};
+use super::request::{FirstJoin, JoinGroup, JoinProtocol, RequestId};
+use super::response::{JoinAnswer, JoinedMember, Response};
+use super::turn::Turn;
+use super::{GroupConfig, NEW_MEMBER_JOIN_TIMEOUT, protocols, rebalance, static_members};
+
+/// Handles a JoinGroup.
+pub(super) fn join(group: &mut Group, turn: &mut Turn<'_>, id: RequestId, request: JoinGroup) {
+    if let Err(error) = check(group, turn.config, &request) {
+        let told = if error == ErrorCode::GroupMaxSizeReached {
+            expel(group, turn, &request.member_id);
+            MemberId::from("")
+        } else {
+            request.member_id
+        };
+        turn.reply(id, Response::Join(JoinAnswer::error(error, told)));
+    } else if request.member_id.as_str().is_empty() {
+        join_new(group, turn, id, request);
+    } else if group.remove_pending(&request.member_id, turn) {
+        let member_id = request.member_id.clone();
+        add(group, turn, id, member_id, &request);
+    } else {
+        rejoin(group, turn, id, &request);
+    }
+}
+
+/// Checks what can be refused before anything changes, in Kafka's order.
+fn check(group: &Group, config: &GroupConfig, request: &JoinGroup) -> Result<(), ErrorCode> {
+    let member_id = &request.member_id;
+    let is_first_join = member_id.as_str().is_empty();
+    if request.group_id.as_str().is_empty() {
+        return Err(ErrorCode::InvalidGroupId);
+    }
+    if !(config.min_session_timeout..=config.max_session_timeout).contains(&request.session_timeout)
+    {
+        return Err(ErrorCode::InvalidSessionTimeout);
+    }
+    if !group.is_known() && !is_first_join {
+        return Err(ErrorCode::UnknownMemberId);
+    }
+    if !has_room(group, config, request) {
+        return Err(ErrorCode::GroupMaxSizeReached);
+    }
+    if !shares_protocols(group, &request.protocol_type, &request.protocols) {
+        return Err(ErrorCode::InconsistentGroupProtocol);
+    }
+    let is_pending = group.pending.contains_key(member_id) && request.group_instance_id.is_none();
+    if is_first_join || is_pending {
+        return Ok(());
+    }
+    group.check_member(member_id, request.group_instance_id.as_ref())
+}
+
+/// Says whether `group.max.size` admits one.
+fn has_room(group: &Group, config: &GroupConfig, request: &JoinGroup) -> bool {
+    // A static member that returns takes its own place, whatever its id. (Kafka counts it as one more.)
+    let instance = request.group_instance_id.as_ref();
+    let member_id = match instance.and_then(|name| group.members.id_of(name)) {
+        Some(present) if request.member_id.as_str().is_empty() => present,
+        Some(_) | None => &request.member_id,
+    };
+    match group.phase {
+        Phase::Empty => true,
+        // Those who wait count, not those who are known: a group above a limit that was lowered, or loaded, loses whoever rejoins last.
+        Phase::Preparing(_) => {
+            group.members.get(member_id).is_some_and(|member| member.parked_join.is_some())
+                || group.members.parked_join_count() < config.max_size
+        }
+        Phase::Completing | Phase::Stable => {
+            group.members.contains(member_id) || group.members.len() < config.max_size
+        }
+    }
+}
+
+/// Says whether one of this type, with these strategies, goes together with the members.
+fn shares_protocols(group: &Group, protocol_type: &str, protocols: &[JoinProtocol]) -> bool {
+    if group.phase == Phase::Empty {
+        return !protocol_type.is_empty() && !protocols.is_empty();
+    }
+    group.protocol_type.as_deref() == Some(protocol_type)
+        && protocols::are_shared(&group.members, protocols)
+}
+
+/// Puts out one for whom the group has no room.
+fn expel(group: &mut Group, turn: &mut Turn<'_>, member_id: &MemberId) {
+    let was_pending = group.remove_pending(member_id, turn);
+    let was_member = group.remove_member(member_id, ErrorCode::GroupMaxSizeReached, turn).is_some();
+    if was_pending || was_member {
+        // Kafka lets those who have joined wait until the rebalance times out; nobody is left to wait for.
+        rebalance::complete_if_all_joined(group, turn);
+    }
+}
+
+/// Handles the first JoinGroup of a client that has no member id yet.
+fn join_new(group: &mut Group, turn: &mut Turn<'_>, id: RequestId, request: JoinGroup) {
+    let drawn = request.drawn_member_id.clone();
+    if drawn.as_str().is_empty()
+        || group.members.contains(&drawn)
+        || group.pending.contains_key(&drawn)
+    {
+        // An id that was drawn at random is not taken, unless the driver is at fault.
+        let answer = JoinAnswer::error(ErrorCode::UnknownServerError, request.member_id);
+        return turn.reply(id, Response::Join(answer));
+    }
+    if let Some(instance) = &request.group_instance_id {
+        match group.members.id_of(instance).cloned() {
+            Some(present) => static_members::replace(group, turn, id, &present, &request),
+            None => add(group, turn, id, drawn, &request),
+        }
+        return;
+    }
+    match request.first_join {
+        FirstJoin::Directly => add(group, turn, id, drawn, &request),
+        FirstJoin::WithMemberId => {
+            let until = turn.now.monotonic + request.session_timeout;
+            group.add_pending(drawn.clone(), until, turn);
+            let answer = JoinAnswer::error(ErrorCode::MemberIdRequired, drawn);
+            turn.reply(id, Response::Join(answer));
+        }
+    }
+}
+
+/// Adds a member and rebalances.
+fn add(
+    group: &mut Group,
+    turn: &mut Turn<'_>,
+    id: RequestId,
+    member_id: MemberId,
+    request: &JoinGroup,
+) {
+    if let Phase::Preparing(JoinWait { kind: JoinWaitKind::Initial { newcomers, .. }, .. }) =
+        &mut group.phase
+    {
+        *newcomers = Newcomers::Some;
+    }
+    if group.members.is_empty() {
+        group.protocol_type = Some(request.protocol_type.clone());
+    }
+    let member = Member {
+        group_instance_id: request.group_instance_id.clone(),
+        client_id: request.client_id.clone(),
+        client_host: request.client_host.clone(),
+        rebalance_timeout: request.rebalance_timeout,
+        session_timeout: request.session_timeout,
+        protocols: protocols::keep(&request.protocols),
+        assignment: Bytes::new(),
+        standing: Standing::New,
+        parked_join: Some(id),
+        parked_sync: None,
+        deadline: Timestamp::ZERO,
+        armed_at: None,
+    };
+    group.members.insert(member_id.clone(), member);
+    group.leader.get_or_insert_with(|| member_id.clone());
+    let deadline = turn.now.monotonic + NEW_MEMBER_JOIN_TIMEOUT;
+    group.set_deadline(&member_id, deadline, turn);
+    rebalance::prepare_or_complete(group, turn);
+}
+
+/// Handles the JoinGroup of a member.
+fn rejoin(group: &mut Group, turn: &mut Turn<'_>, id: RequestId, request: &JoinGroup) {
+    let member_id = &request.member_id;
+    let kept = protocols::keep(&request.protocols);
+    let is_unchanged = group.members.get(member_id).is_some_and(|member| member.protocols == kept);
+    let is_disturbed = match group.phase {
+        Phase::Preparing(_) => true,
+        // One that joins as it did before may only have missed the answer.
+        Phase::Completing => !is_unchanged,
+        // The leader joins to have the group rebalanced: it may know of more than its metadata shows, new partitions for example.
+        Phase::Stable => !is_unchanged || group.is_leader(member_id),
+        // There are no members in an empty group: the check let nobody through.
+        Phase::Empty => return,
+    };
+    if is_disturbed {
+        update(group, turn, id, member_id, request);
+        rebalance::prepare_or_complete(group, turn);
+    } else {
+        group.touch(member_id, turn.now);
+        turn.reply(id, Response::Join(present_answer(group, member_id)));
+    }
+}
+
+/// Takes in what a member says of itself now and parks its JoinGroup. An older one that is still parked was sent on a connection that is gone, most likely;
+/// it is answered with REBALANCE_IN_PROGRESS, on which a client joins again and nothing is lost. (Kafka never answers it.)
+pub(super) fn update(
+    group: &mut Group,
+    turn: &mut Turn<'_>,
+    id: RequestId,
+    member_id: &MemberId,
+    request: &JoinGroup,
+) {
+    group.members.set_protocols(member_id, protocols::keep(&request.protocols));
+    if let Some(member) = group.members.get_mut(member_id) {
+        member.rebalance_timeout = request.rebalance_timeout;
+        member.session_timeout = request.session_timeout;
+    }
+    if let Some(older) = group.members.park_join(member_id, id) {
+        let answer = JoinAnswer::error(ErrorCode::RebalanceInProgress, member_id.clone());
+        turn.reply(older, Response::Join(answer));
+    }
+}
+
+/// Returns the answer that tells a member of the present generation.
+pub(super) fn present_answer(group: &Group, member_id: &MemberId) -> JoinAnswer {
+    JoinAnswer {
+        error: ErrorCode::None,
+        generation_id: Some(group.generation),
+        protocol_type: group.protocol_type.clone(),
+        protocol_name: group.protocol_name.clone(),
+        leader: group.leader.clone().unwrap_or_else(|| "".into()),
+        skip_assignment: false,
+        member_id: member_id.clone(),
+        members: if group.is_leader(member_id) { joined_members(group) } else { Vec::new() },
+    }
+}
+
+/// Returns all members, as the leader is told of them.
+fn joined_members(group: &Group) -> Vec<JoinedMember> {
+    let protocol_name = group.protocol_name.as_deref().unwrap_or_default();
+    let members = group.members.iter().map(|(member_id, member)| JoinedMember {
+        member_id: member_id.clone(),
+        group_instance_id: member.group_instance_id.clone(),
+        metadata: member.metadata(protocol_name),
+    });
+    members.collect()
+}
+
+impl JoinAnswer {
+    /// Returns an answer that is an error.
+    pub(super) fn error(error: ErrorCode, member_id: MemberId) -> Self {
+        Self {
+            error,
+            generation_id: None,
+            protocol_type: None,
+            protocol_name: None,
+            leader: "".into(),
+            skip_assignment: false,
+            member_id,
+            members: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! OffsetDelete, and what happens to offsets of topics that are deleted.
+
+use model::ErrorCode;
+
+use super::super::ids::{GroupId, TopicName};
+use super::super::record::GroupRecord;
+use super::super::request::DeleteOffsets;
+use super::super::response::{DeleteOffsetsAnswer, Response};
+use super::super::state::GroupState;
+use super::stored::{GroupOffsets, tombstone};
+use super::{Decision, GroupFacts};
+
+/// Decides about a deletion (Kafka's `deleteOffsets`). A partition without a committed offset is no error. That its topic exists is for the handler to check.
+pub(in crate::group) fn delete(
+    group: Option<(&GroupFacts<'_>, &GroupOffsets)>,
+    request: &DeleteOffsets,
+) -> Decision {
+    let answer =
+        |error, partitions| Response::DeleteOffsets(DeleteOffsetsAnswer { error, partitions });
+    let (facts, offsets) = match check(group) {
+        Ok(group) => group,
+        Err(error) => return Decision::answer(answer(error, Vec::new())),
+    };
+    let mut records = Vec::new();
+    let mut codes = Vec::with_capacity(request.partitions.len());
+    for (topic, partition) in &request.partitions {
+        if facts.is_subscribed_to(topic) {
+            codes.push(ErrorCode::GroupSubscribedToTopic);
+            continue;
+        }
+        codes.push(ErrorCode::None);
+        if offsets.get(topic, *partition).is_some() {
+            records.push(tombstone(&request.group_id, topic, *partition));
+        }
+    }
+    Decision { records, response: answer(ErrorCode::None, codes) }
+}
+
+/// Kafka's `validateOffsetDelete`.
+fn check<'a, 'b>(
+    group: Option<(&'a GroupFacts<'b>, &'a GroupOffsets)>,
+) -> Result<(&'a GroupFacts<'b>, &'a GroupOffsets), ErrorCode> {
+    let (facts, offsets) = group.ok_or(ErrorCode::GroupIdNotFound)?;
+    match facts.state {
+        GroupState::Dead => Err(ErrorCode::GroupIdNotFound),
+        GroupState::Empty => Ok((facts, offsets)),
+        // Nobody but the members knows what they use.
+        GroupState::PreparingRebalance | GroupState::CompletingRebalance | GroupState::Stable
+            if !facts.is_of_consumers() =>
+        {
+            Err(ErrorCode::NonEmptyGroup)
+        }
+        GroupState::PreparingRebalance | GroupState::CompletingRebalance | GroupState::Stable => {
+            Ok((facts, offsets))
+        }
+    }
+}
+
+/// Returns tombstones for what a group has committed of topics that are gone, whatever the group does (Kafka's `onPartitionsDeleted`).
+pub(in crate::group) fn delete_topics(
+    group_id: &GroupId,
+    offsets: &GroupOffsets,
+    topics: &[TopicName],
+) -> Vec<GroupRecord> {
+    let of_topic = |topic| {
+        offsets
+            .of_topic(topic)
+            .iter()
+            .map(move |(partition, _)| tombstone(group_id, topic, *partition))
+    };
+    topics.iter().flat_map(of_topic).collect()
+}

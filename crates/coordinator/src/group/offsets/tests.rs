@@ -1,0 +1,290 @@
+//! The store against a plain map, the rewrite's promise under random interleavings, and what scripts cannot say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use model::{LeaderEpoch, Offset, UnixMillis};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::super::ids::{GenerationId, GroupId, TopicName};
+use super::super::record::{GroupMetadataRecord, GroupRecord, OffsetRecord};
+use super::super::state::GroupState;
+use super::live::{LiveChunk, RewriteCursor, group_record_bytes, offset_record_bytes};
+use super::stored::{GroupOffsets, LiveTotals, StoredOffset};
+use super::{GroupFacts, expired, subscribed_topics};
+
+/// Groups as their log says, and the log.
+#[derive(Default)]
+struct Replayed {
+    groups: BTreeMap<GroupId, (Option<GroupMetadataRecord>, GroupOffsets)>,
+    totals: LiveTotals,
+}
+
+impl Replayed {
+    fn replay(&mut self, record: GroupRecord) {
+        let (GroupRecord::Offset { group_id, .. } | GroupRecord::Group { group_id, .. }) = &record;
+        let group_id = group_id.clone();
+        let (metadata, offsets) = self.groups.entry(group_id.clone()).or_default();
+        match record {
+            GroupRecord::Offset { topic, partition, value, .. } => {
+                offsets.replay(&mut self.totals, &group_id, (topic, partition), value);
+            }
+            GroupRecord::Group { value, .. } => {
+                let bytes = |value: &GroupMetadataRecord| group_record_bytes(&group_id, value);
+                self.totals
+                    .replaced(metadata.as_ref().map_or(0, bytes), value.as_ref().map_or(0, bytes));
+                *metadata = value;
+            }
+        }
+        if metadata.is_none() && offsets.is_empty() {
+            self.groups.remove(&group_id);
+        }
+    }
+
+    fn live(
+        &self,
+        after: Option<&RewriteCursor>,
+        limit_bytes: usize,
+    ) -> (Vec<GroupRecord>, Option<RewriteCursor>) {
+        let mut chunk = LiveChunk::new(limit_bytes);
+        let from = after.map_or(std::ops::Bound::Unbounded, |cursor| {
+            std::ops::Bound::Included(cursor.group_id())
+        });
+        for (group_id, (metadata, offsets)) in
+            self.groups.range::<GroupId, _>((from, std::ops::Bound::Unbounded))
+        {
+            if !chunk.pass(after, group_id, metadata.as_ref(), offsets) {
+                return chunk.pause();
+            }
+        }
+        chunk.end()
+    }
+}
+
+fn any_offset(random: &mut StdRng) -> OffsetRecord {
+    OffsetRecord {
+        offset: Offset(random.random_range(0..1_000)),
+        leader_epoch: random.random_bool(0.5).then(|| LeaderEpoch(random.random_range(0..5))),
+        metadata: if random.random_bool(0.2) { "words".to_owned() } else { String::new() },
+        commit_time: UnixMillis(random.random_range(0..1_000)),
+        expire_time: random.random_bool(0.1).then_some(UnixMillis(5)),
+    }
+}
+
+fn any_record(random: &mut StdRng) -> GroupRecord {
+    let group_id = GroupId::from(format!("g{}", random.random_range(0..4)).as_str());
+    let is_tombstone = random.random_bool(0.3);
+    if random.random_bool(0.2) {
+        let value = (!is_tombstone).then(|| GroupMetadataRecord {
+            protocol_type: "consumer".to_owned(),
+            generation_id: GenerationId(random.random_range(0..9)),
+            protocol_name: None,
+            leader: None,
+            state_since: None,
+            members: Vec::new(),
+        });
+        return GroupRecord::Group { group_id, value };
+    }
+    GroupRecord::Offset {
+        group_id,
+        topic: TopicName::from(format!("t{}", random.random_range(0..3)).as_str()),
+        partition: random.random_range(0..4),
+        value: (!is_tombstone).then(|| any_offset(random)),
+    }
+}
+
+#[test]
+fn the_store_holds_what_a_plain_map_holds() {
+    let mut random = StdRng::seed_from_u64(1);
+    let group_id = GroupId::from("g");
+    let (mut offsets, mut totals) = (GroupOffsets::default(), LiveTotals::default());
+    let mut expected = BTreeMap::new();
+    for _ in 0..5_000 {
+        let topic = TopicName::from(format!("t{}", random.random_range(0..5)).as_str());
+        let key = (topic, random.random_range(0..9));
+        let value = random.random_bool(0.6).then(|| any_offset(&mut random));
+        offsets.replay(&mut totals, &group_id, key.clone(), value.clone());
+        match value {
+            Some(value) => expected.insert(key.clone(), value),
+            None => expected.remove(&key),
+        };
+        let stored = offsets.get(&key.0, key.1).map(StoredOffset::to_record);
+        assert_eq!(stored, expected.get(&key).cloned());
+        let held: BTreeMap<_, _> = offsets
+            .iter()
+            .map(|(topic, partition, stored)| ((topic.clone(), partition), stored.to_record()))
+            .collect();
+        assert_eq!(held, expected);
+        assert_eq!((offsets.len(), offsets.is_empty()), (expected.len(), expected.is_empty()));
+        let bytes = offsets
+            .iter()
+            .map(|(topic, _, stored)| offset_record_bytes(&group_id, topic, stored))
+            .sum();
+        assert_eq!(totals, LiveTotals { offset_count: expected.len(), bytes });
+        let behind = offsets.iter_after(Some((&key.0, key.1))).count();
+        assert_eq!(behind, expected.keys().filter(|other| **other > key).count());
+    }
+}
+
+#[test]
+fn what_a_rewrite_leaves_of_a_log_replays_to_the_same_groups() {
+    for seed in 0..300 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut state = Replayed::default();
+        let mut log = Vec::new();
+        let change = |state: &mut Replayed, log: &mut Vec<GroupRecord>, random: &mut StdRng| {
+            for _ in 0..random.random_range(0..6) {
+                let record = any_record(random);
+                log.push(record.clone());
+                state.replay(record);
+            }
+        };
+        for _ in 0..20 {
+            change(&mut state, &mut log, &mut random);
+        }
+        let first = log.len();
+        let mut cursor = None;
+        loop {
+            let limit_bytes = random.random_range(1..400);
+            let (chunk, next) = state.live(cursor.as_ref(), limit_bytes);
+            for record in &chunk {
+                // The record says what holds already: replaying it in place changes nothing.
+                let before = state.groups.clone();
+                state.replay(record.clone());
+                assert_eq!(state.groups, before, "seed {seed}");
+            }
+            log.extend(chunk);
+            change(&mut state, &mut log, &mut random);
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        let mut loaded = Replayed::default();
+        for record in &log[first..] {
+            loaded.replay(record.clone());
+        }
+        assert_eq!(loaded.groups, state.groups, "seed {seed}");
+        assert_eq!(loaded.totals, state.totals, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_chunk_stays_below_its_limit_unless_one_record_alone_is_larger() {
+    let mut random = StdRng::seed_from_u64(2);
+    let mut state = Replayed::default();
+    for _ in 0..200 {
+        state.replay(any_record(&mut random));
+    }
+    let (everything, next) = state.live(None, usize::MAX);
+    assert!(next.is_none() && everything.len() > 20);
+    for limit_bytes in [0, 1, 100, 500] {
+        let (mut cursor, mut walked) = (None, Vec::new());
+        loop {
+            let (chunk, next) = state.live(cursor.as_ref(), limit_bytes);
+            let bytes: usize = chunk
+                .iter()
+                .map(|record| match record {
+                    GroupRecord::Offset { group_id, topic, value: Some(value), .. } => {
+                        offset_record_bytes(group_id, topic, &StoredOffset::from(value.clone()))
+                    }
+                    GroupRecord::Group { group_id, value: Some(value) } => {
+                        group_record_bytes(group_id, value)
+                    }
+                    record => panic!("{record:?} is not live"),
+                })
+                .sum();
+            assert!(bytes <= limit_bytes || chunk.len() == 1);
+            walked.extend(chunk);
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(walked, everything);
+    }
+}
+
+/// Says how many of three offsets, committed at 0, 100 and 200, have expired at a time with a retention of 100 ms.
+fn expired_count(facts: &GroupFacts<'_>, wall: i64) -> usize {
+    let group_id = GroupId::from("g");
+    let (mut offsets, mut totals) = (GroupOffsets::default(), LiveTotals::default());
+    for partition in 0..3_i32 {
+        let value = OffsetRecord {
+            offset: Offset(1),
+            leader_epoch: None,
+            metadata: String::new(),
+            commit_time: UnixMillis(i64::from(partition) * 100),
+            expire_time: None,
+        };
+        offsets.replay(&mut totals, &group_id, (TopicName::from("t"), partition), Some(value));
+    }
+    let retention = Duration::from_millis(100);
+    let expired = expired(&group_id, facts, &offsets, UnixMillis(wall), retention);
+    assert_eq!(expired.is_all, expired.records.len() == 3);
+    expired.records.len()
+}
+
+#[test]
+fn an_empty_group_whose_record_does_not_say_since_when_expires_by_its_commits() {
+    let empty = GroupFacts {
+        state: GroupState::Empty,
+        generation_id: GenerationId(1),
+        protocol_type: Some("consumer"),
+        state_since: None,
+        subscribed_topics: None,
+    };
+    let topics = BTreeSet::new();
+    let empty = GroupFacts { subscribed_topics: Some(&topics), ..empty };
+    assert_eq!([99, 100, 200, 300].map(|wall| expired_count(&empty, wall)), [0, 1, 2, 3]);
+    let since = GroupFacts { state_since: Some(UnixMillis(250)), ..empty };
+    assert_eq!([300, 349, 350].map(|wall| expired_count(&since, wall)), [0, 0, 3]);
+}
+
+#[test]
+fn a_wall_clock_that_is_set_back_expires_nothing() {
+    let simple = GroupFacts {
+        state: GroupState::Empty,
+        generation_id: GenerationId(0),
+        protocol_type: None,
+        state_since: None,
+        subscribed_topics: None,
+    };
+    assert_eq!([i64::MIN, -5, i64::MAX].map(|wall| expired_count(&simple, wall)), [0, 0, 3]);
+}
+
+#[test]
+fn subscriptions_are_read_whatever_their_version_and_never_trusted() {
+    let of = |bytes: &'static [u8]| {
+        let members = [Bytes::from_static(bytes)];
+        subscribed_topics(Some("consumer"), Some("range"), members.iter())
+    };
+    let names = |topics: Option<BTreeSet<TopicName>>| {
+        topics.map(|topics| topics.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+    };
+    let two = Some("t,uv".to_owned());
+    assert_eq!(names(of(b"\0\0\0\0\0\x02\0\x01t\0\x02uv\xff\xff\xff\xff")), two);
+    assert_eq!(names(of(b"\0\x01\0\0\0\x02\0\x01t\0\x02uv\0\0\0\x01x\0\0\0\0")), two);
+    assert_eq!(names(of(b"\x7f\xff\0\0\0\x02\0\x01t\0\x02uv\xff\xff\xff\xffwhatever comes")), two);
+    assert_eq!(names(of(b"\0\0\0\0\0\0\xff\xff\xff\xff")), Some(String::new()));
+    for damaged in [
+        &b""[..],
+        b"\0",
+        b"\xff\xff\0\0\0\0\xff\xff\xff\xff",
+        b"\0\0\0\0\0\x02\0\x01t",
+        b"\0\0\x7f\xff\xff\xff\0\x01t",
+        b"\0\0\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"\0\0\0\0\0\x01\xff\xff\xff\xff\xff\xff",
+        b"\0\0\0\0\0\x01\0\x01\xff\xff\xff\xff\xff",
+        b"\0\0\0\0\0\x01\0\x01t\0\0\0\x05x",
+    ] {
+        assert_eq!(names(of(damaged)), None, "{damaged:?}");
+    }
+    assert_eq!(subscribed_topics(Some("connect"), Some("range"), [].iter()), None);
+    assert_eq!(subscribed_topics(None, None, [].iter()), None);
+    assert_eq!(subscribed_topics(Some("consumer"), None, [].iter()), Some(BTreeSet::new()));
+    let members = [Bytes::from_static(b"\0\0\0\0\0\0\xff\xff\xff\xff")];
+    assert_eq!(subscribed_topics(Some("consumer"), None, members.iter()), None);
+}

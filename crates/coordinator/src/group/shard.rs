@@ -1,0 +1,255 @@
+//! The groups of one partition of `__consumer_offsets`: where each event finds its group, and the wishes find their way out.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use model::Timestamp;
+
+use super::classic_group::{Existence, Group};
+use super::cleanup::{self, Cleanup};
+use super::ids::{GroupId, TopicName};
+use super::offsets::LiveTotals;
+use super::request::{Request, RequestId};
+use super::response::Response;
+use super::timers::{Timer, Timers};
+use super::turn::{Fate, Outbox, Turn, TurnEnd};
+use super::{
+    Action, Event, GroupConfig, Now, WriteId, deletion, heartbeat, join, leave, offset_requests,
+    offsets, queries, rebalance, session, sync,
+};
+
+/// All groups of one partition of `__consumer_offsets`.
+#[derive(Debug)]
+pub struct Shard {
+    pub(super) config: GroupConfig,
+    pub(super) groups: BTreeMap<GroupId, Group>,
+    pub(super) timers: Timers,
+    pub(super) cleanup: Cleanup,
+    outbox: Outbox,
+    pub(super) totals: LiveTotals,
+    /// The last append that took a group away: what is said of a group that does not exist depends on it.
+    last_removal: Option<WriteId>,
+    /// Time of the last step, or of the load.
+    now: Timestamp,
+    pub(super) completed_rebalance_count: u64,
+}
+
+impl Shard {
+    /// Makes a shard without groups. [`Self::replay`] its log, then tell it that it is [`Self::loaded`]; from then on it may be stepped.
+    #[must_use]
+    pub fn new(config: GroupConfig) -> Self {
+        Self {
+            cleanup: Cleanup::new(config.offsets_retention_check_interval),
+            config,
+            groups: BTreeMap::new(),
+            timers: Timers::default(),
+            outbox: Outbox::default(),
+            totals: LiveTotals::default(),
+            last_removal: None,
+            now: Timestamp::ZERO,
+            completed_rebalance_count: 0,
+        }
+    }
+
+    /// Ends the load: the sessions of all members begin. What that leads to is in [`Self::poll_action`], as after a step.
+    pub fn loaded(&mut self, now: Now) {
+        self.now = now.monotonic;
+        self.cleanup.rest(now.monotonic);
+        self.groups.retain(|_, group| !group.is_void());
+        let ids: Vec<_> = self.groups.keys().cloned().collect();
+        for group_id in ids {
+            self.with_group(now, &group_id, rebalance::begin_after_load);
+        }
+        self.outbox.end_step();
+    }
+
+    /// Takes in what happened. Time never goes back; one that does counts as the time of the step before.
+    pub fn step(&mut self, now: Now, event: Event) {
+        self.now = self.now.max(now.monotonic);
+        let now = Now { monotonic: self.now, wall: now.wall };
+        match event {
+            Event::Request(id, request) => self.request(now, id, request),
+            Event::TimeoutReached => {
+                self.time_out(now);
+                self.clean_up(now);
+            }
+            Event::TopicsDeleted(topics) => self.delete_topics(now, &topics),
+        }
+        self.outbox.end_step();
+    }
+
+    /// Returns the next wish; call until `None` after every step and after the load.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.outbox.poll()
+    }
+
+    /// Returns when to step [`Event::TimeoutReached`], if ever. A time in the past means now. To step it later harms no promise: all that waits waits longer.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let cleanup = (!self.groups.is_empty()).then(|| self.cleanup.due_at());
+        self.timers.next().into_iter().chain(cleanup).min()
+    }
+
+    /// Says whether a request may lead to a write, so that it must be refused beforehand while the partition takes none.
+    ///
+    /// Timeouts and deleted topics may write as well.
+    #[must_use]
+    pub fn may_write(request: &Request) -> bool {
+        match request {
+            Request::Join(_)
+            | Request::Sync(_)
+            | Request::Leave(_)
+            | Request::CommitOffsets(_)
+            | Request::DeleteOffsets(_)
+            | Request::Delete(_) => true,
+            Request::Heartbeat(_)
+            | Request::FetchOffsets(_)
+            | Request::Describe(_)
+            | Request::List(_) => false,
+        }
+    }
+
+    fn request(&mut self, now: Now, id: RequestId, request: Request) {
+        match request {
+            Request::Join(request) => {
+                let group_id = request.group_id.clone();
+                self.with_group(now, &group_id, |group, turn| join::join(group, turn, id, request));
+            }
+            Request::Sync(request) => {
+                let group_id = request.member.group_id.clone();
+                self.with_group(now, &group_id, |group, turn| sync::sync(group, turn, id, request));
+            }
+            Request::Heartbeat(request) => {
+                self.answer(now, id, &request.member.group_id, |group, turn| {
+                    Response::Heartbeat(heartbeat::heartbeat(group, turn, &request))
+                })
+            }
+            Request::Leave(request) => self.answer(now, id, &request.group_id, |group, turn| {
+                Response::Leave(leave::leave(group, turn, &request))
+            }),
+            Request::CommitOffsets(request) => {
+                let group_id = request.member.group_id.clone();
+                self.answer(now, id, &group_id, |group, turn| {
+                    offset_requests::commit(group, turn, request)
+                });
+            }
+            Request::FetchOffsets(request) => {
+                let group_id = request.group_id.clone();
+                self.answer(now, id, &group_id, |group, _| offset_requests::fetch(group, request));
+            }
+            Request::DeleteOffsets(request) => {
+                self.answer(now, id, &request.group_id, |group, turn| {
+                    offset_requests::delete(group, turn, &request)
+                });
+            }
+            Request::Describe(group_id) => self.answer(now, id, &group_id, |group, _| {
+                Response::Describe(queries::describe(group))
+            }),
+            Request::List(request) => {
+                let listed = queries::list(self.groups.values(), &request);
+                self.outbox.reply(id, Response::List(listed), self.outbox.last_write());
+            }
+            Request::Delete(group_id) => self.answer(now, id, &group_id, |group, turn| {
+                Response::Delete(deletion::delete(group, turn))
+            }),
+        }
+    }
+
+    /// Lets a group answer a request at once.
+    fn answer(
+        &mut self,
+        now: Now,
+        id: RequestId,
+        group_id: &GroupId,
+        act: impl FnOnce(&mut Group, &mut Turn<'_>) -> Response,
+    ) {
+        self.with_group(now, group_id, |group, turn| {
+            let response = act(group, turn);
+            turn.reply(id, response);
+        });
+    }
+
+    /// Handles what has come due, up to a bound: more than that waits for the next step, at once.
+    fn time_out(&mut self, now: Now) {
+        for _ in 0..MAX_TIMERS_PER_STEP {
+            let Some((group_id, timer)) = self.timers.take_due(now.monotonic) else { return };
+            self.with_group(now, &group_id, |group, turn| match timer {
+                Timer::Join => rebalance::join_wait_ended(group, turn),
+                Timer::Sync => sync::wait_ended(group, turn),
+                Timer::Session(member_id) => session::timer_came(group, turn, &member_id),
+            });
+        }
+    }
+
+    fn clean_up(&mut self, now: Now) {
+        if self.cleanup.due_at() > now.monotonic {
+            return;
+        }
+        let mut cost = 0;
+        let mut from = self.cleanup.position();
+        while let Some((group_id, _)) = self.groups.range((from, Bound::Unbounded)).next() {
+            let group_id = group_id.clone();
+            cost += self.with_group(now, &group_id, cleanup::expire);
+            if cost >= cleanup::PART {
+                self.cleanup.pause(now.monotonic, group_id);
+                return;
+            }
+            from = Bound::Excluded(group_id);
+        }
+        self.cleanup.rest(now.monotonic);
+    }
+
+    fn delete_topics(&mut self, now: Now, topics: &[TopicName]) {
+        let ids: Vec<_> = self.groups.keys().cloned().collect();
+        for group_id in ids {
+            self.with_group(now, &group_id, |group, turn| {
+                let records = offsets::delete_topics(&group.id, &group.offsets, topics);
+                group.write_offsets(records, turn);
+            });
+        }
+    }
+
+    /// Gives a group its turn. One that does not exist is blank, and stays if something came into it.
+    fn with_group<R>(
+        &mut self,
+        now: Now,
+        group_id: &GroupId,
+        act: impl FnOnce(&mut Group, &mut Turn<'_>) -> R,
+    ) -> R {
+        let Self {
+            config,
+            groups,
+            timers,
+            outbox,
+            totals,
+            last_removal,
+            completed_rebalance_count,
+            ..
+        } = self;
+        let mut blank = None;
+        let group = groups.get_mut(group_id).unwrap_or_else(|| {
+            blank.insert(Group::blank(group_id.clone(), Some(now.wall), *last_removal))
+        });
+        let generation = group.generation;
+        let mut turn = Turn::begin(now, config, totals, timers, outbox);
+        let result = act(group, &mut turn);
+        let TurnEnd { fate, completed_rebalances } = turn.end(group);
+        *completed_rebalance_count += completed_rebalances;
+        if cfg!(debug_assertions) {
+            group.check_invariants(timers, generation, fate);
+        }
+        if fate == Fate::Removed {
+            *last_removal = (*last_removal).max(group.last_write);
+            groups.remove(group_id);
+        } else if let Some(mut group) = blank
+            && !group.is_void()
+        {
+            group.existence = Existence::Known;
+            groups.insert(group_id.clone(), group);
+        }
+        result
+    }
+}
+
+/// How many timers one step handles: the shard's other groups wait meanwhile.
+const MAX_TIMERS_PER_STEP: usize = 1_000;

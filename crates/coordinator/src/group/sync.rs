@@ -1,0 +1,143 @@
+//! SyncGroup: the leader brings the assignment, the others wait for it (Kafka's `classicGroupSync`).
+//!
+//! Invariant: nobody is told of an assignment that is not in the log.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use model::ErrorCode;
+
+use super::classic_group::{Group, Phase};
+use super::ids::MemberId;
+use super::mutation::{self, Mutation};
+use super::rebalance;
+use super::request::{RequestId, SyncGroup};
+use super::response::{Response, SyncAnswer};
+use super::turn::Turn;
+
+/// Handles a SyncGroup.
+pub(super) fn sync(group: &mut Group, turn: &mut Turn<'_>, id: RequestId, request: SyncGroup) {
+    let member_id = request.member.member_id.clone();
+    if let Err(error) = check(group, &request) {
+        return turn.reply(id, Response::Sync(SyncAnswer::error(error)));
+    }
+    group.touch(&member_id, turn.now);
+    if group.phase == Phase::Completing && is_of_another_life(group, &request) {
+        let answer = SyncAnswer::error(ErrorCode::IllegalGeneration);
+        return turn.reply(id, Response::Sync(answer));
+    }
+    match group.phase {
+        // The check let nobody through: an empty group has no members.
+        Phase::Empty | Phase::Preparing(_) => {
+            let answer = SyncAnswer::error(ErrorCode::RebalanceInProgress);
+            turn.reply(id, Response::Sync(answer));
+        }
+        Phase::Completing => {
+            group.forget_missing_sync(&member_id, turn);
+            park(group, turn, id, &member_id);
+            if group.is_leader(&member_id) {
+                assign(group, turn, request.assignments);
+            }
+        }
+        Phase::Stable => {
+            group.forget_missing_sync(&member_id, turn);
+            let answer = present_answer(group, &member_id);
+            turn.reply(id, Response::Sync(answer));
+        }
+    }
+}
+
+fn check(group: &Group, request: &SyncGroup) -> Result<(), ErrorCode> {
+    let member = &request.member;
+    if member.group_id.as_str().is_empty() {
+        return Err(ErrorCode::InvalidGroupId);
+    }
+    if group.phase == Phase::Empty {
+        return Err(ErrorCode::UnknownMemberId);
+    }
+    group.check_member(&member.member_id, member.group_instance_id.as_ref())?;
+    group.check_generation(member.generation_id)?;
+    let differs = |said: &Option<String>, known: &Option<String>| matches!((said, known), (Some(said), Some(known)) if said != known);
+    if differs(&request.protocol_type, &group.protocol_type)
+        || differs(&request.protocol_name, &group.protocol_name)
+    {
+        return Err(ErrorCode::InconsistentGroupProtocol);
+    }
+    Ok(())
+}
+
+/// Says whether a leader's assignment was made for other members than those of this generation.
+///
+/// A generation counts before it is written, so a coordinator that dies before the assignment takes its number along, and the next coordinator gives the same number to
+/// other members. A late SyncGroup of the former would then leave partitions with members that are gone. (Kafka takes it; found by the simulator.)
+fn is_of_another_life(group: &Group, request: &SyncGroup) -> bool {
+    group.is_leader(&request.member.member_id)
+        && request.assignments.iter().any(|(member_id, _)| !group.members.contains(member_id))
+}
+
+/// Parks a member's SyncGroup. As with JoinGroup, an older one is answered with REBALANCE_IN_PROGRESS.
+fn park(group: &mut Group, turn: &mut Turn<'_>, id: RequestId, member_id: &MemberId) {
+    let member = group.members.get_mut(member_id);
+    if let Some(older) = member.and_then(|member| member.parked_sync.replace(id)) {
+        let answer = SyncAnswer::error(ErrorCode::RebalanceInProgress);
+        turn.reply(older, Response::Sync(answer));
+    }
+}
+
+/// Takes the leader's assignment in: it is written, and everyone who waits for it is answered.
+fn assign(group: &mut Group, turn: &mut Turn<'_>, assignments: Vec<(MemberId, Bytes)>) {
+    let mut assignments: BTreeMap<MemberId, Bytes> = assignments.into_iter().collect();
+    for (member_id, member) in group.members.iter_mut() {
+        // What the leader does not mention is empty. A copy: it outlives the request, whose frame must not be kept for it.
+        let assignment = assignments.remove(member_id).unwrap_or_default();
+        member.assignment = Bytes::copy_from_slice(&assignment);
+    }
+    if !group.fits_a_record(turn) {
+        // No batch would hold it. As Kafka: all are told, and join again.
+        rebalance::abandon_assignment(group, turn, ErrorCode::UnknownServerError);
+        return rebalance::prepare(group, turn);
+    }
+    group.enter(Phase::Stable, turn.now);
+    if !mutation::is_active(Mutation::AssignmentNotWritten) {
+        group.write_metadata(turn);
+    }
+    turn.note_completed_rebalance();
+    let waiting: Vec<(MemberId, RequestId)> = group
+        .members
+        .iter_mut()
+        .filter_map(|(member_id, member)| Some((member_id.clone(), member.parked_sync.take()?)))
+        .collect();
+    for (member_id, id) in waiting {
+        turn.reply(id, Response::Sync(present_answer(group, &member_id)));
+        group.restart_session(&member_id, turn);
+    }
+}
+
+fn present_answer(group: &Group, member_id: &MemberId) -> SyncAnswer {
+    let member = group.members.get(member_id);
+    SyncAnswer {
+        error: ErrorCode::None,
+        protocol_type: group.protocol_type.clone(),
+        protocol_name: group.protocol_name.clone(),
+        assignment: member.map(|member| member.assignment.clone()).unwrap_or_default(),
+    }
+}
+
+/// The timer of the wait for members to sync came: those who did not are removed.
+pub(super) fn wait_ended(group: &mut Group, turn: &mut Turn<'_>) {
+    let Some(missing) = group.missing_sync.take_if(|missing| missing.until <= turn.now.monotonic)
+    else {
+        return;
+    };
+    for member_id in &missing.members {
+        group.remove_member(member_id, ErrorCode::UnknownMemberId, turn);
+    }
+    rebalance::prepare(group, turn);
+}
+
+impl SyncAnswer {
+    /// Returns an answer that is an error.
+    pub(super) fn error(error: ErrorCode) -> Self {
+        Self { error, protocol_type: None, protocol_name: None, assignment: Bytes::new() }
+    }
+}

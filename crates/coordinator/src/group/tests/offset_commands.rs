@@ -1,0 +1,118 @@
+//! The commands of scripts about offsets, and the rewrite of the log.
+//!
+//! * `commit offsets=t:0:5,u:1:7:words epoch= metadata= retention=`; `metadata=x*4097` repeats a text
+//! * `fetch partitions=t:0,u:1`, `delete-offsets partitions=t:0,u:1`
+//! * `rewrite limit=`: appends the next chunk of a rewrite, each record alone by default; after the last one the log loses what lies before the first
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use model::{LeaderEpoch, Offset};
+use protocol::records::ConsumerProtocolSubscription;
+
+use super::commands::{Arguments, Millis};
+use crate::group::ids::TopicName;
+use crate::group::record::GroupRecord;
+use crate::group::request::{
+    CommitOffsets, DeleteOffsets, FetchOffsets, MemberRef, OffsetToCommit, Stability,
+};
+use crate::group::{RewriteCursor, Shard};
+
+pub(super) fn commit(arguments: &Arguments<'_>, member: MemberRef) -> CommitOffsets {
+    let said = metadata(arguments.text("metadata").unwrap_or_default());
+    let one = |topic, partition, offset, metadata| OffsetToCommit {
+        topic,
+        partition,
+        offset: Offset(offset),
+        leader_epoch: arguments.get("epoch").map(LeaderEpoch),
+        metadata,
+    };
+    let listed = arguments.list("offsets").into_iter().map(|item| {
+        let mut parts = item.split(':');
+        let mut part = || parts.next().expect("topic:partition:offset, and perhaps its metadata");
+        let (topic, partition) = (part().into(), part().parse().expect("a partition"));
+        let offset = part().parse().expect("an offset");
+        one(topic, partition, offset, parts.next().map_or_else(|| said.clone(), metadata))
+    });
+    let offsets = if arguments.has("offsets") {
+        listed.collect()
+    } else {
+        let partition = arguments.get("partition").unwrap_or(0);
+        let offset = arguments.get("offset").unwrap_or(0);
+        vec![one(arguments.topic(), partition, offset, said)]
+    };
+    CommitOffsets {
+        member,
+        offsets,
+        retention: arguments.get("retention").map(|Millis(it): Millis| -> Duration { it }),
+    }
+}
+
+pub(super) fn fetch(arguments: &Arguments<'_>) -> FetchOffsets {
+    FetchOffsets {
+        group_id: arguments.group(),
+        partitions: arguments.has("partitions").then(|| partitions(arguments)),
+        stability: Stability::Any,
+    }
+}
+
+pub(super) fn delete(arguments: &Arguments<'_>) -> DeleteOffsets {
+    let partitions = if arguments.has("partitions") {
+        partitions(arguments)
+    } else {
+        vec![(arguments.topic(), arguments.get("partition").unwrap_or(0))]
+    };
+    DeleteOffsets { group_id: arguments.group(), partitions }
+}
+
+/// Returns what a consumer says of itself that subscribes to these topics.
+pub(super) fn subscription(topics: &[&str]) -> Bytes {
+    let topics = topics.iter().map(|topic| (*topic).into()).collect();
+    let subscription =
+        ConsumerProtocolSubscription { topics, ..ConsumerProtocolSubscription::default() };
+    subscription.encode().expect("names are short")
+}
+
+fn partitions(arguments: &Arguments<'_>) -> Vec<(TopicName, i32)> {
+    arguments.list("partitions").into_iter().map(topic_partition).collect()
+}
+
+fn topic_partition(text: &str) -> (TopicName, i32) {
+    let (topic, partition) = text.rsplit_once(':').expect("topic:partition");
+    (topic.into(), partition.parse().expect("a partition"))
+}
+
+fn metadata(text: &str) -> String {
+    match text.split_once('*') {
+        Some((text, count)) => text.repeat(count.parse().expect("a count")),
+        None => text.to_owned(),
+    }
+}
+
+/// A rewrite of a script's log that has begun.
+pub(super) struct Rewrite {
+    /// Index of its first record in the log.
+    first: usize,
+    cursor: RewriteCursor,
+}
+
+impl Rewrite {
+    /// Appends the next chunk to the log. Returns its records, and whether the rewrite goes on; if not, the log begins with the rewrite's first record.
+    pub(super) fn go_on(
+        rewrite: &mut Option<Self>,
+        shard: &Shard,
+        limit_bytes: usize,
+        log: &mut Vec<GroupRecord>,
+    ) -> Vec<GroupRecord> {
+        let before = rewrite.take();
+        let first = before.as_ref().map_or(log.len(), |before| before.first);
+        let (records, next) =
+            shard.live_records(before.as_ref().map(|before| &before.cursor), limit_bytes);
+        log.extend(records.iter().cloned());
+        *rewrite = next.map(|cursor| Self { first, cursor });
+        if rewrite.is_none() {
+            log.drain(..first);
+        }
+        records
+    }
+}

@@ -1,0 +1,504 @@
+//! Random steps from a seed: whatever is asked, in whatever order, the invariants hold, each request is answered once, and what was told survives a failover.
+//!
+//! The driver here lets appends be committed late, so a failover loses a suffix of them, with the replies that depend on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use model::{ErrorCode, Offset, Timestamp};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::commands::{config, now};
+use crate::group::ids::{GenerationId, GroupId, MemberId, TopicName};
+use crate::group::record::GroupRecord;
+use crate::group::request::{
+    CommitOffsets, FirstJoin, Heartbeat, JoinGroup, JoinProtocol, LeaveGroup, LeavingMember,
+    ListGroups, MemberRef, OffsetToCommit, Request, RequestId, SkipAssignment, SyncGroup,
+};
+use crate::group::response::Response;
+use crate::group::{Action, Event, GroupConfig, Shard, WriteId};
+
+/// A reply that waits for what it depends on.
+struct Held {
+    id: RequestId,
+    response: Response,
+    depends_on: Option<WriteId>,
+    /// How often the group had been deleted when the reply came: after that its generations count from the start.
+    deletions: usize,
+}
+
+/// A request, as it was when it was asked.
+#[derive(Clone, Debug)]
+struct Asked {
+    client: usize,
+    generation: Option<GenerationId>,
+    legitimacy: Legitimacy,
+    partition: i32,
+}
+
+/// Whether a request may be granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Legitimacy {
+    /// It may, or not: that depends on more than this test knows.
+    Open,
+    /// Its member was replaced under its static name, or its generation is older than one that is in the log.
+    Outdated,
+}
+
+/// What a client knows of itself.
+#[derive(Clone, Debug)]
+struct Client {
+    group_id: GroupId,
+    instance: Option<&'static str>,
+    member_id: MemberId,
+    generation_id: Option<GenerationId>,
+    is_leader: bool,
+    members: Vec<MemberId>,
+}
+
+struct World {
+    random: StdRng,
+    config: GroupConfig,
+    shard: Shard,
+    now: Timestamp,
+    clients: Vec<Client>,
+    next_request: u64,
+    next_id: u64,
+    /// What is unanswered.
+    waiting: BTreeMap<RequestId, Asked>,
+    log: Vec<(WriteId, GroupRecord)>,
+    /// How many records of the log are committed.
+    committed: usize,
+    /// Appends of this shard that are committed.
+    committed_write: Option<WriteId>,
+    held: Vec<Held>,
+    /// Which leader's request each generation's assignment came with.
+    assignments: BTreeMap<(GroupId, usize, GenerationId), String>,
+    answered: BTreeMap<&'static str, usize>,
+    /// The newest commit of each partition that a client was told of. Offsets are the numbers of the requests.
+    acknowledged: BTreeMap<(GroupId, i32), u64>,
+    /// The number of the first request after each partition's last tombstone.
+    deleted: BTreeMap<(GroupId, i32), u64>,
+    /// Whom a coordinator told last that it bears a static name.
+    bearers: BTreeMap<(GroupId, &'static str), MemberId>,
+    /// Who bore one before.
+    former: BTreeSet<MemberId>,
+}
+
+const GROUPS: [&str; 2] = ["g", "h"];
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let config = GroupConfig { max_size: 5, ..config() };
+        let mut shard = Shard::new(config.clone());
+        shard.loaded(now(Timestamp::ZERO));
+        let clients = (0..10).map(|number| Client {
+            group_id: GROUPS[number % 2].into(),
+            instance: [Some("one"), Some("one"), None, Some("two"), None][number / 2],
+            member_id: "".into(),
+            generation_id: None,
+            is_leader: false,
+            members: Vec::new(),
+        });
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            config,
+            shard,
+            now: Timestamp::ZERO,
+            clients: clients.collect(),
+            next_request: 1,
+            next_id: 1,
+            waiting: BTreeMap::new(),
+            log: Vec::new(),
+            committed: 0,
+            committed_write: None,
+            held: Vec::new(),
+            assignments: BTreeMap::new(),
+            answered: BTreeMap::new(),
+            acknowledged: BTreeMap::new(),
+            deleted: BTreeMap::new(),
+            bearers: BTreeMap::new(),
+            former: BTreeSet::new(),
+        }
+    }
+
+    fn chance(&mut self, percent: u32) -> bool {
+        self.random.random_range(0..100) < percent
+    }
+
+    fn step(&mut self, event: Event) {
+        self.shard.step(now(self.now), event);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(action) = self.shard.poll_action() {
+            match action {
+                Action::Append(write, records) => {
+                    for record in records {
+                        if let GroupRecord::Offset { group_id, partition, value: None, .. } =
+                            &record
+                        {
+                            let key = (group_id.clone(), *partition);
+                            self.acknowledged.remove(&key);
+                            self.deleted.insert(key, self.next_request);
+                        }
+                        self.log.push((write, record));
+                    }
+                }
+                Action::Reply(id, response, depends_on) => {
+                    assert!(self.waiting.contains_key(&id), "{id:?} is answered once");
+                    assert!(self.held.iter().all(|held| held.id != id), "{id:?} once");
+                    let group = &self.clients[self.waiting[&id].client].group_id;
+                    let deletions = self.deletions(group);
+                    self.held.push(Held { id, response, depends_on, deletions });
+                }
+            }
+        }
+    }
+
+    /// Commits some of what was appended, and hands out what that releases.
+    fn commit(&mut self) {
+        let count = self.random.random_range(self.committed..=self.log.len());
+        let next = self.log.get(count).map(|(write, _)| *write);
+        // A batch is committed as a whole.
+        self.committed = self.log.iter().take_while(|(write, _)| next != Some(*write)).count();
+        if let Some((write, _)) = self.committed.checked_sub(1).map(|last| &self.log[last]) {
+            self.committed_write = Some(*write);
+        }
+        let committed = self.committed_write;
+        let held = std::mem::take(&mut self.held);
+        let (out, held) = held.into_iter().partition(|held| held.depends_on <= committed);
+        self.held = held;
+        let out: Vec<Held> = out;
+        for held in out {
+            self.told(held);
+        }
+    }
+
+    /// Counts the groups of which the log holds a record or an offset.
+    fn living_groups(&self) -> usize {
+        let mut keys = BTreeSet::new();
+        for (_, record) in &self.log {
+            let (key, is_there) = match record {
+                GroupRecord::Group { group_id, value } => ((group_id, None), value.is_some()),
+                GroupRecord::Offset { group_id, topic, partition, value } => {
+                    ((group_id, Some((topic, partition))), value.is_some())
+                }
+            };
+            if is_there {
+                keys.insert(key)
+            } else {
+                keys.remove(&key)
+            };
+        }
+        keys.into_iter().map(|(group_id, _)| group_id).collect::<BTreeSet<_>>().len()
+    }
+
+    /// Returns the generation of a group that was written last.
+    fn logged_generation(&self, group: &GroupId) -> Option<GenerationId> {
+        let of_group = self.log.iter().rev().find_map(|(_, record)| match record {
+            GroupRecord::Group { group_id, value } if group_id == group => Some(value.as_ref()),
+            _ => None,
+        });
+        of_group?.map(|value| value.generation_id)
+    }
+
+    fn legitimacy(&self, member: &MemberRef) -> Legitimacy {
+        // Without a generation a commit is nobody's in particular, and welcome while the group is empty.
+        let is_old = member.generation_id < self.logged_generation(&member.group_id)
+            || self.former.contains(&member.member_id);
+        if is_old && member.generation_id.is_some() {
+            Legitimacy::Outdated
+        } else {
+            Legitimacy::Open
+        }
+    }
+
+    fn deletions(&self, group: &GroupId) -> usize {
+        let is_deletion = |record: &GroupRecord| matches!(record, GroupRecord::Group { group_id, value: None } if group_id == group);
+        self.log.iter().filter(|(_, record)| is_deletion(record)).count()
+    }
+
+    fn told(&mut self, held: Held) {
+        let asked = self.waiting.remove(&held.id).expect("it is answered once");
+        let number = asked.client;
+        let client = &mut self.clients[number];
+        match held.response {
+            Response::Join(answer) => {
+                self.count("join", answer.error);
+                let client = &mut self.clients[number];
+                match answer.error {
+                    ErrorCode::None => {
+                        if let Some(name) = client.instance {
+                            let (key, bearer) =
+                                ((client.group_id.clone(), name), answer.member_id.clone());
+                            let before = self.bearers.insert(key, bearer.clone());
+                            self.former.extend(before.filter(|before| *before != bearer));
+                        }
+                        client.is_leader = answer.leader == answer.member_id;
+                        client.member_id = answer.member_id;
+                        client.generation_id = answer.generation_id;
+                        client.members =
+                            answer.members.into_iter().map(|member| member.member_id).collect();
+                    }
+                    ErrorCode::MemberIdRequired => client.member_id = answer.member_id,
+                    ErrorCode::UnknownMemberId | ErrorCode::FencedInstanceId => {
+                        client.member_id = "".into();
+                    }
+                    _ => {}
+                }
+            }
+            Response::Sync(answer) => {
+                let generation = asked.generation.unwrap_or_default();
+                let key = (client.group_id.clone(), held.deletions, generation);
+                self.count("sync", answer.error);
+                let part = String::from_utf8(answer.assignment.to_vec()).expect("it is text");
+                if answer.error == ErrorCode::None && !part.is_empty() {
+                    // Empty: the leader did not know of the member; it owns nothing.
+                    let known = self.assignments.entry(key.clone()).or_insert_with(|| part.clone());
+                    assert_eq!(*known, part, "one assignment in one generation of {key:?}");
+                }
+            }
+            Response::Heartbeat(error) => {
+                let is_granted = error == ErrorCode::None;
+                assert!(
+                    !is_granted || asked.legitimacy == Legitimacy::Open,
+                    "{asked:?} is granted"
+                );
+                self.count("heartbeat", error);
+            }
+            Response::CommitOffsets(codes) => {
+                let is_granted = codes[0] == ErrorCode::None;
+                assert!(
+                    !is_granted || asked.legitimacy == Legitimacy::Open,
+                    "{asked:?} is granted"
+                );
+                let key = (client.group_id.clone(), asked.partition);
+                let deleted = self.deleted.get(&key).copied().unwrap_or_default();
+                if is_granted && held.id.0 >= deleted {
+                    let newest = self.acknowledged.entry(key).or_default();
+                    *newest = held.id.0.max(*newest);
+                }
+                self.count("commit", codes[0]);
+            }
+            Response::Leave(answer) => self.count("leave", answer.members[0]),
+            _ => {}
+        }
+    }
+
+    fn count(&mut self, what: &'static str, error: ErrorCode) {
+        if error == ErrorCode::None {
+            *self.answered.entry(what).or_default() += 1;
+        }
+    }
+
+    /// Another broker becomes coordinator. What was not committed is lost, and so are the connections.
+    fn failover(&mut self) {
+        self.log.truncate(self.committed);
+        let mut shard = Shard::new(self.config.clone());
+        let mut expected: BTreeMap<(GroupId, TopicName, i32), Offset> = BTreeMap::new();
+        for (write, record) in &mut self.log {
+            *write = WriteId(0);
+            if let GroupRecord::Offset { group_id, topic, partition, value } = &*record {
+                let key = (group_id.clone(), topic.clone(), *partition);
+                match value {
+                    Some(value) => expected.insert(key, value.offset),
+                    None => expected.remove(&key),
+                };
+            }
+            shard.replay(record.clone());
+        }
+        shard.loaded(now(self.now));
+        let mut found = BTreeMap::new();
+        shard.for_each_committed(|group_id, topic, partition, offset| {
+            found.insert((group_id.clone(), topic.clone(), partition), offset);
+        });
+        assert_eq!(expected, found, "what was committed is there");
+        for ((group_id, partition), number) in &self.acknowledged {
+            let key = (group_id.clone(), TopicName::from("t"), *partition);
+            let committed = found.get(&key).map(|offset| offset.0.unsigned_abs());
+            assert!(committed >= Some(*number), "{key:?} went from {number} to {committed:?}");
+        }
+        assert_eq!(self.living_groups(), shard.counts().groups.values().sum(), "no group returns");
+        self.shard = shard;
+        self.waiting.clear();
+        self.held.clear();
+        // A place that changed hands while a rebalance was prepared is not in the log.
+        self.former.clear();
+        self.bearers.clear();
+        self.committed_write = None;
+        self.drain();
+    }
+
+    fn advance(&mut self, by: Duration) {
+        let until = self.now + by;
+        while let Some(at) = self.shard.poll_timeout().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            self.step(Event::TimeoutReached);
+        }
+        self.now = until;
+    }
+
+    fn ask(&mut self) {
+        let number = self.random.random_range(0..self.clients.len());
+        let id = RequestId(self.next_request);
+        self.next_request += 1;
+        let kind = self.random.random_range(0..100);
+        let request = self.request(number, kind, id);
+        let (member, partition) = match &request {
+            Request::Sync(sync) => (Some(&sync.member), 0),
+            Request::Heartbeat(heartbeat) => (Some(&heartbeat.member), 0),
+            Request::CommitOffsets(commit) => (Some(&commit.member), commit.offsets[0].partition),
+            _ => (None, 0),
+        };
+        let asked = Asked {
+            client: number,
+            generation: member.and_then(|member| member.generation_id),
+            legitimacy: member.map_or(Legitimacy::Open, |member| self.legitimacy(member)),
+            partition,
+        };
+        self.waiting.insert(id, asked);
+        self.step(Event::Request(id, request));
+    }
+
+    fn member(&mut self, number: usize) -> MemberRef {
+        let is_confused = self.chance(5);
+        let client = &self.clients[number];
+        MemberRef {
+            group_id: client.group_id.clone(),
+            member_id: client.member_id.clone(),
+            group_instance_id: client.instance.map(Into::into),
+            generation_id: client.generation_id.filter(|_| !is_confused),
+        }
+    }
+
+    fn request(&mut self, number: usize, kind: u32, id: RequestId) -> Request {
+        let member = self.member(number);
+        match kind {
+            0..30 => Request::Join(self.join(number)),
+            30..55 => {
+                let client = &self.clients[number];
+                let part = Bytes::from(format!("by-{}", id.0));
+                let of_all = client.members.iter().map(|member| (member.clone(), part.clone()));
+                let assignments = if client.is_leader { of_all.collect() } else { Vec::new() };
+                let (protocol_type, protocol_name) = (Some("consumer".to_owned()), None);
+                Request::Sync(SyncGroup { member, protocol_type, protocol_name, assignments })
+            }
+            55..75 => Request::Heartbeat(Heartbeat { member }),
+            75..80 => Request::Leave(LeaveGroup {
+                group_id: member.group_id,
+                members: vec![LeavingMember {
+                    member_id: member.member_id,
+                    group_instance_id: member.group_instance_id,
+                    reason: None,
+                }],
+            }),
+            80..95 => Request::CommitOffsets(CommitOffsets {
+                member,
+                offsets: vec![OffsetToCommit {
+                    topic: "t".into(),
+                    partition: self.random.random_range(0..3),
+                    offset: Offset(i64::try_from(id.0).expect("few requests")),
+                    leader_epoch: None,
+                    metadata: String::new(),
+                }],
+                retention: None,
+            }),
+            95..97 => Request::Delete(member.group_id),
+            97..98 => Request::Describe(member.group_id),
+            _ => Request::List(ListGroups::default()),
+        }
+    }
+
+    fn join(&mut self, number: usize) -> JoinGroup {
+        // Now and then a client has restarted and lost its id.
+        if self.chance(10) {
+            self.clients[number].member_id = "".into();
+        }
+        let range = JoinProtocol { name: "range".to_owned(), metadata: Bytes::from_static(b"x") };
+        let metadata = Bytes::from(vec![b'0' + self.random.random_range(0..3)]);
+        let sticky = JoinProtocol { name: "sticky".to_owned(), metadata };
+        let first_join =
+            if self.chance(50) { FirstJoin::WithMemberId } else { FirstJoin::Directly };
+        let protocols = if self.chance(80) { vec![sticky, range] } else { vec![range] };
+        let skip_assignment =
+            if self.chance(50) { SkipAssignment::Understood } else { SkipAssignment::Unknown };
+        let rebalance_timeout = Duration::from_secs(self.random.random_range(0..20));
+        self.next_id += 1;
+        let client = &self.clients[number];
+        JoinGroup {
+            group_id: client.group_id.clone(),
+            member_id: client.member_id.clone(),
+            drawn_member_id: MemberId::from(&*format!("m{}", self.next_id)),
+            group_instance_id: client.instance.map(Into::into),
+            first_join,
+            skip_assignment,
+            client_id: "client".to_owned(),
+            client_host: "/127.0.0.1".to_owned(),
+            session_timeout: Duration::from_secs(self.random.random_range(6..20)),
+            rebalance_timeout,
+            protocol_type: "consumer".to_owned(),
+            protocols,
+            reason: None,
+        }
+    }
+}
+
+/// Runs one seed; returns how often each request succeeded.
+fn run(seed: u64) -> BTreeMap<&'static str, usize> {
+    let mut world = World::new(seed);
+    for _ in 0..3_000 {
+        match world.random.random_range(0..1000) {
+            0..3 => world.failover(),
+            3..100 => {
+                let millis = world.random.random_range(0..4_000);
+                world.advance(Duration::from_millis(millis));
+            }
+            100..104 => {
+                let seconds = world.random.random_range(0..1_000);
+                world.advance(Duration::from_secs(seconds));
+            }
+            104..400 => world.commit(),
+            _ => world.ask(),
+        }
+    }
+    world.advance(Duration::from_secs(7200));
+    let held: BTreeSet<RequestId> = world.held.iter().map(|held| held.id).collect();
+    let unanswered: Vec<_> = world.waiting.keys().filter(|id| !held.contains(id)).collect();
+    assert!(unanswered.is_empty(), "{unanswered:?} are never answered");
+    world.answered
+}
+
+#[test]
+fn random_steps_hold_the_invariants() {
+    let mut answered: BTreeMap<&'static str, usize> = BTreeMap::new();
+    for seed in 0..60 {
+        let done = std::panic::catch_unwind(|| run(seed));
+        let done = done.unwrap_or_else(|_| panic!("seed {seed} fails"));
+        for (what, count) in done {
+            *answered.entry(what).or_default() += count;
+        }
+    }
+    for what in ["join", "sync", "heartbeat", "commit", "leave"] {
+        let count = answered.get(what).copied().unwrap_or_default();
+        assert!(count > 500, "only {count} requests of the kind {what} came to anything");
+    }
+}
+
+/// Random steps can fail: they see the deliberate bugs that break a promise.
+#[cfg(feature = "mutations")]
+#[test]
+fn random_steps_see_deliberate_bugs() {
+    use crate::group::mutation::{Mutation, activate};
+
+    // A member that expires too early joins again: no promise is broken, and a script sees it.
+    for mutation in Mutation::ALL.into_iter().filter(|bug| *bug != Mutation::ParkedMemberExpires) {
+        activate(Some(mutation));
+        let seen = (0..60).any(|seed| std::panic::catch_unwind(|| run(seed)).is_err());
+        activate(None);
+        assert!(seen, "no seed sees {mutation:?}");
+    }
+}

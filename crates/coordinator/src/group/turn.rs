@@ -1,0 +1,159 @@
+//! One group's turn within a step: what its handlers may reach beside the group, and how its wishes come to be in order.
+//!
+//! Invariant: the records of a step come out as one append, before the replies of the step; a reply depends on the last write of its own group, this step's
+//! included, and on no other group's.
+
+use std::collections::VecDeque;
+
+use super::classic_group::Group;
+use super::ids::GroupId;
+use super::mutation::{self, Mutation};
+use super::offsets::LiveTotals;
+use super::record::GroupRecord;
+use super::request::RequestId;
+use super::response::Response;
+use super::timers::{Timer, Timers};
+use super::{Action, GroupConfig, Now, WriteId};
+use model::Timestamp;
+
+/// What the handlers of a group's requests and timers may reach beside the group.
+pub(super) struct Turn<'a> {
+    pub(super) now: Now,
+    pub(super) config: &'a GroupConfig,
+    /// What the shard's live records take together; kept by whoever changes one.
+    pub(super) totals: &'a mut LiveTotals,
+    timers: &'a mut Timers,
+    outbox: &'a mut Outbox,
+    records_before: usize,
+    replies_before: usize,
+    fate: Fate,
+    completed_rebalances: u64,
+}
+
+/// What a turn came to.
+pub(super) struct TurnEnd {
+    pub(super) fate: Fate,
+    /// How often an assignment was handed out.
+    pub(super) completed_rebalances: u64,
+}
+
+/// What becomes of the group after its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It stays.
+    Stays,
+    /// It is removed; its tombstones, if any were needed, are among the turn's records.
+    Removed,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn begin(
+        now: Now,
+        config: &'a GroupConfig,
+        totals: &'a mut LiveTotals,
+        timers: &'a mut Timers,
+        outbox: &'a mut Outbox,
+    ) -> Self {
+        let (records_before, replies_before) = (outbox.records.len(), outbox.replies.len());
+        Self {
+            now,
+            config,
+            totals,
+            timers,
+            outbox,
+            records_before,
+            replies_before,
+            fate: Fate::Stays,
+            completed_rebalances: 0,
+        }
+    }
+
+    /// Has a record appended with this step's.
+    pub(super) fn write(&mut self, record: GroupRecord) {
+        self.outbox.records.push(record);
+    }
+
+    /// Answers a request of this group, once what the group wrote is committed.
+    pub(super) fn reply(&mut self, id: RequestId, response: Response) {
+        self.outbox.replies.push((id, response, None));
+    }
+
+    /// Has the group removed at the end of the turn.
+    pub(super) fn remove_group(&mut self) {
+        self.fate = Fate::Removed;
+    }
+
+    /// Counts a rebalance that ended in an assignment.
+    pub(super) fn note_completed_rebalance(&mut self) {
+        self.completed_rebalances += 1;
+    }
+
+    pub(super) fn arm(&mut self, group_id: &GroupId, timer: Timer, at: Timestamp) {
+        self.timers.insert(at, group_id.clone(), timer);
+    }
+
+    pub(super) fn disarm(&mut self, group_id: &GroupId, timer: Timer, at: Timestamp) {
+        self.timers.remove(at, group_id.clone(), timer);
+    }
+
+    /// Ends the turn: notes the group's last write and makes the turn's replies depend on it.
+    pub(super) fn end(mut self, group: &mut Group) -> TurnEnd {
+        if self.outbox.records.len() > self.records_before {
+            group.last_write = Some(self.outbox.write_of_step());
+        }
+        if self.fate == Fate::Removed {
+            group.disarm_all(&mut self);
+        }
+        let depends_on =
+            if mutation::is_active(Mutation::AnswerBeforeWrite) { None } else { group.last_write };
+        for (_, _, dependency) in &mut self.outbox.replies[self.replies_before..] {
+            *dependency = depends_on;
+        }
+        TurnEnd { fate: self.fate, completed_rebalances: self.completed_rebalances }
+    }
+}
+
+/// The wishes of a shard.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outbox {
+    actions: VecDeque<Action>,
+    last_write: Option<WriteId>,
+    /// Of the step that runs.
+    records: Vec<GroupRecord>,
+    /// Of the step that runs.
+    replies: Vec<(RequestId, Response, Option<WriteId>)>,
+}
+
+impl Outbox {
+    /// Answers a request that is not one group's.
+    pub(super) fn reply(&mut self, id: RequestId, response: Response, depends_on: Option<WriteId>) {
+        self.replies.push((id, response, depends_on));
+    }
+
+    /// Returns the shard's last write so far.
+    pub(super) fn last_write(&self) -> Option<WriteId> {
+        self.last_write
+    }
+
+    /// Returns the name of the append that this step's records make.
+    fn write_of_step(&self) -> WriteId {
+        WriteId(self.last_write.map_or(0, |write| write.0) + 1)
+    }
+
+    /// Ends a step: its records become one append, and its replies follow.
+    pub(super) fn end_step(&mut self) {
+        if !self.records.is_empty() {
+            let write = self.write_of_step();
+            self.last_write = Some(write);
+            self.actions.push_back(Action::Append(write, std::mem::take(&mut self.records)));
+        }
+        let replies = self.replies.drain(..);
+        self.actions.extend(
+            replies.map(|(id, response, depends_on)| Action::Reply(id, response, depends_on)),
+        );
+    }
+
+    pub(super) fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+}

@@ -1,0 +1,161 @@
+//! What the coordinators count. Counters are atomics of the whole broker; what can be read off the shards is read at the scrape.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::group::state::GroupState;
+use crate::runtime::{GroupCoordinator, Refusal};
+
+/// The counters; clones count into the same ones.
+#[derive(Clone)]
+pub struct GroupMetrics {
+    counters: Arc<Counters>,
+}
+
+struct Counters {
+    commits: Counter,
+    commit_seconds: Histogram,
+    refused: Family<[(&'static str, &'static str); 1], Counter>,
+    load_seconds: Histogram,
+    rewrites: Counter,
+}
+
+impl fmt::Debug for GroupMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GroupMetrics")
+    }
+}
+
+impl Default for GroupMetrics {
+    fn default() -> Self {
+        let counters = Counters {
+            commits: Counter::default(),
+            // 100 us to 3.3 s: a page cache, up to a follower that hangs.
+            commit_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            refused: Family::default(),
+            // 1 ms to 33 s: an empty partition, up to a log that was never rewritten.
+            load_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
+            rewrites: Counter::default(),
+        };
+        // A kind that never came up is shown as 0, so that an alert on it has something to look at.
+        for refusal in Refusal::ALL {
+            drop(counters.refused.get_or_create(&label(refusal)));
+        }
+        Self { counters: Arc::new(counters) }
+    }
+}
+
+impl GroupMetrics {
+    /// Registers the counters under Prometheus names.
+    pub fn register(&self, registry: &mut Registry) {
+        let counters = &self.counters;
+        for (name, help, counter) in [
+            ("commits", "OffsetCommit requests that were answered", &counters.commits),
+            ("log_rewrites", "Logs of group coordinators that were rewritten", &counters.rewrites),
+        ] {
+            registry.register(format!("steadfast_group_{name}"), help, counter.clone());
+        }
+        let help = "Requests to groups that their coordinator did not answer, by reason";
+        registry.register("steadfast_group_refused_requests", help, counters.refused.clone());
+        let help = "Time from an OffsetCommit request to its answer";
+        registry.register("steadfast_group_commit_seconds", help, counters.commit_seconds.clone());
+        let help = "Time from an election to the end of the load of its group coordinator";
+        registry.register("steadfast_group_load_seconds", help, counters.load_seconds.clone());
+    }
+
+    pub(crate) fn committed(&self, latency: Duration) {
+        self.counters.commits.inc();
+        self.counters.commit_seconds.observe(latency.as_secs_f64());
+    }
+
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        self.counters.refused.get_or_create(&label(refusal)).inc();
+    }
+
+    pub(crate) fn loaded(&self, took: Duration) {
+        self.counters.load_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn rewritten(&self) {
+        self.counters.rewrites.inc();
+    }
+}
+
+fn label(refusal: Refusal) -> [(&'static str, &'static str); 1] {
+    let reason = match refusal {
+        Refusal::NotCoordinator => "not_coordinator",
+        Refusal::LoadInProgress => "load_in_progress",
+        Refusal::NotAvailable => "not_available",
+        Refusal::TooLarge => "too_large",
+    };
+    [("reason", reason)]
+}
+
+/// Gauges that are read off the shards at each scrape.
+#[derive(Debug)]
+pub struct GroupGauges {
+    coordinator: Arc<GroupCoordinator>,
+}
+
+impl GroupGauges {
+    /// Makes the gauges of a coordinator, to be registered as a collector.
+    #[must_use]
+    pub fn new(coordinator: Arc<GroupCoordinator>) -> Self {
+        Self { coordinator }
+    }
+}
+
+impl Collector for GroupGauges {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let counts = self.coordinator.counts();
+        let gauge = ConstGauge::new(0_i64);
+        let help = "Groups coordinated by this broker, by state";
+        let mut family =
+            encoder.encode_descriptor("steadfast_groups", help, None, gauge.metric_type())?;
+        for state in SHOWN_STATES {
+            let gauge = ConstGauge::new(number(counts.groups.get(&state).copied().unwrap_or(0)));
+            gauge.encode(family.encode_family(&[("state", state.name())])?)?;
+        }
+        for (name, help, count) in [
+            (
+                "steadfast_group_members",
+                "Members of the groups coordinated by this broker",
+                counts.member_count,
+            ),
+            (
+                "steadfast_group_committed_offsets",
+                "Committed offsets kept by this broker's coordinators",
+                counts.offset_count,
+            ),
+        ] {
+            let gauge = ConstGauge::new(number(count));
+            let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            gauge.encode(metric)?;
+        }
+        let counter = ConstCounter::new(counts.completed_rebalance_count);
+        let name = "steadfast_group_rebalances_completed";
+        let help = "Rebalances that ended in an assignment";
+        counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
+    }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// The states that a group which exists can be in.
+const SHOWN_STATES: [GroupState; 4] = [
+    GroupState::Empty,
+    GroupState::PreparingRebalance,
+    GroupState::CompletingRebalance,
+    GroupState::Stable,
+];

@@ -1,0 +1,125 @@
+//! From the group machine's records to record batches.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use model::record_batch::{BatchBuilder, BatchOptions, BuildError, HEADER_BYTES, NewRecord};
+use model::{LeaderEpoch, UnixMillis};
+use protocol::records::group_log::{
+    GroupMetadataKey, GroupMetadataValue, MemberMetadata, OffsetCommitKey, OffsetCommitValue,
+};
+
+use crate::group::record::{GroupMetadataRecord, GroupRecord, MemberRecord, OffsetRecord};
+
+/// Says why records cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// One record alone makes a larger batch than is allowed.
+    #[error("a record takes a batch of {size_bytes} bytes, {limit_bytes} are allowed")]
+    TooLarge {
+        /// Size of the batch that it would take, at most.
+        size_bytes: usize,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// A text or a count is longer than its length field can say.
+    #[error("a record cannot be expressed in the format of the offsets topic")]
+    Inexpressible(#[from] protocol::codec::EncodeError),
+    /// The batch's own limits, which lie far above.
+    #[error("a record batch cannot be built")]
+    Build(#[from] BuildError),
+}
+
+/// Makes batches of the records, in their order: as few as a size of at most `limit_bytes` each allows, uncompressed, at base offset 0 and without a leader epoch. The leader
+/// fills those in. `timestamp` is each record's.
+///
+/// # Errors
+/// [`EncodeError`]; a record that is too large leaves nothing of the others.
+pub fn encode(
+    records: &[GroupRecord],
+    timestamp: UnixMillis,
+    limit_bytes: usize,
+) -> Result<Vec<Vec<u8>>, EncodeError> {
+    let mut batches = Vec::new();
+    let mut batch = BatchBuilder::new(BatchOptions::default());
+    for record in records {
+        let (key, value) = key_and_value(record)?;
+        let record =
+            NewRecord { timestamp, key: Some(&key), value: value.as_deref(), headers: &[] };
+        let size_bytes = BatchBuilder::upper_bound_of(&record);
+        if HEADER_BYTES + size_bytes > limit_bytes {
+            let size_bytes = HEADER_BYTES + size_bytes;
+            return Err(EncodeError::TooLarge { size_bytes, limit_bytes });
+        }
+        if batch.size_bytes() + size_bytes > limit_bytes {
+            let full = std::mem::replace(&mut batch, BatchBuilder::new(BatchOptions::default()));
+            batches.push(full.build()?);
+        }
+        batch.append(&record)?;
+    }
+    if !batch.is_empty() {
+        batches.push(batch.build()?);
+    }
+    Ok(batches)
+}
+
+fn key_and_value(record: &GroupRecord) -> Result<(Bytes, Option<Bytes>), EncodeError> {
+    Ok(match record {
+        GroupRecord::Offset { group_id, topic, partition, value } => {
+            let key = OffsetCommitKey {
+                group: group_id.as_str().into(),
+                topic: topic.as_str().into(),
+                partition: *partition,
+            };
+            (key.encode()?, value.as_ref().map(|value| offset_value(value).encode()).transpose()?)
+        }
+        GroupRecord::Group { group_id, value } => {
+            let key = GroupMetadataKey { group: group_id.as_str().into() };
+            (key.encode()?, value.as_ref().map(|value| group_value(value).encode()).transpose()?)
+        }
+    })
+}
+
+fn offset_value(record: &OffsetRecord) -> OffsetCommitValue {
+    OffsetCommitValue {
+        offset: record.offset.0,
+        leader_epoch: LeaderEpoch::to_wire(record.leader_epoch),
+        metadata: record.metadata.as_str().into(),
+        commit_timestamp: record.commit_time.0,
+        expire_timestamp: wire_time(record.expire_time),
+        ..OffsetCommitValue::default()
+    }
+}
+
+fn group_value(record: &GroupMetadataRecord) -> GroupMetadataValue {
+    GroupMetadataValue {
+        protocol_type: record.protocol_type.as_str().into(),
+        generation: record.generation_id.0,
+        protocol: record.protocol_name.as_deref().map(Into::into),
+        leader: record.leader.as_ref().map(|leader| leader.as_str().into()),
+        current_state_timestamp: wire_time(record.state_since),
+        members: record.members.iter().map(member_metadata).collect(),
+    }
+}
+
+fn member_metadata(member: &MemberRecord) -> MemberMetadata {
+    MemberMetadata {
+        member_id: member.member_id.as_str().into(),
+        group_instance_id: member.group_instance_id.as_ref().map(|name| name.as_str().into()),
+        client_id: member.client_id.as_str().into(),
+        client_host: member.client_host.as_str().into(),
+        rebalance_timeout: wire_millis(member.rebalance_timeout),
+        session_timeout: wire_millis(member.session_timeout),
+        subscription: member.subscription.clone(),
+        assignment: member.assignment.clone(),
+    }
+}
+
+/// A time before 1970 would read as "none"; it is as long ago as can be said.
+fn wire_time(time: Option<UnixMillis>) -> i64 {
+    time.map_or(-1, |time| time.0.max(0))
+}
+
+fn wire_millis(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}

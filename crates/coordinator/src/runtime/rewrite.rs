@@ -1,0 +1,114 @@
+//! The rewrite of a shard's log: the live records once more behind everything else, then a new log start.
+//!
+//! A load after it gives the same state, because what is replayed depends on the last record of each key alone: a key that is live when the cursor passes stands in the
+//! rewrite, or behind it if it changed since; a key that died before has nothing behind the new start, and one that dies later has its tombstone there. Each chunk is
+//! taken from the machine and appended under one hold of the shard's lock, so no step comes between; requests go on between chunks. The log is cut only when all of the
+//! rewrite is committed, so a crash at any moment leaves a log that says the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::Offset;
+use tokio::sync::SemaphorePermit;
+
+use super::context::Context;
+use super::log_size::RewriteStart;
+use super::shard::{LoadNumber, ShardHandle};
+use super::writer::WriteError;
+
+/// Rewrites the log of one load of a shard, unless that state or the leadership ends before.
+pub(super) async fn run(context: Arc<Context>, shard: Arc<ShardHandle>, load: LoadNumber) {
+    let trimmed = tokio::select! {
+        () = shard.ended().cancelled() => return,
+        trimmed = rewrite(&context, &shard, load) => trimmed,
+    };
+    if trimmed.is_some() {
+        context.metrics.rewritten();
+    }
+    shard.rewrite_ended(load, trimmed);
+}
+
+/// Returns where the log now begins; `None` when the rewrite was given up.
+async fn rewrite(context: &Context, shard: &ShardHandle, load: LoadNumber) -> Option<RewriteStart> {
+    let mut rewrite = Rewrite { context, shard, permit: None };
+    let mut start = None;
+    let mut cursor = None;
+    let mut uncommitted_bytes = 0;
+    loop {
+        rewrite.wait_for_writes().await?;
+        let chunk = shard.rewrite_chunk(load, cursor.as_ref())?;
+        let start = *start.get_or_insert(chunk.start);
+        cursor = chunk.next;
+        uncommitted_bytes += chunk.size_bytes;
+        if cursor.is_none() || uncommitted_bytes >= MAX_UNCOMMITTED_BYTES {
+            rewrite.wait_until_committed(chunk.end_offset).await?;
+            uncommitted_bytes = 0;
+        }
+        if cursor.is_none() {
+            return rewrite.trim(start);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A rewrite that is under way.
+struct Rewrite<'a> {
+    context: &'a Context,
+    shard: &'a ShardHandle,
+    /// Given back while its partition makes no progress: others can be rewritten meanwhile.
+    permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Rewrite<'_> {
+    /// Waits for its turn, and until the partition takes writes; `None` when it will not take this leadership's any more.
+    async fn wait_for_writes(&mut self) -> Option<()> {
+        loop {
+            if self.permit.is_none() {
+                self.permit = Some(self.context.rewrites.acquire().await.ok()?);
+            }
+            match self.context.writer.admits(self.shard.leadership()) {
+                Ok(()) => return Some(()),
+                Err(WriteError::NotLeader) => return None,
+                Err(_) => self.pause().await,
+            }
+        }
+    }
+
+    async fn wait_until_committed(&mut self, end_offset: Offset) -> Option<()> {
+        loop {
+            match self.shard.committed(end_offset).await {
+                Ok(()) => return Some(()),
+                Err(WriteError::TimedOut | WriteError::NotEnoughReplicas) => self.pause().await,
+                Err(_) => return None,
+            }
+        }
+    }
+
+    async fn pause(&mut self) {
+        self.permit = None;
+        tokio::time::sleep(PAUSE).await;
+    }
+
+    fn trim(&self, start: RewriteStart) -> Option<RewriteStart> {
+        let (shard, before) = (self.shard.leadership(), start.first_offset);
+        match self.context.writer.trim(shard, before) {
+            Ok(()) => {
+                tracing::debug!(%shard, %before, "group log rewritten");
+                Some(start)
+            }
+            Err(error) => {
+                tracing::warn!(%shard, %before, %error, "group log rewritten, but not trimmed");
+                None
+            }
+        }
+    }
+}
+
+/// About how many bytes are written under one hold of the lock.
+pub(super) const CHUNK_BYTES: usize = 64 << 10;
+
+/// How much of a rewrite may wait to be committed: requests behind it wait for that too.
+const MAX_UNCOMMITTED_BYTES: usize = 1 << 20;
+
+/// How long it waits before it asks again whether the partition takes writes.
+const PAUSE: Duration = Duration::from_millis(100);
