@@ -1,18 +1,20 @@
-//! Creates topics when clients first ask for them (`auto.create.topics.enable`).
+//! Creates topics when clients first ask for them (`auto.create.topics.enable`), and the offsets topic when the first group does.
 //!
 //! Owns the bound on creations at once and the wait for their outcome. Invariant: a topic is never created quietly smaller than
-//! `default.replication.factor` says; while the brokers for it are not there, clients are told to wait.
+//! `default.replication.factor` (the offsets topic: `offsets.topic.replication.factor`) says; while the brokers for it are not there, clients are told to wait.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use controller::Controller;
-use controller::metadata::{Assignment, Command, CreateTopics, LiveSet, NewTopic, Outcome};
+use controller::metadata::{Assignment, Command, CreateTopics, Image, LiveSet, NewTopic, Outcome};
+use coordinator::config::CoordinatorConfig;
 use model::{ErrorCode, TopicId};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::error_code::ToErrorCode as _;
+use crate::internal_topics::{OFFSETS_TOPIC, OffsetsTopic, TRANSACTIONS_TOPIC};
 
 /// Creations under way at once; further ones wait, within the client's patience.
 const MAX_CREATIONS: usize = 16;
@@ -25,16 +27,17 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 pub struct AutoTopics {
     creations: Semaphore,
     voters: usize,
+    coordinators: CoordinatorConfig,
 }
 
 impl AutoTopics {
-    /// Makes the bound; `voters` is the number of configured voters, which the default replication factor counts.
+    /// Makes the bound; `voters` is the number of configured voters, which replication factors count.
     #[must_use]
-    pub fn new(voters: usize) -> Self {
-        Self { creations: Semaphore::new(MAX_CREATIONS), voters }
+    pub fn new(voters: usize, coordinators: CoordinatorConfig) -> Self {
+        Self { creations: Semaphore::new(MAX_CREATIONS), voters, coordinators }
     }
 
-    /// Creates a topic with the cluster's defaults and waits until this broker's image has it.
+    /// Creates a topic with the cluster's defaults, or the offsets topic in its own shape, and waits until this broker's image has it.
     ///
     /// # Errors
     /// The code for the client: LEADER_NOT_AVAILABLE while it is worth another try.
@@ -51,17 +54,8 @@ impl AutoTopics {
         if image.topic_id(name).is_some() {
             return Ok(());
         }
-        let topic = NewTopic {
-            name: name.to_owned(),
-            topic_id: fresh_topic_id(),
-            assignment: Assignment::Placed {
-                partition_count: image.default_partition_count(),
-                replication_factor: image.default_replication_factor(self.voters),
-                start: placement_start(),
-            },
-            configs: BTreeMap::new(),
-        };
-        let command = CreateTopics { topics: vec![topic], live: LiveSet::default() };
+        let topics = vec![self.new_topic(&image, name)?];
+        let command = CreateTopics { topics, live: LiveSet::default() };
         let applied = controller.propose(Command::CreateTopics(command)).await;
         let applied = applied.map_err(|_| ErrorCode::LeaderNotAvailable)?;
         match applied.outcome {
@@ -78,6 +72,26 @@ impl AutoTopics {
             _ => return Err(ErrorCode::UnknownServerError),
         }
         controller.wait_for(applied.index).await.map_err(|error| error.error_code())
+    }
+
+    fn new_topic(&self, image: &Image, name: &str) -> Result<NewTopic, ErrorCode> {
+        let (partition_count, replication_factor, configs) = match name {
+            OFFSETS_TOPIC => {
+                let shape = OffsetsTopic::of(&self.coordinators, image, self.voters);
+                (shape.partition_count, shape.replication_factor, shape.configs)
+            }
+            // Whoever serves transactions will know its shape.
+            TRANSACTIONS_TOPIC => return Err(ErrorCode::UnknownTopicOrPartition),
+            _ => (
+                image.default_partition_count(),
+                image.default_replication_factor(self.voters),
+                BTreeMap::new(),
+            ),
+        };
+        let assignment =
+            Assignment::Placed { partition_count, replication_factor, start: placement_start() };
+        let (name, topic_id) = (name.to_owned(), fresh_topic_id());
+        Ok(NewTopic { name, topic_id, assignment, configs })
     }
 }
 

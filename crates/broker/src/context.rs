@@ -2,12 +2,13 @@
 //!
 //! Owns nothing by itself; it is the one bundle that is handed to handlers, so that their signatures stay short.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use controller::Controller;
 use controller::metadata::{BrokerRegistration, Endpoint, Image};
-use model::{BrokerId, Clock, ErrorCode};
+use model::{BrokerId, Clock, ErrorCode, TopicId, TopicIdPartition};
 use protocol::ApiKey;
 use replication::Replicas;
 use tokio::sync::Semaphore;
@@ -16,11 +17,15 @@ use tokio_util::sync::CancellationToken;
 use crate::auto_topics::AutoTopics;
 use crate::config::BrokerConfig;
 use crate::config::listeners::Listener;
+use crate::coordinators::Coordinators;
 use crate::metrics::{ErrorLabel, Metrics};
 use crate::producer_ids::ProducerIds;
 
 /// Longest wait for the replicas of a new topic.
 const CREATION: Duration = Duration::from_millis(500);
+
+/// Longest wait for a topic that this broker does not know: another one may have told a client of it a moment ago.
+const NEWS_OF_TOPICS: Duration = Duration::from_millis(100);
 
 /// How often it is looked for them.
 const CREATION_POLL: Duration = Duration::from_millis(2);
@@ -40,6 +45,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Creates topics that clients ask for.
     pub auto_topics: AutoTopics,
+    /// Consumer groups.
+    pub coordinators: Arc<Coordinators>,
     /// Hands out producer ids.
     pub producer_ids: ProducerIds,
     /// Record bytes that answers to consumers may hold at once, from the read until the client has taken them; one permit is one byte.
@@ -57,6 +64,10 @@ pub struct Call {
     pub version: i16,
     /// The client's number for this request.
     pub correlation_id: i32,
+    /// What the client calls itself; empty when it says nothing. A copy: it must not keep the frame of a request that waits for long.
+    pub client_id: Arc<str>,
+    /// The client's address.
+    pub client_address: IpAddr,
     /// The listener by which the client came.
     pub listener: Arc<Listener>,
 }
@@ -98,6 +109,23 @@ impl Context {
             if !missing {
                 return;
             }
+            tokio::time::sleep(CREATION_POLL).await;
+        }
+    }
+
+    /// Waits until this broker's image knows what a client asks about. Bounded: most unknown topics do not exist.
+    pub async fn until_known(&self, is_known: impl Fn(&Image) -> bool) {
+        let deadline = Instant::now() + NEWS_OF_TOPICS;
+        while !is_known(&self.controller.image()) && Instant::now() < deadline {
+            tokio::time::sleep(CREATION_POLL).await;
+        }
+    }
+
+    /// Waits until this broker's replica of a new partition is there. Bounded as [`Self::until_led`].
+    pub async fn until_there(&self, topic_id: TopicId, partition: i32) {
+        let id = TopicIdPartition { topic_id, partition };
+        let deadline = Instant::now() + CREATION;
+        while self.replicas.get(&id).is_none() && Instant::now() < deadline {
             tokio::time::sleep(CREATION_POLL).await;
         }
     }

@@ -4,11 +4,14 @@
 //! its outcomes itself.
 
 use controller::ProposeError;
+use coordinator::runtime::Refusal;
 use log_storage::AppendError;
 use model::ErrorCode;
 use model::record_batch::BatchError;
 use protocol::compat::ConversionError;
-use replication::{FetchError, LeaderHint, ListOffsetError, NotServed, ProduceError};
+use replication::{
+    DeleteRecordsError, FetchError, LeaderHint, ListOffsetError, NotServed, ProduceError,
+};
 
 /// An error that has a code in Kafka's protocol.
 pub(crate) trait ToErrorCode {
@@ -89,6 +92,29 @@ impl ToErrorCode for ListOffsetError {
             Self::NotServed(error) => error.error_code(),
             Self::OffsetNotAvailable => ErrorCode::OffsetNotAvailable,
             Self::Corrupt => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
+impl ToErrorCode for DeleteRecordsError {
+    fn error_code(&self) -> ErrorCode {
+        match self {
+            Self::NotServed(error) => error.error_code(),
+            Self::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            Self::Policy => ErrorCode::PolicyViolation,
+            Self::TimedOut => ErrorCode::RequestTimedOut,
+        }
+    }
+}
+
+/// Why a coordinator did not answer a group's request.
+impl ToErrorCode for Refusal {
+    fn error_code(&self) -> ErrorCode {
+        match self {
+            Self::NotCoordinator => ErrorCode::NotCoordinator,
+            Self::LoadInProgress => ErrorCode::CoordinatorLoadInProgress,
+            Self::NotAvailable => ErrorCode::CoordinatorNotAvailable,
+            Self::TooLarge => ErrorCode::UnknownServerError,
         }
     }
 }

@@ -25,9 +25,11 @@ const MAX_CONNECTIONS: usize = 64;
 /// How long a client may take to send its request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
+const METRICS: &str = "/metrics";
+
 /// What the port shows; implemented by the running broker and by tests.
 pub trait Status: Send + Sync {
-    /// Renders the metrics page.
+    /// Renders the metrics page. May take a while.
     fn metrics(&self) -> String;
 
     /// Says in one JSON object whether this broker serves, and on what it waits when it does not.
@@ -83,8 +85,17 @@ pub async fn run(
 
 async fn serve(stream: TcpStream, status: Arc<dyn Status>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = answer(request.method(), request.uri().path(), &*status);
-        async move { Ok::<_, Infallible>(response) }
+        let status = Arc::clone(&status);
+        async move {
+            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+            if path != METRICS {
+                return Ok::<_, Infallible>(answer(&method, &path, &*status));
+            }
+            // On a thread of its own: a page that sums over many offsets must not hold clients' requests up.
+            let answered = tokio::task::spawn_blocking(move || answer(&method, &path, &*status));
+            let failed = |_| page(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", String::new());
+            Ok(answered.await.unwrap_or_else(failed))
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -103,7 +114,7 @@ fn answer(method: &Method, path: &str, status: &dyn Status) -> Response<Full<Byt
         return page(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET or HEAD\n".to_owned());
     }
     match path {
-        "/metrics" => page(StatusCode::OK, OPEN_METRICS, status.metrics()),
+        METRICS => page(StatusCode::OK, OPEN_METRICS, status.metrics()),
         "/health/live" => page(StatusCode::OK, JSON, "{\"live\":true}\n".to_owned()),
         "/health/ready" => {
             let health = status.health();

@@ -2,94 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+mod one_broker;
 
-/// A broker of its own on free ports.
-struct Broker {
-    process: Child,
-    kafka: SocketAddr,
-    _dir: tempfile::TempDir,
-}
-
-impl Broker {
-    fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let ports = free_ports::<4>();
-        let address = |index: usize| format!("127.0.0.1:{}", ports[index]);
-        let text = format!(
-            "node.id=1\nlog.dirs={}\nlisteners=PLAINTEXT://{}\nreplication.listener={}\ncontrol.listener={}\nhttp.listener={}\nsocket.request.max.bytes=1048576\n",
-            dir.path().join("data").display(),
-            address(0),
-            address(1),
-            address(2),
-            address(3)
-        );
-        let config = dir.path().join("server.properties");
-        std::fs::write(&config, text).unwrap();
-        let process = server(&config);
-        let broker = Self { process, kafka: address(0).parse().unwrap(), _dir: dir };
-        broker.wait_until_it_answers();
-        broker
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.kafka).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        stream
-    }
-
-    fn wait_until_it_answers(&self) {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(self.kafka).is_err() {
-            assert!(Instant::now() < deadline, "the broker does not listen");
-            std::thread::yield_now();
-        }
-    }
-
-    /// Sends bytes and returns what comes back before the broker closes; `None` when it answers and stays.
-    fn send(&self, bytes: &[u8]) -> Vec<u8> {
-        let mut stream = self.connect();
-        // The broker may close before all was sent.
-        let _ = stream.write_all(bytes);
-        let _ = stream.shutdown(std::net::Shutdown::Write);
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        answer
-    }
-
-    fn memory_kib(&self) -> u64 {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("RssAnon")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn server(config: &Path) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_steadfast"))
-        .args(["server", "--exit-with-parent", "--config"])
-        .arg(config)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
-    // Held together, so that no port comes twice.
-    let listeners = [(); COUNT].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
-}
+use one_broker::{Broker, frame};
 
 /// Header of version 1: key, version, correlation id 7, client id "c".
 fn request(key: i16, version: i16, body: &[&[u8]]) -> Vec<u8> {
@@ -100,10 +15,6 @@ fn request(key: i16, version: i16, body: &[&[u8]]) -> Vec<u8> {
     request.extend_from_slice(&[0, 1, b'c']);
     body.iter().for_each(|part| request.extend_from_slice(part));
     frame(&request)
-}
-
-fn frame(body: &[u8]) -> Vec<u8> {
-    [&u32::try_from(body.len()).unwrap().to_be_bytes()[..], body].concat()
 }
 
 fn metadata_of_nothing() -> Vec<u8> {
@@ -135,6 +46,7 @@ fn produce(acks: i16, records: &[u8]) -> Vec<u8> {
 fn whatever_is_sent_the_broker_lives_and_its_memory_stays() {
     const HUGE: [u8; 4] = i32::MAX.to_be_bytes();
     const NEGATIVE: [u8; 4] = i32::MIN.to_be_bytes();
+    const GROUP: &[u8] = &[0, 1, b'g'];
     let broker = Broker::start();
     let produce_head: [&[u8]; 3] = [&[0xff, 0xff], &[0, 1], &[0, 0, 3, 0xe8]];
     let refused: Vec<(&str, Vec<u8>)> = vec![
@@ -154,6 +66,18 @@ fn whatever_is_sent_the_broker_lives_and_its_memory_stays() {
         ("a huge array in Fetch", request(1, 4, &[&[0xff; 4], &[0; 13], &HUGE])),
         ("a huge array in CreateTopics", request(19, 2, &[&HUGE])),
         ("a huge array in ListOffsets", request(2, 1, &[&[0xff; 4], &HUGE])),
+        ("a huge array in JoinGroup", request(11, 0, &[GROUP, &[0; 4], &[0, 0], &[0, 0], &HUGE])),
+        ("a huge array in SyncGroup", request(14, 0, &[GROUP, &[0; 4], &[0, 0], &HUGE])),
+        ("a huge array in LeaveGroup", request(13, 3, &[GROUP, &HUGE])),
+        ("a huge array in OffsetCommit", request(8, 0, &[GROUP, &HUGE])),
+        ("a huge array in OffsetFetch", request(9, 0, &[GROUP, &HUGE])),
+        ("a negative array in OffsetFetch", request(9, 0, &[GROUP, &NEGATIVE])),
+        ("a huge array in FindCoordinator", request(10, 4, &[&[0], &[0], &[0xff; 5]])),
+        ("a huge array in DescribeGroups", request(15, 0, &[&HUGE])),
+        ("a huge array in DeleteGroups", request(42, 0, &[&HUGE])),
+        ("a huge array in DeleteRecords", request(21, 0, &[&HUGE])),
+        ("a huge array in OffsetDelete", request(47, 0, &[GROUP, &HUGE])),
+        ("a huge array in ListGroups", request(16, 4, &[&[0], &[0xff; 5]])),
     ];
     let mut settled = 0;
     for round in 0..60 {

@@ -52,6 +52,11 @@ impl Fetchers {
         }
     }
 
+    /// Says whether something is to be fetched from a leader and no stream to it is open.
+    pub(crate) fn is_cut_off_from(&self, leader: BrokerId) -> bool {
+        !self.open.load().contains_key(&leader) && self.lock().contains(&leader)
+    }
+
     /// Ends the task of a leader that no partition follows any more; says whether it did.
     fn retire(&self, context: &Context, leader: BrokerId) -> bool {
         // Under the lock that `ensure` takes, so that a partition that begins to follow meanwhile gets a new task.

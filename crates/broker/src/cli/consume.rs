@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use client::admin::OffsetAt;
 use client::consumer::{ConsumedRecord, Consumer, ConsumerConfig, OffsetReset, Start};
+use client::group_consumer::Assignor;
 use client::{Client, Error};
 use model::record_batch::TimestampType;
 use model::{ErrorCode, Offset, TopicPartition, UnixMillis};
@@ -18,6 +19,7 @@ use super::progress::Progress;
 use super::values::{parse_duration, to_base64};
 
 mod format;
+mod member;
 
 use format::Template;
 
@@ -27,14 +29,26 @@ pub(crate) struct Arguments {
     /// The topic.
     topic: String,
     /// Where to begin: earliest, latest, an offset, -N for the last N of each partition, or @MS for a time in milliseconds since 1970
-    /// [default: latest; earliest with --until-end].
+    /// [default: latest; earliest with --until-end]. With --group: earliest or latest, where the group has committed nothing.
     #[arg(long, value_parser = parse_from, allow_hyphen_values = true, value_name = "PLACE")]
     from: Option<From>,
     /// Read this partition only; may be given several times.
-    #[arg(long = "partition", short = 'p', value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(long = "partition", short = 'p', value_parser = clap::value_parser!(i32).range(0..), conflicts_with = "group")]
     partitions: Vec<i32>,
+    /// Read as a member of this consumer group: go on where it stopped, and commit what was printed.
+    #[arg(long, short = 'g', value_name = "GROUP")]
+    group: Option<String>,
+    /// With --group: the name of a static member, whose partitions wait for it over a restart.
+    #[arg(long, requires = "group", value_name = "NAME")]
+    group_instance_id: Option<String>,
+    /// With --group: how partitions are shared out: range, roundrobin or cooperative-sticky [default: range].
+    #[arg(long, requires = "group", value_parser = parse_assignor, value_name = "STRATEGY")]
+    assignor: Option<Assignor>,
+    /// With --group: silence after which the group goes on without this member [default: 45s].
+    #[arg(long, requires = "group", value_parser = parse_duration, value_name = "TIME")]
+    session_timeout: Option<Duration>,
     /// End after so many records.
-    #[arg(long, short = 'n')]
+    #[arg(long, short = 'n', alias = "max-records", alias = "max-messages")]
     count: Option<u64>,
     /// End at what was the end of the topic when the command began.
     #[arg(long, short = 'e')]
@@ -81,35 +95,40 @@ fn parse_from(text: &str) -> Result<From, String> {
     }
 }
 
+fn parse_assignor(text: &str) -> Result<Assignor, String> {
+    let names = Assignor::ALL.map(Assignor::name).join(", ");
+    Assignor::from_name(text).ok_or_else(|| format!("'{text}' is no strategy: give one of {names}"))
+}
+
 /// Runs `steadfast consume`.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let template = Template::of(&arguments)?;
     let client = arguments.connect.client()?;
     let what = format!("cannot read topic {}", arguments.topic);
+    let mut printer = Printer {
+        arguments: &arguments,
+        template,
+        ends: BTreeMap::new(),
+        output: Output::new(),
+        printed: 0,
+    };
+    if let Some(group) = &arguments.group {
+        let reset = member::reset(&arguments)?;
+        let partitions = partitions(&client, &arguments).await?;
+        printer.find_ends(&client, &partitions).await?;
+        return member::run(client, group, reset, printer).await;
+    }
     let partitions = partitions(&client, &arguments).await?;
+    printer.find_ends(&client, &partitions).await?;
     let mut consumer = Consumer::new(
         client.clone(),
         ConsumerConfig { offset_reset: OffsetReset::Earliest, ..ConsumerConfig::default() },
     );
-    let mut ends = BTreeMap::new();
     for partition in &partitions {
-        if arguments.until_end {
-            let end = client.list_offset(partition, OffsetAt::Latest).await;
-            let end = end.map_err(Failure::cluster(what.clone()))?.unwrap_or(Offset::ZERO);
-            ends.insert(partition.clone(), end);
-        }
         let start = start(&client, &arguments, partition).await?;
         consumer.assign(partition.clone(), start).await.map_err(Failure::cluster(what.clone()))?;
     }
-    let mut reading = Reading {
-        arguments: &arguments,
-        template,
-        consumer,
-        ends,
-        output: Output::new(),
-        printed: 0,
-    };
-    reading.run(&what).await
+    Reading { consumer, printer }.run(&what).await
 }
 
 async fn partitions(
@@ -157,14 +176,59 @@ async fn start(
     }
 }
 
-struct Reading<'a> {
+/// What prints records and knows when it is enough.
+struct Printer<'a> {
     arguments: &'a Arguments,
     template: Template,
-    consumer: Consumer,
     /// Where to end, with --until-end.
     ends: BTreeMap<TopicPartition, Offset>,
     output: Output,
     printed: u64,
+}
+
+impl Printer<'_> {
+    /// With --until-end, asks for what is the end now.
+    async fn find_ends(
+        &mut self,
+        client: &Client,
+        partitions: &[TopicPartition],
+    ) -> Result<(), Failure> {
+        if !self.arguments.until_end {
+            return Ok(());
+        }
+        for (partition, end) in client.list_offsets(partitions, OffsetAt::Latest).await {
+            let what = format!("cannot ask for offsets of {partition}");
+            let end = end.map_err(Failure::cluster(what))?;
+            self.ends.insert(partition, end.unwrap_or(Offset::ZERO));
+        }
+        Ok(())
+    }
+
+    fn is_enough(&self) -> bool {
+        self.arguments.count.is_some_and(|count| self.printed >= count)
+    }
+
+    /// Prints a record unless it is behind the end; says whether it is done with.
+    fn print(&mut self, record: &ConsumedRecord) -> Result<bool, Failure> {
+        let is_behind_end =
+            self.ends.get(&*record.partition).is_some_and(|end| record.offset >= *end);
+        if is_behind_end || self.is_enough() {
+            return Ok(false);
+        }
+        self.printed += 1;
+        if self.arguments.json {
+            self.output.json(&json_of(record))?;
+        } else {
+            let bytes = self.template.render(record);
+            self.output.bytes(&bytes)?;
+        }
+        Ok(true)
+    }
+}
+
+struct Reading<'a> {
+    consumer: Consumer,
+    printer: Printer<'a>,
 }
 
 impl Reading<'_> {
@@ -173,7 +237,7 @@ impl Reading<'_> {
         let mut last_record_at = Instant::now();
         while !self.is_finished() {
             let poll = self.consumer.poll();
-            let records = match self.arguments.idle {
+            let records = match self.printer.arguments.idle {
                 None => poll.await,
                 Some(idle) => match timeout_at(last_record_at + idle, poll).await {
                     Ok(records) => records,
@@ -185,40 +249,25 @@ impl Reading<'_> {
                 last_record_at = Instant::now();
             }
             for record in &records {
-                self.print(record)?;
+                self.printer.print(record)?;
             }
-            self.output.flush()?;
-            if self.ends.is_empty() {
+            self.printer.output.flush()?;
+            if self.printer.ends.is_empty() {
                 continue;
             }
-            let printed = self.printed;
+            let printed = self.printer.printed;
             progress.show(|| format!("{printed} records"));
         }
         progress.clear();
-        self.output.flush()
+        self.printer.output.flush()
     }
 
     fn is_finished(&self) -> bool {
-        let is_at_end = self.arguments.until_end
-            && self.ends.iter().all(|(partition, end)| {
+        let is_at_end = self.printer.arguments.until_end
+            && self.printer.ends.iter().all(|(partition, end)| {
                 self.consumer.position(partition).is_some_and(|position| position >= *end)
             });
-        is_at_end || self.arguments.count.is_some_and(|count| self.printed >= count)
-    }
-
-    fn print(&mut self, record: &ConsumedRecord) -> Result<(), Failure> {
-        let is_behind_end =
-            self.ends.get(&*record.partition).is_some_and(|end| record.offset >= *end);
-        let is_enough = self.arguments.count.is_some_and(|count| self.printed >= count);
-        if is_behind_end || is_enough {
-            return Ok(());
-        }
-        self.printed += 1;
-        if self.arguments.json {
-            return self.output.json(&json_of(record));
-        }
-        let bytes = self.template.render(record);
-        self.output.bytes(&bytes)
+        is_at_end || self.printer.is_enough()
     }
 }
 

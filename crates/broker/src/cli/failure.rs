@@ -75,6 +75,19 @@ fn advice(error: &client::Error) -> &'static str {
             Some(ErrorCode::OffsetOutOfRange) => {
                 "; `steadfast topic offsets` shows the range, --from earliest or latest is always there"
             }
+            Some(ErrorCode::GroupIdNotFound) => "; `steadfast group list` names the groups",
+            Some(ErrorCode::NonEmptyGroup) => {
+                "; stop its members first: `steadfast group members` shows them"
+            }
+            Some(ErrorCode::GroupSubscribedToTopic) => {
+                "; a member reads that topic: `steadfast group members --verbose` shows who"
+            }
+            Some(ErrorCode::CoordinatorNotAvailable) => {
+                "; is __consumer_offsets led and fully replicated? `steadfast health` says so"
+            }
+            Some(ErrorCode::FencedInstanceId) => {
+                "; another member runs under the same --group-instance-id"
+            }
             _ => "",
         },
     }

@@ -1,4 +1,4 @@
-//! The client commands: topics, configuration, records, the cluster, benchmarks, all over the Kafka protocol.
+//! The client commands: topics, configuration, records, groups, the cluster, benchmarks, all over the Kafka protocol.
 //!
 //! They work against any Kafka-compatible cluster and know nothing of the server in this crate. What a command is asked for goes to standard
 //! output, as text or with `--json`; progress and errors go to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -8,7 +8,9 @@ mod cluster;
 mod config;
 mod connect;
 mod consume;
+mod date_time;
 mod failure;
+mod group;
 mod health;
 mod output;
 mod produce;
@@ -31,6 +33,8 @@ pub(crate) enum Command {
     Produce(produce::Arguments),
     /// Read records to standard output.
     Consume(consume::Arguments),
+    /// List, describe and delete consumer groups; move what they have committed.
+    Group(group::Arguments),
     /// Show brokers and who leads what; elect leaders.
     Cluster(cluster::Arguments),
     /// Say whether the cluster serves: exit code 0 when every partition is led and fully replicated.
@@ -46,6 +50,7 @@ pub(crate) async fn run(command: Command) -> ExitCode {
         Command::Config(arguments) => config::run(arguments).await,
         Command::Produce(arguments) => produce::run(arguments).await,
         Command::Consume(arguments) => consume::run(arguments).await,
+        Command::Group(arguments) => group::run(arguments).await,
         Command::Cluster(arguments) => cluster::run(arguments).await,
         Command::Health(arguments) => health::run(arguments).await,
         Command::Bench(arguments) => bench::run(arguments).await,

@@ -18,6 +18,39 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| format!("'{text}' is out of range"))
 }
 
+/// Reads what [`parse_duration`] reads, days as `7d`, and ISO 8601's `P1DT2H30M`, which Kafka's tools take.
+pub(super) fn parse_long_duration(text: &str) -> Result<Duration, String> {
+    let invalid = || format!("'{text}' is no duration such as 90m, 2h, 7d or PT2H");
+    if let Some(days) = text.strip_suffix('d') {
+        let days: u64 = days.parse().map_err(|_| invalid())?;
+        return days.checked_mul(DAY_SECONDS).map(Duration::from_secs).ok_or_else(invalid);
+    }
+    let Some(iso) = text.strip_prefix('P') else { return parse_duration(text) };
+    let (days, clock) = iso.split_once('T').unwrap_or((iso, ""));
+    let mut total = Duration::ZERO;
+    for (part, units) in [(days, "D"), (clock, "HMS")] {
+        let mut rest = part;
+        while !rest.is_empty() {
+            let end = rest.find(|letter: char| letter.is_ascii_alphabetic()).ok_or_else(invalid)?;
+            let number: u64 = rest[..end].parse().map_err(|_| invalid())?;
+            let unit = &rest[end..=end];
+            let seconds = match unit {
+                _ if !units.contains(unit) => None,
+                "D" => Some(DAY_SECONDS),
+                "H" => Some(3600),
+                "M" => Some(60),
+                _ => Some(1),
+            };
+            let seconds = seconds.and_then(|unit| number.checked_mul(unit)).ok_or_else(invalid)?;
+            total = total.checked_add(Duration::from_secs(seconds)).ok_or_else(invalid)?;
+            rest = &rest[end + 1..];
+        }
+    }
+    if iso.is_empty() || iso.ends_with('T') { Err(invalid()) } else { Ok(total) }
+}
+
+const DAY_SECONDS: u64 = 24 * 3600;
+
 /// Reads `100`, `64K`, `1M`, `2G` (powers of 1024), with `B`, `iB` or nothing behind the letter.
 pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
     let (number, unit) = split_unit(text);
@@ -92,6 +125,24 @@ mod tests {
         }
         for text in ["", "s", "5x", "-1s", "1e30h"] {
             assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn long_times_may_be_days_or_iso_8601() {
+        let table = [
+            ("90m", 5_400),
+            ("7d", 604_800),
+            ("PT2H", 7_200),
+            ("P1DT1H1M1S", 90_061),
+            ("P30D", 2_592_000),
+        ];
+        for (text, seconds) in table {
+            assert_eq!(parse_long_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "P", "PT", "P1H", "PT1D", "P1", "PT-1H", "d", "-1d", "P99999999999999999D"]
+        {
+            assert!(parse_long_duration(text).is_err(), "{text}");
         }
     }
 

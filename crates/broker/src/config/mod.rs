@@ -27,12 +27,13 @@ const OTHER_VARIABLES: &[&str] = &["STEADFAST_BOOTSTRAP_SERVERS", "STEADFAST_LOG
 
 /// Returns every table of keys with the part of the system that owns it.
 #[must_use]
-pub fn tables() -> [(&'static str, &'static [ConfigKey]); 4] {
+pub fn tables() -> [(&'static str, &'static [ConfigKey]); 5] {
     [
         ("broker", keys::KEYS),
         ("log-storage", log_storage::config::KEYS),
         ("replication", replication::config::KEYS),
         ("controller", controller::config::KEYS),
+        ("coordinator", coordinator::config::KEYS),
     ]
 }
 

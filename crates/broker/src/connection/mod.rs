@@ -77,10 +77,12 @@ pub type Answer = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 /// Whether requests behind this one may be handled before it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pipelining {
-    /// They may: this one has had its effect when its future was first polled.
+    /// They may: this one has had its effect when its future was first polled, or has none.
     Open,
     /// They wait.
     Barrier,
+    /// They wait, perhaps for minutes: what this one needs of its frame was copied at the first poll, and the frame's memory is free from then on.
+    LongBarrier,
 }
 
 /// A request that was understood.
@@ -288,7 +290,8 @@ impl Connection {
                 Ok(())
             }
             Poll::Pending => {
-                self.barrier = pipelining == Pipelining::Barrier;
+                self.barrier = pipelining != Pipelining::Open;
+                let memory = memory.filter(|_| pipelining != Pipelining::LongBarrier);
                 self.pending.push_back(InFlight { answer, _memory: memory });
                 Ok(())
             }

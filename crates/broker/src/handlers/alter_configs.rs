@@ -12,6 +12,7 @@ use protocol::{KafkaString, VersionRange};
 
 use super::admin::{self, Mode};
 use crate::context::{Call, Context};
+use crate::internal_topics::check_all_offsets_configs;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 2 };
 
@@ -53,6 +54,10 @@ fn change(resource: &AlterConfigsResource) -> Result<ConfigChange, Refusal> {
         };
         admin::check_value(&target, &config.name, value)?;
         configs.insert(String::from(&config.name), String::from(value));
+    }
+    if admin::is_offsets_topic(&target) {
+        let checked = check_all_offsets_configs(&configs);
+        checked.map_err(|text| Refusal::new(ErrorCode::InvalidConfig, text))?;
     }
     Ok(ConfigChange { resource: target, alteration: ConfigAlteration::Replace(configs) })
 }

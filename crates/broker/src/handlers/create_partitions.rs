@@ -9,6 +9,7 @@ use protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 use super::admin::{self, Mode};
 use crate::auto_topics::placement_start;
 use crate::context::{Call, Context};
+use crate::internal_topics::OFFSETS_TOPIC;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 3 };
 
@@ -17,17 +18,35 @@ pub(crate) async fn handle(
     call: &Call,
     request: CreatePartitionsRequest,
 ) -> CreatePartitionsResponse {
-    let topics = request.topics.iter().map(new_partitions).collect();
+    // The partition of a group follows from their number: another number would lose every committed offset.
+    let is_fixed = |topic: &CreatePartitionsTopic| topic.name == OFFSETS_TOPIC;
+    let wanted = request.topics.iter().filter(|topic| !is_fixed(topic));
+    let topics: Vec<NewPartitions> = wanted.map(new_partitions).collect();
+    let count = topics.len();
     let command = Command::CreatePartitions(CreatePartitions { topics, live: LiveSet::default() });
     let mode = Mode::from_wire(request.validate_only);
-    let outcome = admin::within(request.timeout_ms, admin::propose(context, mode, command)).await;
-    let results: Vec<Result<(), Refusal>> = match outcome {
-        Ok(Outcome::PartitionsCreated(created)) => {
-            created.into_iter().map(|created| created.result).collect()
+    let outcome = if count == 0 {
+        Ok(Vec::new())
+    } else {
+        match admin::within(request.timeout_ms, admin::propose(context, mode, command)).await {
+            Ok(Outcome::PartitionsCreated(created)) => Ok(created),
+            Ok(_) => Err(admin::unexpected()),
+            Err(refusal) => Err(refusal),
         }
-        Ok(_) => request.topics.iter().map(|_| Err(admin::unexpected())).collect(),
-        Err(refusal) => request.topics.iter().map(|_| Err(refusal.clone())).collect(),
     };
+    let results: Vec<Result<(), Refusal>> = match outcome {
+        Ok(created) => created.into_iter().map(|created| created.result).collect(),
+        Err(refusal) => vec![Err(refusal); count],
+    };
+    let mut results = results.into_iter();
+    let mut next = |topic: &CreatePartitionsTopic| {
+        if is_fixed(topic) {
+            let text = "the number of partitions of the offsets topic is fixed";
+            return Err(Refusal::new(ErrorCode::InvalidTopicException, text));
+        }
+        results.next().unwrap_or_else(|| Err(admin::unexpected()))
+    };
+    let results: Vec<Result<(), Refusal>> = request.topics.iter().map(&mut next).collect();
     let results = request.topics.into_iter().zip(results).map(|(topic, result)| {
         let (error_code, message) = match result {
             Ok(()) => (ErrorCode::None, String::new()),

@@ -16,6 +16,7 @@ use super::admin::{self, Mode};
 use super::describe_configs;
 use crate::auto_topics::{fresh_topic_id, placement_start};
 use crate::context::{Call, Context};
+use crate::internal_topics::METADATA_LOG;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 7 };
 
@@ -35,6 +36,8 @@ pub(crate) async fn handle(
         let twice = request.topics.iter().filter(|other| other.name == topic.name).count() > 1;
         let checked = if twice {
             Err(Refusal::new(ErrorCode::InvalidRequest, "the topic is named twice"))
+        } else if topic.name == METADATA_LOG {
+            Err(Refusal::new(ErrorCode::InvalidRequest, "the name of the metadata log is taken"))
         } else {
             new_topic(context, call, &image, topic)
         };

@@ -11,6 +11,7 @@ use protocol::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitions
 
 use super::operations;
 use crate::context::{Call, Context};
+use crate::internal_topics::is_internal;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 0 };
 
@@ -69,6 +70,7 @@ fn unknown(name: String) -> DescribeTopicPartitionsResponseTopic {
     };
     DescribeTopicPartitionsResponseTopic {
         error_code,
+        is_internal: is_internal(&name),
         name: Some(name.into()),
         ..Default::default()
     }
@@ -88,6 +90,7 @@ fn describe(
     DescribeTopicPartitionsResponseTopic {
         name: Some((&*topic.name).into()),
         topic_id: topic.topic_id,
+        is_internal: is_internal(&topic.name),
         partitions: partitions.collect(),
         topic_authorized_operations: operations::TOPIC,
         ..DescribeTopicPartitionsResponseTopic::default()

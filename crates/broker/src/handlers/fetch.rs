@@ -60,6 +60,7 @@ pub(crate) async fn handle(context: &Context, call: &Call, request: FetchRequest
         context.count_error(call.api_key, error_code);
         return FetchResponse { error_code, ..FetchResponse::default() };
     }
+    context.until_known(|image| knows_topics(image, call.version, &request)).await;
     let max_wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let deadline = Instant::now() + max_wait.min(MAX_WAIT);
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0);
@@ -80,6 +81,16 @@ fn session_error(request: &FetchRequest) -> Option<ErrorCode> {
         ..=0 => None,
         _ => Some(ErrorCode::FetchSessionIdNotFound),
     }
+}
+
+fn knows_topics(image: &Image, version: i16, request: &FetchRequest) -> bool {
+    request.topics.iter().all(|topic| {
+        if version >= TOPIC_ID_VERSION {
+            image.topic(topic.topic_id).is_some()
+        } else {
+            image.topic_id(&topic.topic).is_some()
+        }
+    })
 }
 
 struct Reader<'a> {
@@ -188,7 +199,8 @@ impl Reader<'_> {
         limit: usize,
         taken: usize,
     ) -> Result<Read, NotRead> {
-        let replica = leader::find(self.context, &self.image, topic_id, partition.partition)?;
+        let replica =
+            leader::find_made(self.context, &self.image, topic_id, partition.partition).await?;
         let offset =
             Offset::from_wire(partition.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
         let wanted = usize::try_from(partition.partition_max_bytes).unwrap_or(0);

@@ -47,8 +47,9 @@ fn change(resource: &AlterConfigsResource) -> Result<ConfigChange, Refusal> {
         }
         admin::declaration(&target, &config.name)?;
         let operation = operation(config)?;
-        if let ConfigOperation::Set(value) = &operation {
-            admin::check_value(&target, &config.name, value)?;
+        match &operation {
+            ConfigOperation::Set(value) => admin::check_value(&target, &config.name, value)?,
+            _ => admin::check_offsets_topic(&target, &config.name, None)?,
         }
         operations.push((String::from(&config.name), operation));
     }

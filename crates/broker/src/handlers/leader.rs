@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use controller::metadata::Image;
+use controller::metadata::{Image, PartitionState};
 use model::{BrokerId, ErrorCode, TopicId, TopicIdPartition};
 use protocol::messages::produce::{LeaderIdAndEpoch, NodeEndpoint};
 use replication::{LeaderHint, PartitionHandle};
@@ -52,6 +52,24 @@ pub(super) fn find(
     }
     let hint = LeaderHint { leader: Some(leader), leader_epoch: state.leader_epoch };
     Err(Elsewhere { error: ErrorCode::NotLeaderOrFollower, hint: Some(hint) })
+}
+
+/// The same, but waits a moment for a replica that is still being made: a client that was told of a new topic may be that fast, and Kafka never sends it away with
+/// LEADER_NOT_AVAILABLE.
+pub(super) async fn find_made(
+    context: &Context,
+    image: &Image,
+    topic_id: TopicId,
+    partition: i32,
+) -> Result<Arc<PartitionHandle>, Elsewhere> {
+    let found = find(context, image, topic_id, partition);
+    let state = image.partition(TopicIdPartition { topic_id, partition });
+    let is_own = |state: &PartitionState| state.leader == Some(context.broker_id());
+    if found.is_ok() || !state.is_some_and(is_own) {
+        return found;
+    }
+    context.until_there(topic_id, partition).await;
+    find(context, image, topic_id, partition)
 }
 
 /// Collects the addresses of the leaders that a response names (KIP-951).

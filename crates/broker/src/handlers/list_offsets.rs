@@ -23,13 +23,16 @@ pub(crate) async fn handle(
     call: &Call,
     request: ListOffsetsRequest,
 ) -> ListOffsetsResponse {
+    let is_known =
+        |image: &Image| request.topics.iter().all(|topic| image.topic_id(&topic.name).is_some());
+    context.until_known(is_known).await;
     let image = context.controller.image();
     let isolation = isolation(request.isolation_level);
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in &topic.partitions {
-            let found = find(context, &image, &topic.name, partition.partition_index);
+            let found = find(context, &image, &topic.name, partition.partition_index).await;
             let listed = match found {
                 Ok(replica) => list(call, &replica, partition, isolation).await,
                 Err(error) => Err(error),
@@ -49,14 +52,15 @@ pub(crate) async fn handle(
     ListOffsetsResponse { topics, ..ListOffsetsResponse::default() }
 }
 
-fn find(
+async fn find(
     context: &Context,
     image: &Image,
     topic: &str,
     partition: i32,
 ) -> Result<std::sync::Arc<PartitionHandle>, ErrorCode> {
     let topic_id = image.topic_id(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    leader::find(context, image, topic_id, partition).map_err(|elsewhere| elsewhere.error)
+    let found = leader::find_made(context, image, topic_id, partition).await;
+    found.map_err(|elsewhere| elsewhere.error)
 }
 
 async fn list(

@@ -3,7 +3,8 @@
 //! Each client is answered with the addresses of the listener it came in by. Topics that do not exist are created on the way when the
 //! cluster says so. Views: `isr` is the unfenced members; a leader that may be dead is not named.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use controller::metadata::{Image, PartitionState, Topic};
 use model::topic::validate_topic_name;
@@ -16,11 +17,18 @@ use protocol::messages::{MetadataRequest, MetadataResponse};
 
 use super::operations;
 use crate::context::{Call, Context, live_brokers};
+use crate::internal_topics::is_internal;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 13 };
 
 /// Time in which the end of a connection is seen by everyone at its other ends.
 const NEWS: Duration = Duration::from_millis(10);
+
+/// How often it is looked for them.
+const NEWS_POLL: Duration = Duration::from_millis(1);
+
+/// Time in which the end of a connection that the kernel told of together with a request is seen by the task that it belongs to.
+const EVENTS: Duration = Duration::from_millis(1);
 
 pub(crate) async fn handle(
     context: &Context,
@@ -72,18 +80,30 @@ pub(crate) async fn handle(
 }
 
 /// A client that loses its leader asks another broker at once, and may ask before this broker has seen the same end of a connection. An
-/// answer that still names the dead leader makes some clients wait a second before they ask again; a few milliseconds more for a question
-/// about other brokers' partitions cost little.
+/// answer that still names the dead leader makes some clients wait a second before they ask again. So an answer about a leader whose replication
+/// stream has broken waits a moment for the control plane to hear of the same; all others cost a millisecond, in which that break would show.
 async fn let_news_arrive(context: &Context, topics: &[MetadataRequestTopic]) {
-    let image = context.controller.image();
-    let led_elsewhere = topics.iter().filter_map(|topic| topic.name.as_ref()).any(|name| {
-        let partitions = image.topic_id(name).map(|id| image.partitions_of(id));
-        let own = Some(context.broker_id());
-        partitions.into_iter().flatten().any(|(_, state)| state.leader != own)
-    });
-    if led_elsewhere {
-        tokio::time::sleep(NEWS).await;
+    let leaders = leaders_elsewhere(context, topics);
+    if leaders.is_empty() {
+        return;
     }
+    tokio::time::sleep(EVENTS).await;
+    let is_open = |leader: &BrokerId| {
+        context.replicas.is_cut_off_from(*leader)
+            && !context.is_doubtful(&context.controller.image(), *leader)
+    };
+    let deadline = Instant::now() + NEWS;
+    while leaders.iter().any(is_open) && Instant::now() < deadline {
+        tokio::time::sleep(NEWS_POLL).await;
+    }
+}
+
+/// Returns the other brokers that lead partitions of these topics.
+fn leaders_elsewhere(context: &Context, topics: &[MetadataRequestTopic]) -> BTreeSet<BrokerId> {
+    let image = context.controller.image();
+    let ids = topics.iter().filter_map(|topic| image.topic_id(topic.name.as_ref()?));
+    let leaders = ids.flat_map(|id| image.partitions_of(id)).filter_map(|(_, state)| state.leader);
+    leaders.filter(|leader| *leader != context.broker_id()).collect()
 }
 
 /// Returns the topics that are asked for, `None` for all: null, and in version 0 an empty list.
@@ -154,6 +174,7 @@ impl View<'_> {
         };
         MetadataResponseTopic {
             error_code,
+            is_internal: is_internal(name),
             name: Some(name.clone()),
             ..MetadataResponseTopic::default()
         }
@@ -166,6 +187,7 @@ impl View<'_> {
         MetadataResponseTopic {
             name: Some((&*topic.name).into()),
             topic_id: topic.topic_id,
+            is_internal: is_internal(&topic.name),
             partitions: partitions.map(|(id, state)| self.partition(id.partition, state)).collect(),
             topic_authorized_operations: operations,
             ..MetadataResponseTopic::default()

@@ -1,4 +1,4 @@
-//! Bits of the operations that a client may do (Kafka's `AclOperation` codes), as Metadata and DescribeCluster tell them.
+//! Bits of the operations that a client may do (Kafka's `AclOperation` codes), as Metadata, DescribeCluster and DescribeGroups tell them.
 //!
 //! Without an authorizer everybody may do everything that the kind of resource knows.
 
@@ -16,6 +16,9 @@ const IDEMPOTENT_WRITE: i32 = 1 << 12;
 /// Operations on a topic.
 pub(super) const TOPIC: i32 =
     READ | WRITE | CREATE | DELETE | ALTER | DESCRIBE | DESCRIBE_CONFIGS | ALTER_CONFIGS;
+
+/// Operations on a group.
+pub(super) const GROUP: i32 = READ | DELETE | DESCRIBE | DESCRIBE_CONFIGS | ALTER_CONFIGS;
 
 /// Operations on the cluster.
 pub(super) const CLUSTER: i32 = CREATE

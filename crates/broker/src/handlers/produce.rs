@@ -1,7 +1,7 @@
 //! Produce: appends batches to the partitions that this broker leads.
 //!
 //! [`append`] has its whole effect on the calling thread: validate, convert where the client is old, append. What is left is the wait for
-//! the acknowledgements, which acks = 0, 1 and all differ in. Batches are opaque: nothing here looks at a record.
+//! the acknowledgements, which acks = 0, 1 and all differ in. (A batch for a replica that is still being made is the exception: it is appended when that is there.) Batches are opaque: nothing here looks at a record.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 use controller::metadata::Image;
 use log_storage::{AppendError, AppendOrigin};
 use model::record_batch::{BatchHeader, Codec};
-use model::{Acks, ErrorCode, TopicId};
+use model::{Acks, ErrorCode, TopicId, TopicIdPartition};
 use protocol::VersionRange;
 use protocol::compat::up_convert;
 use protocol::messages::produce::{
@@ -23,6 +23,7 @@ use replication::{LeaderHint, NotServed, ProduceError, ProduceOptions, ProduceWa
 use super::leader::{self, Elsewhere, Hints};
 use crate::context::{Call, Context};
 use crate::error_code::{ToErrorCode as _, leader_hint};
+use crate::internal_topics::{is_internal, may_produce_to_internal};
 use crate::logging::LineLimit;
 use crate::metrics::AcksLabel;
 use crate::process;
@@ -37,6 +38,9 @@ const STORAGE_ERROR_VERSION: i16 = 4;
 
 /// First version that may send zstd (KIP-110).
 const ZSTD_VERSION: i16 = 7;
+
+/// First version that names topics by id.
+const TOPIC_ID_VERSION: i16 = 13;
 
 /// A request whose batches are appended.
 #[derive(Debug)]
@@ -57,8 +61,19 @@ struct AppendedTopic {
 enum Appending {
     Waiting(ProduceWaiter),
     Refused(Refused),
+    /// This broker leads the partition and its replica is still being made: a client that was told of a new topic may be that fast.
+    Early(Early),
     /// A message set without a message: nothing to append, and success.
     Nothing,
+}
+
+/// A batch that came before its replica.
+#[derive(Debug)]
+struct Early {
+    topic_id: TopicId,
+    data: PartitionProduceData,
+    acks: Acks,
+    timeout: Duration,
 }
 
 /// Why a partition's batch was not acknowledged.
@@ -106,9 +121,13 @@ pub(crate) fn append(context: &Arc<Context>, call: &Call, request: ProduceReques
                     format!("acks={} is none of -1, 0 and 1", request.acks),
                 )),
                 (_, true) => Err(transactions_are_not_served()),
-                (Some(acks), false) => found
-                    .map_err(Refused::from)
-                    .and_then(|topic_id| appender.append(topic_id, data, acks, timeout)),
+                (Some(acks), false) => found.map_err(Refused::from).and_then(|topic_id| {
+                    let early = Early { topic_id, data, acks, timeout };
+                    if appender.is_early(&early) {
+                        return Ok(Appending::Early(early));
+                    }
+                    appender.append(early)
+                }),
             };
             (index, appending.unwrap_or_else(Appending::Refused))
         });
@@ -118,6 +137,17 @@ pub(crate) fn append(context: &Arc<Context>, call: &Call, request: ProduceReques
     });
     let topics = topics.collect();
     Appended { context: Arc::clone(context), call: call.clone(), acks, topics }
+}
+
+/// Says whether an image has the topics of a request.
+pub(crate) fn knows_topics(image: &Image, version: i16, request: &ProduceRequest) -> bool {
+    request.topic_data.iter().all(|topic| {
+        if version >= TOPIC_ID_VERSION {
+            image.topic(topic.topic_id).is_some()
+        } else {
+            image.topic_id(&topic.name).is_some()
+        }
+    })
 }
 
 fn transactions_are_not_served() -> Refused {
@@ -132,21 +162,30 @@ struct Appender<'a> {
 
 impl Appender<'_> {
     fn resolve(&self, name: &str, topic_id: TopicId) -> Result<TopicId, Elsewhere> {
-        if self.call.version >= 13 {
+        if self.call.version >= TOPIC_ID_VERSION {
             let known = self.image.topic(topic_id).map(|topic| topic.topic_id);
             return known.ok_or_else(|| ErrorCode::UnknownTopicId.into());
         }
         self.image.topic_id(name).ok_or_else(|| ErrorCode::UnknownTopicOrPartition.into())
     }
 
-    fn append(
-        &self,
-        topic_id: TopicId,
-        data: PartitionProduceData,
-        acks: Acks,
-        timeout: Duration,
-    ) -> Result<Appending, Refused> {
+    /// Says whether this broker leads a partition whose replica is not there yet.
+    fn is_early(&self, early: &Early) -> bool {
+        let id = TopicIdPartition { topic_id: early.topic_id, partition: early.data.index };
+        self.context.replicas.get(&id).is_none()
+            && self
+                .image
+                .partition(id)
+                .is_some_and(|state| state.leader == Some(self.context.broker_id()))
+    }
+
+    fn append(&self, batch: Early) -> Result<Appending, Refused> {
+        let Early { topic_id, data, acks, timeout } = batch;
         let replica = leader::find(self.context, self.image, topic_id, data.index)?;
+        if is_internal(&replica.name().topic) && !may_produce_to_internal(&self.call.client_id) {
+            let text = "internal topics are written by the brokers alone";
+            return Err(Refused::new(ErrorCode::InvalidTopicException, text));
+        }
         let records = data.records.unwrap_or_default();
         let options = ProduceOptions {
             acks,
@@ -213,12 +252,21 @@ fn with_own_copy<T>(records: &Bytes, append: impl FnOnce(&mut [u8]) -> T) -> T {
 }
 
 impl Appended {
+    /// Says whether every batch is appended, or refused: only then may a later request of the connection be handled.
+    pub(crate) fn is_done(&self) -> bool {
+        let mut all = self.topics.iter().flat_map(|topic| &topic.partitions);
+        !all.any(|(_, appending)| matches!(appending, Appending::Early(_)))
+    }
+
     /// Waits for the acknowledgements. `None` when no answer is due.
     ///
     /// # Errors
     /// The reason to close the connection: with acks=0 that is the only way to tell a client that its metadata is old.
     pub(crate) async fn response(self) -> Result<Option<ProduceResponse>, String> {
-        let Self { context, call, acks, topics } = self;
+        let Self { context, call, acks, mut topics } = self;
+        for (_, appending) in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+            append_early(&context, &call, appending).await;
+        }
         let mut hints = Hints::default();
         let mut failed = ErrorCode::None;
         let mut response = ProduceResponse::default();
@@ -242,6 +290,21 @@ impl Appended {
     }
 }
 
+/// Appends a batch that came before its replica, once that is there.
+async fn append_early(context: &Arc<Context>, call: &Call, appending: &mut Appending) {
+    let early = match std::mem::replace(appending, Appending::Nothing) {
+        Appending::Early(early) => early,
+        other => {
+            *appending = other;
+            return;
+        }
+    };
+    context.until_there(early.topic_id, early.data.index).await;
+    let image = context.controller.image();
+    let appended = Appender { context, call, image: &image }.append(early);
+    *appending = appended.unwrap_or_else(Appending::Refused);
+}
+
 async fn complete(
     context: &Context,
     call: &Call,
@@ -249,7 +312,7 @@ async fn complete(
     appending: Appending,
 ) -> PartitionProduceResponse {
     let refused = match appending {
-        Appending::Nothing => return PartitionProduceResponse::default(),
+        Appending::Nothing | Appending::Early(_) => return PartitionProduceResponse::default(),
         Appending::Refused(refused) => refused,
         Appending::Waiting(waiter) => match acknowledged(context, waiter).await {
             Ok(produced) => {

@@ -1,4 +1,4 @@
-//! The image applier: the one task that steps this broker's partitions when its image changes, in log order.
+//! The image applier: the one task that steps this broker's partitions, and tells its coordinators of elections, when its image changes, in log order.
 //!
 //! It is also where the image's events become log lines, since it alone sees each image with the one before.
 
@@ -11,11 +11,13 @@ use replication::Replicas;
 use tokio_util::sync::CancellationToken;
 
 use super::image_view;
+use crate::coordinators::Coordinators;
 
 /// What the applier works with.
 pub(super) struct ImageApplier {
     pub(super) own: BrokerId,
     pub(super) replicas: Arc<Replicas>,
+    pub(super) coordinators: Arc<Coordinators>,
     /// The image that was applied last.
     pub(super) image: Arc<Image>,
 }
@@ -32,6 +34,7 @@ impl ImageApplier {
             if !changed.is_empty() {
                 let update = image_view::changed(&image, &changed, self.own);
                 self.replicas.apply(update);
+                self.coordinators.apply(&self.image, &image, &changed);
                 self.tell(&image, &changed);
             }
             self.image = image;

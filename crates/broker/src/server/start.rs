@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use controller::metadata::{Address, Endpoint, SecurityProtocol};
 use controller::{Controller, ControllerConfig, Materialization, RegistrationProof, Voter};
+use coordinator::config::CoordinatorConfig;
 use futures_util::StreamExt as _;
 use log_storage::{FatalHandler, FileSystem, Flusher, FlusherOptions, OsFileSystem};
 use model::{BrokerEpoch, BrokerId, Clock, TopicIdPartition};
@@ -33,6 +34,7 @@ use crate::config::listeners::HostPort;
 use crate::config::{BrokerConfig, Settings};
 use crate::connection::Limits;
 use crate::context::Context;
+use crate::coordinators::Coordinators;
 use crate::dispatch;
 use crate::listener::{self, Shared};
 use crate::metrics::Metrics;
@@ -46,6 +48,7 @@ pub(super) struct Running {
     pub(super) flusher: Flusher,
     pub(super) directory: DataDirectory,
     pub(super) broker_epoch: BrokerEpoch,
+    pub(super) coordinators: Arc<Coordinators>,
     /// Cancelled to stop accepting and to answer what is in flight.
     pub(super) drain: CancellationToken,
     /// Cancelled to answer producers that wait for replicas, too.
@@ -88,7 +91,11 @@ pub(super) async fn start(
 
     status.wait_for("its replicas");
     let (background, background_stop) = (TaskTracker::new(), CancellationToken::new());
-    follow_image(&controller, &replicas, broker_epoch, &background, &background_stop).await?;
+    let coordinator_config = CoordinatorConfig::read(|key| config.settings.integer(key));
+    let coordinators =
+        Coordinators::start(&controller, &replicas, coordinator_config.clone(), &metrics);
+    let followers = Followers { replicas: &replicas, coordinators: &coordinators };
+    follow_image(&controller, followers, broker_epoch, &background, &background_stop).await?;
     serve_replication(&replicas, ports.replication, &background, background_stop.clone());
     let carried =
         carrier::run(Arc::clone(&replicas), controller.clone(), own, background_stop.clone());
@@ -100,7 +107,8 @@ pub(super) async fn start(
     wait_until_unfenced(&controller, own, broker_epoch).await?;
     let no_more_acks = CancellationToken::new();
     let context = Arc::new(Context {
-        auto_topics: AutoTopics::new(config.voters.len()),
+        auto_topics: AutoTopics::new(config.voters.len(), coordinator_config),
+        coordinators: Arc::clone(&coordinators),
         producer_ids: ProducerIds::default(),
         answer_bytes: Arc::new(byte_budget(config.queued_max_request_bytes)),
         config: Arc::clone(&config),
@@ -118,6 +126,7 @@ pub(super) async fn start(
         flusher,
         directory,
         broker_epoch,
+        coordinators,
         drain,
         no_more_acks,
         connections,
@@ -186,10 +195,16 @@ async fn open_logs(
     Ok(Storage { flusher, replicas, lost: proof.lost.into_iter().collect() })
 }
 
-/// Hands the replicas the image that has this registration, and then every change of it, in log order.
+/// Who is told of each image, in this order.
+struct Followers<'a> {
+    replicas: &'a Arc<Replicas>,
+    coordinators: &'a Arc<Coordinators>,
+}
+
+/// Hands replicas and coordinators the image that has this registration, and then every change of it, in log order.
 async fn follow_image(
     controller: &Controller,
-    replicas: &Arc<Replicas>,
+    followers: Followers<'_>,
     broker_epoch: BrokerEpoch,
     tasks: &TaskTracker,
     stop: &CancellationToken,
@@ -200,8 +215,15 @@ async fn follow_image(
     let cluster_id = first.image.cluster_id().cloned();
     let cluster_id = cluster_id.ok_or_else(|| anyhow!("the cluster has no id"))?;
     let registration = Registration { cluster_id, broker_epoch };
+    let Followers { replicas, coordinators } = followers;
     replicas.start(registration, image_view::whole(&first.image, own), tasks, stop.clone());
-    let applier = ImageApplier { own, replicas: Arc::clone(replicas), image: first.image };
+    coordinators.start_with(&first.image);
+    let applier = ImageApplier {
+        own,
+        replicas: Arc::clone(replicas),
+        coordinators: Arc::clone(coordinators),
+        image: first.image,
+    };
     tasks.spawn(applier.run(changes, stop.clone()));
     Ok(())
 }

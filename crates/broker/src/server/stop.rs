@@ -31,7 +31,13 @@ const CONTROL_PLANE: Duration = Duration::from_secs(5);
 pub(super) async fn stop(running: Running) -> anyhow::Result<()> {
     let Running { controller, replicas, flusher, directory, broker_epoch, .. } = &running;
     hand_over(controller, running.own).await;
+    // Members that wait for one another are told to look for their coordinator again: their connections could not end otherwise.
+    running.coordinators.stop();
     let drained = drain(&running).await;
+    let coordinators = running.coordinators.ended();
+    if tokio::time::timeout(BACKGROUND, coordinators).await.is_err() {
+        tracing::warn!("group coordinators did not end in time");
+    }
     running.background_stop.cancel();
     let ended = end(&running.background, BACKGROUND, "replication").await;
     let (replicas, flusher) = (replicas.clone(), flusher.clone());

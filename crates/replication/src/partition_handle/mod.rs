@@ -171,6 +171,12 @@ impl PartitionHandle {
         }
     }
 
+    /// Returns the exclusive end of what is known to be committed: cheaper than [`Self::status`], and also of a replica that follows.
+    #[must_use]
+    pub fn high_watermark(&self) -> Offset {
+        self.lock().machine.high_watermark()
+    }
+
     /// Returns who leads, as far as this broker knows.
     #[must_use]
     pub fn leader(&self) -> LeaderHint {

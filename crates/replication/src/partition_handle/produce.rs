@@ -140,9 +140,25 @@ impl PartitionHandle {
         };
         let outcome =
             if waiter.appended().is_some() { Outcome::Appended } else { Outcome::Refused };
-        self.context.metrics.produced(options.acks, batch.len(), outcome);
+        // What a coordinator writes is no client's.
+        if options.origin == AppendOrigin::Client {
+            self.context.metrics.produced(options.acks, batch.len(), outcome);
+        }
         self.finish(effects);
         waiter
+    }
+
+    /// Says whether an `acks=all` produce in this leader epoch would be admitted now. Appends nothing.
+    ///
+    /// # Errors
+    /// [`ProduceError::NotServed`]; [`ProduceError::NotEnoughReplicas`].
+    pub fn admits(&self, leader_epoch: LeaderEpoch) -> Result<(), ProduceError> {
+        let state = self.lock();
+        state.check_leads(Some(leader_epoch))?;
+        match state.machine.admit_produce(self.context.clock.now(), Acks::All) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(not_admitted(&state, error)),
+        }
     }
 
     /// Waits until the high watermark has passed an offset, under the same rules as an `acks=all` produce whose batch ends there.
@@ -188,15 +204,10 @@ impl PartitionHandle {
         if options.expected_leader_epoch.is_some() {
             state.check_leads(options.expected_leader_epoch)?;
         }
-        let leader_epoch = match state.machine.admit_produce(effects.now, options.acks) {
-            Ok(leader_epoch) => leader_epoch,
-            Err(AdmissionError::NotLeader) => {
-                return Err(NotServed::NotLeader(state.leader()).into());
-            }
-            Err(AdmissionError::NotEnoughReplicas { .. }) => {
-                return Err(ProduceError::NotEnoughReplicas);
-            }
-        };
+        let leader_epoch = state
+            .machine
+            .admit_produce(effects.now, options.acks)
+            .map_err(|error| not_admitted(state, error))?;
         let append =
             LeaderAppend { leader_epoch, now: self.context.clock.wall(), origin: options.origin };
         let log_start_offset = state.log.log_start_offset();
@@ -254,6 +265,13 @@ impl PartitionHandle {
         let (sender, receiver) = oneshot::channel();
         state.waiters.push(Some(sender));
         ProduceWaiter::waiting(produced, receiver)
+    }
+}
+
+fn not_admitted(state: &State, error: AdmissionError) -> ProduceError {
+    match error {
+        AdmissionError::NotLeader => NotServed::NotLeader(state.leader()).into(),
+        AdmissionError::NotEnoughReplicas { .. } => ProduceError::NotEnoughReplicas,
     }
 }
 

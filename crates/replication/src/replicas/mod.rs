@@ -223,6 +223,12 @@ impl Replicas {
         self.context.partitions.load().values().cloned().collect()
     }
 
+    /// Says whether this broker follows a leader and has no stream to it at this moment: it may have died just now. No proof, and soon over when it lives.
+    #[must_use]
+    pub fn is_cut_off_from(&self, leader: BrokerId) -> bool {
+        self.context.fetchers.is_cut_off_from(leader)
+    }
+
     /// Waits for the next request to the controller. For one caller. A request that could not be carried may be dropped: it is repeated.
     pub async fn next_request(&self) -> ReplicaRequest {
         self.context.requests.next().await

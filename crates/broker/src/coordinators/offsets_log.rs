@@ -1,0 +1,185 @@
+//! The log of the group coordinators: this broker's replicas of the offsets topic.
+//!
+//! Owns the mapping of partition numbers to replicas and of errors; the rule that a stale coordinator writes nothing is the replica's, which compares leader epochs.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use controller::Controller;
+use coordinator::group::ids::TopicName;
+use coordinator::runtime::{Leadership, LogRange, PartitionWriter, ReadError, WriteError};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use log_storage::{AppendError, AppendOrigin, Minimum};
+use model::{Acks, Offset, TopicId, TopicIdPartition};
+use replication::partition::ReplicaRole;
+use replication::{
+    DeleteRecordsError, FetchError, Isolation, NotServed, PartitionHandle, ProduceError,
+    ProduceOptions, ReadRequest, Replicas,
+};
+
+/// The offsets topic on this broker.
+pub(super) struct OffsetsLog {
+    replicas: Arc<Replicas>,
+    controller: Controller,
+    topic_id: ArcSwapOption<TopicId>,
+}
+
+impl fmt::Debug for OffsetsLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OffsetsLog").field("topic_id", &self.topic_id.load()).finish()
+    }
+}
+
+impl OffsetsLog {
+    pub(super) fn new(replicas: Arc<Replicas>, controller: Controller) -> Self {
+        Self { replicas, controller, topic_id: ArcSwapOption::empty() }
+    }
+
+    /// Notes which topic is the offsets topic.
+    pub(super) fn set_topic(&self, topic_id: TopicId) {
+        if self.topic_id.load().as_deref() != Some(&topic_id) {
+            self.topic_id.store(Some(Arc::new(topic_id)));
+        }
+    }
+
+    /// Finds a partition's replica; there is none yet while it is being created.
+    fn replica(&self, leadership: Leadership) -> Option<Arc<PartitionHandle>> {
+        let topic_id = **self.topic_id.load().as_ref()?;
+        self.replicas.get(&TopicIdPartition { topic_id, partition: leadership.partition })
+    }
+}
+
+impl PartitionWriter for OffsetsLog {
+    fn admits(&self, leadership: Leadership) -> Result<(), WriteError> {
+        let replica = self.replica(leadership).ok_or(WriteError::NotLeader)?;
+        replica.admits(leadership.leader_epoch).map_err(|error| write_error(&error))
+    }
+
+    fn append(&self, leadership: Leadership, batch: &mut [u8]) -> Result<Offset, WriteError> {
+        let replica = self.replica(leadership).ok_or(WriteError::NotLeader)?;
+        let options = ProduceOptions {
+            // The coordinator waits for the high watermark itself, once for many batches.
+            acks: Acks::None,
+            timeout: Duration::ZERO,
+            expected_leader_epoch: Some(leadership.leader_epoch),
+            origin: AppendOrigin::Coordinator,
+        };
+        match replica.produce(batch, &options).now_or_never() {
+            Some(Ok(produced)) => Ok(produced.end_offset),
+            Some(Err(error)) => Err(write_error(&error)),
+            // Without acknowledgements nothing is waited for.
+            None => Err(WriteError::Storage),
+        }
+    }
+
+    fn committed(
+        &self,
+        leadership: Leadership,
+        end_offset: Offset,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<(), WriteError>> {
+        let Some(replica) = self.replica(leadership) else {
+            return std::future::ready(Err(WriteError::NotLeader)).boxed();
+        };
+        // What is committed stays so, however few replicas are in sync now.
+        let status = replica.status();
+        if status.role == ReplicaRole::Leader(leadership.leader_epoch)
+            && status.high_watermark >= end_offset
+        {
+            return std::future::ready(Ok(())).boxed();
+        }
+        let waiter = replica.committed(end_offset, leadership.leader_epoch, timeout);
+        waiter.map(|waited| waited.map(drop).map_err(|error| write_error(&error))).boxed()
+    }
+
+    fn log_range(&self, leadership: Leadership) -> Result<LogRange, ReadError> {
+        let status = self.replica(leadership).ok_or(ReadError::NotLeader)?.status();
+        if status.role != ReplicaRole::Leader(leadership.leader_epoch) {
+            return Err(ReadError::NotLeader);
+        }
+        Ok(LogRange {
+            log_start_offset: status.log_start_offset,
+            log_end_offset: status.log_end_offset,
+        })
+    }
+
+    fn read(
+        &self,
+        leadership: Leadership,
+        from: Offset,
+        max_bytes: usize,
+    ) -> BoxFuture<'static, Result<Bytes, ReadError>> {
+        let replica = self.replica(leadership);
+        async move {
+            let replica = replica.ok_or(ReadError::NotLeader)?;
+            let request = ReadRequest {
+                offset: from,
+                max_bytes,
+                minimum: Minimum::OneBatch,
+                isolation: Isolation::ReadUncommitted,
+                current_leader_epoch: Some(leadership.leader_epoch),
+                last_fetched_epoch: None,
+            };
+            let readable = replica.read(&request).map_err(|error| read_error(&error))?;
+            replica.records(readable).await.map_err(|error| read_error(&error))
+        }
+        .boxed()
+    }
+
+    fn trim(&self, leadership: Leadership, before: Offset) -> Result<(), WriteError> {
+        let replica = self.replica(leadership).ok_or(WriteError::NotLeader)?;
+        replica.trim(before, leadership.leader_epoch).map_err(|error| match error {
+            DeleteRecordsError::NotServed(error) => not_served(&error),
+            DeleteRecordsError::OutOfRange { .. }
+            | DeleteRecordsError::Policy
+            | DeleteRecordsError::TimedOut => WriteError::Storage,
+        })
+    }
+
+    fn topic_exists(&self, topic: &TopicName) -> bool {
+        self.controller.image().topic_id(topic.as_str()).is_some()
+    }
+}
+
+fn not_served(error: &NotServed) -> WriteError {
+    match error {
+        NotServed::NotLeader(_)
+        | NotServed::FencedLeaderEpoch(_)
+        | NotServed::UnknownLeaderEpoch => WriteError::NotLeader,
+        NotServed::Storage => WriteError::Storage,
+    }
+}
+
+fn write_error(error: &ProduceError) -> WriteError {
+    match error {
+        ProduceError::NotServed(error) => not_served(error),
+        ProduceError::NotEnoughReplicas | ProduceError::NotEnoughReplicasAfterAppend => {
+            WriteError::NotEnoughReplicas
+        }
+        ProduceError::TimedOut => WriteError::TimedOut,
+        ProduceError::LeadershipLost(_) => WriteError::NotLeader,
+        ProduceError::Refused(
+            AppendError::MessageTooLarge { .. } | AppendError::RecordListTooLarge { .. },
+        ) => WriteError::TooLarge,
+        ProduceError::Refused(AppendError::FencedLeaderEpoch { .. }) => WriteError::NotLeader,
+        ProduceError::Refused(_) | ProduceError::Compression(_) => {
+            tracing::error!("a group coordinator cannot write: {error}");
+            WriteError::Storage
+        }
+    }
+}
+
+fn read_error(error: &FetchError) -> ReadError {
+    match error {
+        FetchError::NotServed(error) => match not_served(error) {
+            WriteError::NotLeader => ReadError::NotLeader,
+            _ => ReadError::Storage,
+        },
+        FetchError::OutOfRange { .. } | FetchError::Changed => ReadError::OutOfRange,
+        FetchError::Corrupt => ReadError::Storage,
+    }
+}

@@ -1,0 +1,102 @@
+//! DescribeGroups: state and members of groups, for tools.
+
+use coordinator::group::request::Request;
+use coordinator::group::response::{GroupDescription, MemberDescription, Response};
+use coordinator::group::state::GroupState;
+use model::ErrorCode;
+use protocol::messages::describe_groups::{DescribedGroup, DescribedGroupMember};
+use protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
+use protocol::{KafkaString, VersionRange};
+
+use super::{group, operations};
+use crate::context::{Call, Context};
+use crate::error_code::ToErrorCode as _;
+
+pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 6 };
+
+/// First version in which a group that does not exist is an error (KIP-1043).
+const NOT_FOUND_VERSION: i16 = 6;
+
+pub(crate) async fn handle(
+    context: &Context,
+    call: &Call,
+    request: DescribeGroupsRequest,
+) -> DescribeGroupsResponse {
+    let mut groups = Vec::with_capacity(request.groups.len());
+    let mut left_bytes = context.config.max_request_bytes;
+    for group_id in request.groups {
+        if left_bytes == 0 {
+            groups.push(group::too_large(group_id, |error_code, group_id| DescribedGroup {
+                error_code,
+                group_id,
+                ..DescribedGroup::default()
+            }));
+            continue;
+        }
+        let mut described = describe(context, call, group_id).await;
+        left_bytes = left_bytes.saturating_sub(size_bytes(&described));
+        context.count_error(call.api_key, described.error_code);
+        let is_known = !described.error_code.is_error();
+        if is_known && request.include_authorized_operations {
+            described.authorized_operations = operations::GROUP;
+        }
+        groups.push(described);
+    }
+    DescribeGroupsResponse { groups, ..DescribeGroupsResponse::default() }
+}
+
+async fn describe(context: &Context, call: &Call, group_id: KafkaString) -> DescribedGroup {
+    let asked = Request::Describe(group_id.as_str().into());
+    let failed =
+        |error_code, group_id| DescribedGroup { error_code, group_id, ..DescribedGroup::default() };
+    match group::ask(context, &group_id, asked).await {
+        Ok(Response::Describe(Some(description))) => known(group_id, description),
+        Ok(Response::Describe(None)) => unknown(call.version, group_id),
+        Ok(_) => failed(group::UNEXPECTED, group_id),
+        Err(refusal) => failed(refusal.error_code(), group_id),
+    }
+}
+
+fn known(group_id: KafkaString, description: GroupDescription) -> DescribedGroup {
+    let member = |member: MemberDescription| DescribedGroupMember {
+        member_id: group::member_text(&member.member_id),
+        group_instance_id: group::instance_text(member.group_instance_id.as_ref()),
+        client_id: member.client_id.into(),
+        client_host: member.client_host.into(),
+        member_metadata: member.metadata,
+        member_assignment: member.assignment,
+    };
+    DescribedGroup {
+        group_id,
+        group_state: description.state.name().into(),
+        protocol_type: description.protocol_type.into(),
+        protocol_data: description.protocol_name.into(),
+        members: description.members.into_iter().map(member).collect(),
+        ..DescribedGroup::default()
+    }
+}
+
+/// About how many bytes of an answer a group takes.
+fn size_bytes(group: &DescribedGroup) -> usize {
+    let of_member = |member: &DescribedGroupMember| {
+        let texts = [&member.member_id, &member.client_id, &member.client_host];
+        let texts: usize = texts.iter().map(|text| text.len()).sum();
+        64 + texts + member.member_metadata.len() + member.member_assignment.len()
+    };
+    64 + group.group_id.len() + group.members.iter().map(of_member).sum::<usize>()
+}
+
+/// A group that does not exist is dead; newer clients are told so by a code.
+fn unknown(version: i16, group_id: KafkaString) -> DescribedGroup {
+    let group_state = GroupState::Dead.name().into();
+    if version < NOT_FOUND_VERSION {
+        return DescribedGroup { group_id, group_state, ..DescribedGroup::default() };
+    }
+    DescribedGroup {
+        error_code: ErrorCode::GroupIdNotFound,
+        error_message: Some(format!("Group {} not found.", group_id.as_str()).into()),
+        group_id,
+        group_state,
+        ..DescribedGroup::default()
+    }
+}
