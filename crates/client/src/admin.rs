@@ -1,4 +1,4 @@
-//! Administrative requests: topics, partitions, configuration, elections, offsets, the cluster itself.
+//! Administrative requests: topics, partitions, configuration, elections, the cluster itself.
 //!
 //! Requests go to the broker that metadata names as the controller, which forwards them where it must. Each is tried
 //! again while the errors say so; `TOPIC_ALREADY_EXISTS` after an attempt whose outcome is unknown is returned as it is.
@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::{BrokerId, ErrorCode, Offset, TopicPartition, UnixMillis};
+use model::{BrokerId, ErrorCode, TopicPartition, UnixMillis};
 use protocol::ApiRequest;
 use protocol::codec::KafkaString;
 use protocol::messages::create_partitions::CreatePartitionsTopic;
@@ -17,13 +17,9 @@ use protocol::messages::delete_topics::DeleteTopicState;
 use protocol::messages::describe_configs::DescribeConfigsResource;
 use protocol::messages::elect_leaders::TopicPartitions;
 use protocol::messages::incremental_alter_configs::{AlterConfigsResource, AlterableConfig};
-use protocol::messages::list_offsets::{
-    EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, ListOffsetsPartition, ListOffsetsTopic,
-};
 use protocol::messages::{
     CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest,
     DescribeConfigsRequest, ElectLeadersRequest, IncrementalAlterConfigsRequest,
-    ListOffsetsRequest,
 };
 
 use crate::client::Client;
@@ -401,63 +397,6 @@ impl Client {
         .await
     }
 
-    /// Returns the offset of a place in a partition; `None` when no record is as late as the time.
-    ///
-    /// # Errors
-    /// [`Error::Broker`] with the code of the partition.
-    pub async fn list_offset(
-        &self,
-        partition: &TopicPartition,
-        at: OffsetAt,
-    ) -> Result<Option<Offset>, Error> {
-        let timestamp = match at {
-            OffsetAt::Earliest => EARLIEST_TIMESTAMP,
-            OffsetAt::Latest => LATEST_TIMESTAMP,
-            OffsetAt::Time(time) => time.0.max(0),
-        };
-        let request = ListOffsetsRequest {
-            replica_id: -1,
-            topics: vec![ListOffsetsTopic {
-                name: (&partition.topic).into(),
-                partitions: vec![ListOffsetsPartition {
-                    partition_index: partition.partition,
-                    timestamp,
-                    ..ListOffsetsPartition::default()
-                }],
-            }],
-            ..ListOffsetsRequest::default()
-        };
-        self.retry(|| async {
-            let leader = self.leader(partition).await?;
-            let result = self.ask_offset(leader, &request, partition).await;
-            if result.is_err() {
-                let names = [partition.topic.clone()];
-                self.refresh_metadata(Topics::Named(&names)).await?;
-            }
-            result
-        })
-        .await
-    }
-
-    async fn ask_offset(
-        &self,
-        leader: BrokerId,
-        request: &ListOffsetsRequest,
-        partition: &TopicPartition,
-    ) -> Result<Option<Offset>, Error> {
-        let response = self.connection(leader).await?.request(request).await?;
-        let subject = partition.to_string();
-        let result = response
-            .topics
-            .first()
-            .and_then(|topic| topic.partitions.first())
-            .ok_or_else(|| nothing(&subject))?;
-        Error::check(subject, result.error_code, None)?;
-        // Version 0 has a list instead, newest first.
-        let offset = result.old_style_offsets.first().copied().unwrap_or(result.offset);
-        Ok(Offset::from_wire(offset))
-    }
-
     async fn ask_controller<R: ApiRequest>(&self, request: &R) -> Result<R::Response, Error> {
         let result = self.controller_connection().await?.request(request).await;
         if result.is_err() {
@@ -533,7 +472,8 @@ impl ConfigSource {
     }
 }
 
-fn by_topic(partitions: &[TopicPartition]) -> BTreeMap<&String, Vec<i32>> {
+/// Groups partitions by their topics, as most requests name them.
+pub(crate) fn by_topic(partitions: &[TopicPartition]) -> BTreeMap<&String, Vec<i32>> {
     let mut topics = BTreeMap::<_, Vec<_>>::new();
     for partition in partitions {
         topics.entry(&partition.topic).or_default().push(partition.partition);
@@ -542,7 +482,7 @@ fn by_topic(partitions: &[TopicPartition]) -> BTreeMap<&String, Vec<i32>> {
 }
 
 /// The error of a response that leaves out what was asked for.
-fn nothing(subject: &str) -> Error {
+pub(crate) fn nothing(subject: &str) -> Error {
     Error::Broker {
         subject: subject.to_owned(),
         code: ErrorCode::UnknownServerError,

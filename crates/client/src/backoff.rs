@@ -20,10 +20,14 @@ impl Backoff {
         Self { started: Instant::now(), time, wait: first_wait }
     }
 
+    /// Returns when the time is up.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.started + self.time
+    }
+
     /// Waits before the next attempt, or returns `failure` when the time is up.
-    async fn after(&mut self, failure: Error) -> Result<(), Error> {
-        let deadline = self.started + self.time;
-        if Instant::now() + self.wait >= deadline {
+    pub(crate) async fn after(&mut self, failure: Error) -> Result<(), Error> {
+        if Instant::now() + self.wait >= self.deadline() {
             return Err(Error::GaveUp { after: self.time, last: Box::new(failure) });
         }
         tokio::time::sleep(self.wait).await;

@@ -89,6 +89,28 @@ impl Client {
     /// # Errors
     /// [`RequestError`] of the last broker that was tried. Errors of single topics are in the metadata.
     pub async fn refresh_metadata(&self, topics: Topics<'_>) -> Result<Arc<Metadata>, Error> {
+        let client = self.clone();
+        let refreshing = match topics {
+            Topics::All => self.in_task(async move { client.refresh(Topics::All).await }),
+            Topics::None => self.in_task(async move { client.refresh(Topics::None).await }),
+            Topics::Named(names) => {
+                let names = names.to_vec();
+                self.in_task(async move { client.refresh(Topics::Named(&names)).await })
+            }
+        };
+        refreshing.await.unwrap_or(Err(Error::Stopped))
+    }
+
+    /// Runs what takes a lock that others wait for. Callers keep futures that they do not poll for a while; one of those in the queue for a lock, or
+    /// holding it, would hold up everybody behind it.
+    fn in_task<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.shared.tasks.tracker.spawn(work)
+    }
+
+    async fn refresh(&self, topics: Topics<'_>) -> Result<Arc<Metadata>, Error> {
         let asked_at = self.cache().generation;
         let _refreshing = self.shared.refreshing.lock().await;
         let cache = self.cache();
@@ -262,19 +284,33 @@ impl Client {
         self.backoff().run(is_retriable, attempt).await
     }
 
-    fn backoff(&self) -> Backoff {
+    pub(crate) fn backoff(&self) -> Backoff {
         Backoff::new(self.shared.config.retry_backoff, self.shared.config.api_timeout)
     }
 
-    async fn connect(&self, address: &str) -> Result<Connection, RequestError> {
-        let slot = self.slot(address);
-        let mut slot = slot.lock().await;
-        if let Some(connection) = slot.as_ref().filter(|open| !open.is_closed()) {
+    /// Returns the connection to an address, opened when there is none.
+    pub(crate) async fn connect(&self, address: &str) -> Result<Connection, RequestError> {
+        if let Ok(slot) = self.slot(address).try_lock()
+            && let Some(connection) = slot.as_ref().filter(|open| !open.is_closed())
+        {
             return Ok(connection.clone());
         }
-        let connection = Connection::open(address, &self.shared.config, &self.shared.tasks).await?;
-        *slot = Some(connection.clone());
-        Ok(connection)
+        let (client, wanted) = (self.clone(), address.to_owned());
+        let connecting = self.in_task(async move {
+            let slot = client.slot(&wanted);
+            let mut slot = slot.lock().await;
+            if let Some(connection) = slot.as_ref().filter(|open| !open.is_closed()) {
+                return Ok(connection.clone());
+            }
+            let (config, tasks) = (&client.shared.config, &client.shared.tasks);
+            let connection = Connection::open(&wanted, config, tasks).await?;
+            *slot = Some(connection.clone());
+            Ok(connection)
+        });
+        connecting.await.unwrap_or_else(|_| {
+            let reason = "the client is stopped".to_owned();
+            Err(RequestError::Connect { address: address.to_owned(), reason })
+        })
     }
 
     fn slot(&self, address: &str) -> Arc<AsyncMutex<Option<Connection>>> {
@@ -308,4 +344,38 @@ fn check_topics(metadata: &Metadata, names: &[String]) -> Result<(), Error> {
         Error::check(format!("topic {name}"), code, None)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::fake_broker::{FakeBroker, Faults, TOPIC};
+
+    /// Polls a future once, as far as it gets without waiting.
+    async fn poll_once<F: Future + Unpin>(future: &mut F) {
+        std::future::poll_fn(|context| {
+            let _state = std::pin::Pin::new(&mut *future).poll(context);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_request_that_nobody_polls_any_more_holds_up_no_other() {
+        let broker = FakeBroker::start(1, Faults::default()).await;
+        let client = broker.client();
+        let names = [TOPIC.to_owned()];
+        // They stop in the middle of connecting, as a consumer's fetches do while its user works.
+        let mut connecting = Box::pin(client.any_connection());
+        poll_once(&mut connecting).await;
+        let mut refreshing = Box::pin(client.refresh_metadata(Topics::Named(&names)));
+        poll_once(&mut refreshing).await;
+        let asked = timeout(Duration::from_secs(10), client.refresh_metadata(Topics::All));
+        asked.await.expect("nothing is held up").unwrap();
+        drop((connecting, refreshing));
+    }
 }

@@ -63,7 +63,8 @@ struct Waiting {
 pub struct Pending<R> {
     connection: Connection,
     version: i16,
-    deadline: Instant,
+    submitted_at: Instant,
+    patience: Duration,
     response: oneshot::Receiver<Bytes>,
     request: PhantomData<fn() -> R>,
 }
@@ -147,7 +148,19 @@ impl Connection {
     /// # Errors
     /// [`RequestError`].
     pub async fn request<R: ApiRequest>(&self, request: &R) -> Result<R::Response, RequestError> {
-        let version = self.version_up_to(R::API, i16::MAX)?;
+        self.request_up_to(i16::MAX, request).await
+    }
+
+    /// The same in a version of at most `newest`.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn request_up_to<R: ApiRequest>(
+        &self,
+        newest: i16,
+        request: &R,
+    ) -> Result<R::Response, RequestError> {
+        let version = self.version_up_to(R::API, newest)?;
         self.submit(version, request, Duration::ZERO).await?.response().await
     }
 
@@ -170,7 +183,8 @@ impl Connection {
         Ok(Pending {
             connection: self.clone(),
             version,
-            deadline: Instant::now() + self.shared.request_timeout + extra_time,
+            submitted_at: Instant::now(),
+            patience: self.shared.request_timeout + extra_time,
             response,
             request: PhantomData,
         })
@@ -227,13 +241,20 @@ impl Connection {
 }
 
 impl<R: ApiRequest> Pending<R> {
+    /// Waits for at most this long, if that is less than the request timeout.
+    #[must_use]
+    pub fn within(mut self, patience: Duration) -> Self {
+        self.patience = self.patience.min(patience);
+        self
+    }
+
     /// Waits for the response. A response that is late closes the connection, since those behind it would be late too.
     ///
     /// # Errors
     /// [`RequestError`].
     pub async fn response(self) -> Result<R::Response, RequestError> {
         let shared = &self.connection.shared;
-        match timeout_at(self.deadline, self.response).await {
+        match timeout_at(self.submitted_at + self.patience, self.response).await {
             Ok(Ok(frame)) => match decode_response::<R>(self.version, frame) {
                 Ok((_, response)) => Ok(response),
                 Err(problem) => {
@@ -247,7 +268,7 @@ impl<R: ApiRequest> Pending<R> {
                 Err(RequestError::Timeout {
                     address: shared.address.clone(),
                     api: R::API,
-                    after: shared.request_timeout,
+                    after: self.patience,
                 })
             }
         }

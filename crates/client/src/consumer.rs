@@ -158,16 +158,34 @@ impl Consumer {
             Start::Offset(offset) => offset,
             Start::At(at) => self.offset_at(&partition, at).await?,
         };
-        // A fetch of the partition that is under way brings another offset and is then ignored.
-        let is_fetching = self.positions.get(&partition).is_some_and(|old| old.is_fetching);
-        let position = Position { next, high_watermark: None, is_fetching };
-        self.positions.insert(Arc::new(partition), position);
+        self.assign_at(partition, next);
         Ok(())
     }
 
-    /// Takes a partition away.
+    /// Adds a partition at an offset, or moves to it.
+    pub(crate) fn assign_at(&mut self, partition: TopicPartition, next: Offset) {
+        // A fetch of the partition that is under way brings another offset and is then ignored.
+        let is_fetching = self.positions.get(&partition).is_some_and(|old| old.is_fetching);
+        let position = Position { next, high_watermark: None, is_fetching };
+        self.drop_ready(&partition);
+        self.positions.insert(Arc::new(partition), position);
+    }
+
+    /// Takes a partition away; no more of its records are returned.
     pub fn unassign(&mut self, partition: &TopicPartition) {
         self.positions.remove(partition);
+        self.drop_ready(partition);
+    }
+
+    /// Says whether there is a partition to read.
+    #[must_use]
+    pub fn has_partitions(&self) -> bool {
+        !self.positions.is_empty()
+    }
+
+    /// Drops what a poll that was cancelled has left of a partition.
+    fn drop_ready(&mut self, partition: &TopicPartition) {
+        self.ready.retain(|batches| *batches.partition != *partition);
     }
 
     /// Returns the offset of the next record of a partition that [`Consumer::poll`] will return.

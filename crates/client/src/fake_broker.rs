@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 use bytes::{Bytes, BytesMut};
 use model::record_batch::{BatchHeader, Batches, set_base_offset, verify_crc};
 use model::{ErrorCode, Offset, ProducerId};
-use protocol::codec::KafkaString;
 use protocol::frame::take_frame;
 use protocol::header::{decode_request, encode_response, unsupported_api_versions};
 use protocol::messages::fetch::{FetchableTopicResponse, PartitionData};
-use protocol::messages::list_offsets::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use protocol::messages::list_offsets::{
+    ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
 use protocol::messages::metadata::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
@@ -23,6 +24,7 @@ use protocol::{Request, RequestError, RequestHeader, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::fake_group::FakeGroup;
 use crate::{Client, ClientConfig, Tasks};
 
 /// The topic that exists.
@@ -54,6 +56,7 @@ struct State {
     dice: u64,
     partitions: Vec<Log>,
     next_producer_id: i64,
+    group: FakeGroup,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -75,6 +78,7 @@ impl FakeBroker {
                 dice: 7,
                 partitions: vec![Log::default(); partitions],
                 next_producer_id: 1,
+                group: FakeGroup::default(),
             })),
         };
         let accepting = broker.clone();
@@ -104,6 +108,16 @@ impl FakeBroker {
 
     pub(crate) fn tasks(&self) -> &Tasks {
         &self.tasks
+    }
+
+    /// Looks at the group, or changes it.
+    pub(crate) fn group<T>(&self, look: impl FnOnce(&mut FakeGroup) -> T) -> T {
+        look(&mut self.state.lock().unwrap().group)
+    }
+
+    /// Adds an empty partition to the topic.
+    pub(crate) fn add_partition(&self) {
+        self.state.lock().unwrap().partitions.push(Log::default());
     }
 
     async fn serve(&self, mut stream: TcpStream) {
@@ -167,7 +181,10 @@ impl State {
             Request::Produce(request) => self.produce(&request).into(),
             Request::Fetch(request) => self.fetch(&request).into(),
             Request::ListOffsets(request) => self.list_offsets(&request).into(),
-            _ => panic!("{} is not needed here", header.api_key),
+            request => match self.group.respond(&request, port) {
+                Some(response) => response,
+                None => panic!("{} is not needed here", header.api_key),
+            },
         }
     }
 
@@ -249,24 +266,21 @@ impl State {
     }
 
     fn list_offsets(&self, request: &ListOffsetsRequest) -> ListOffsetsResponse {
-        let asked = &request.topics[0].partitions[0];
-        let end = self.partitions[usize::try_from(asked.partition_index).unwrap()].end;
-        let offset = match asked.timestamp {
-            -1 => end,
-            -2 => 0,
-            _ => -1,
+        let answer = |asked: &ListOffsetsPartition| {
+            let end = self.partitions[usize::try_from(asked.partition_index).unwrap()].end;
+            let offset = match asked.timestamp {
+                -1 => end,
+                -2 => 0,
+                _ => -1,
+            };
+            let partition_index = asked.partition_index;
+            ListOffsetsPartitionResponse { partition_index, offset, ..Default::default() }
         };
-        ListOffsetsResponse {
-            topics: vec![ListOffsetsTopicResponse {
-                name: KafkaString::from(TOPIC),
-                partitions: vec![ListOffsetsPartitionResponse {
-                    partition_index: asked.partition_index,
-                    offset,
-                    ..Default::default()
-                }],
-            }],
-            ..Default::default()
-        }
+        let topics = request.topics.iter().map(|topic| ListOffsetsTopicResponse {
+            name: topic.name.clone(),
+            partitions: topic.partitions.iter().map(answer).collect(),
+        });
+        ListOffsetsResponse { topics: topics.collect(), ..Default::default() }
     }
 }
 

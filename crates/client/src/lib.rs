@@ -1,6 +1,7 @@
 //! A small asynchronous Kafka client: the command line, the tests and the tools use it. It works against any Kafka-compatible cluster.
 //!
-//! [`Client`] holds connections and metadata; [`producer`], [`consumer`] and [`admin`] stand on it. Groups and transactions are not in it.
+//! [`Client`] holds connections and metadata; [`producer`], [`consumer`] and [`admin`] stand on it, and for groups [`groups`] (from outside) and
+//! [`group_consumer`] (a member). Transactions are not in it.
 //! Tasks run in the tracker that the caller hands in and end with its token. Every buffer has a bound: a full one makes the caller wait.
 
 pub mod admin;
@@ -10,7 +11,10 @@ pub mod config;
 pub mod connection;
 pub mod consumer;
 pub mod error;
+pub mod group_consumer;
+pub mod groups;
 pub mod metadata;
+mod partition_offsets;
 pub mod partitioner;
 pub mod producer;
 
@@ -19,8 +23,11 @@ pub use config::{AutoCreation, ClientConfig, Tasks};
 pub use connection::Connection;
 pub use consumer::Consumer;
 pub use error::{Error, RequestError};
+pub use group_consumer::GroupConsumer;
 pub use metadata::{Metadata, Topics};
 pub use producer::Producer;
 
 #[cfg(test)]
 mod fake_broker;
+#[cfg(test)]
+mod fake_group;

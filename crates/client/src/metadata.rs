@@ -83,13 +83,7 @@ impl Metadata {
             .iter()
             .map(|broker| {
                 let id = BrokerId(broker.node_id);
-                // An IPv6 address needs its brackets before the port.
-                let host = broker.host.as_str();
-                let address = if host.contains(':') {
-                    format!("[{host}]:{}", broker.port)
-                } else {
-                    format!("{host}:{}", broker.port)
-                };
+                let address = address(&broker.host, broker.port);
                 (id, Broker { id, address, rack: broker.rack.as_ref().map(String::from) })
             })
             .collect();
@@ -114,6 +108,11 @@ impl Metadata {
     pub fn partition(&self, topic: &str, partition: i32) -> Option<&Partition> {
         self.topics.get(topic)?.partitions.get(&partition)
     }
+}
+
+/// Writes `host:port`; an IPv6 address needs its brackets before the port.
+pub(crate) fn address(host: &str, port: i32) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 impl Topic {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use model::{
-    Acks, BrokerId, ErrorCode, Offset, ProducerEpoch, ProducerId, TopicPartition, UnixMillis,
+    Acks, BrokerId, ErrorCode, Offset, ProducerEpoch, ProducerId, Timestamp, TopicPartition,
+    UnixMillis,
 };
 use protocol::ApiKey;
 use protocol::messages::produce::{PartitionProduceData, TopicProduceData};
@@ -64,11 +65,13 @@ pub(super) async fn run(shared: Arc<Shared>, token: CancellationToken) {
         is_asking_for_id: false,
     };
     loop {
+        // Read before anything is looked at: what falls due while we look is then not yet sent and has a timer. Read after, it would have neither.
+        let looked_at = driver.shared.clock.now();
         driver.send_ready().await;
         if driver.shared.accumulator().is_finished() {
             break;
         }
-        let timer = driver.timer();
+        let timer = driver.timer(looked_at);
         tokio::select! {
             () = token.cancelled() => break,
             () = driver.shared.work.notified() => {}
@@ -339,9 +342,9 @@ impl Driver {
         self.shared.accumulator().expire(now);
     }
 
-    fn timer(&self) -> impl Future<Output = ()> + use<> {
-        let now = self.shared.clock.now();
-        let due = self.shared.accumulator().poll_timeout(now, self.is_flushing());
+    /// Waits for the next thing that falls due after `looked_at`.
+    fn timer(&self, looked_at: Timestamp) -> impl Future<Output = ()> + use<> {
+        let due = self.shared.accumulator().poll_timeout(looked_at, self.is_flushing());
         let instant = due.map(|due| self.shared.clock.instant_of(due));
         async move {
             match instant {

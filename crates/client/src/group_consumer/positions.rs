@@ -1,0 +1,106 @@
+//! Where members read: what the group has committed is asked for when partitions come, and committed while they are read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{ErrorCode, Offset, TopicPartition};
+use tokio::time::{Instant, timeout_at};
+
+use super::shared::Shared;
+use crate::admin::OffsetAt;
+use crate::backoff::Backoff;
+use crate::consumer::OffsetReset;
+use crate::error::Error;
+use crate::groups::wire::{self, Stability};
+use crate::groups::{CommittedOffset, is_passing};
+
+/// Offsets by partition.
+pub(super) type Offsets = BTreeMap<TopicPartition, Offset>;
+
+/// Where to begin to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Positions {
+    /// What the group has committed.
+    pub(super) committed: Offsets,
+    /// Where it has committed nothing: the place that `auto.offset.reset` names.
+    pub(super) reset: Offsets,
+}
+
+/// Returns where to begin to read partitions that were assigned.
+///
+/// # Errors
+/// [`Error`], also where nothing is committed and no reset is wanted.
+pub(super) async fn find(
+    shared: Arc<Shared>,
+    partitions: Vec<TopicPartition>,
+) -> Result<Positions, Error> {
+    let group_id = &shared.config.group_id;
+    let request = wire::offset_fetch(group_id, Some(&partitions), Stability::Required);
+    let attempt = || async {
+        let check = |response| wire::fetched_offsets(group_id, &response);
+        shared.link.ask(wire::NEWEST_BY_NAME, &request, Duration::ZERO, check).await
+    };
+    let committed = shared.client.backoff().run(is_passing, attempt).await?;
+    let mut positions = Positions::default();
+    for partition in &partitions {
+        if let Some(committed) = committed.get(partition) {
+            positions.committed.insert(partition.clone(), committed.offset);
+        }
+    }
+    let missing: Vec<_> = partitions
+        .into_iter()
+        .filter(|partition| !positions.committed.contains_key(partition))
+        .collect();
+    let Some(first) = missing.first() else { return Ok(positions) };
+    let at = match shared.config.offset_reset {
+        OffsetReset::Earliest => OffsetAt::Earliest,
+        OffsetReset::Latest => OffsetAt::Latest,
+        OffsetReset::Fail => return Err(nothing_committed(first)),
+    };
+    for (partition, offset) in shared.client.list_offsets(&missing, at).await {
+        positions.reset.insert(partition, offset?.unwrap_or(Offset::ZERO));
+    }
+    Ok(positions)
+}
+
+fn nothing_committed(partition: &TopicPartition) -> Error {
+    Error::Broker {
+        subject: partition.to_string(),
+        code: ErrorCode::OffsetOutOfRange,
+        message: Some("the group has committed no offset, and no reset is set".to_owned()),
+    }
+}
+
+/// Commits offsets as the member that this is now; tried again while the coordinator moves, for at most `time`.
+///
+/// # Errors
+/// [`Error::Broker`] with the code of the first partition that was refused, [`Error::GaveUp`].
+pub(super) async fn commit(
+    shared: Arc<Shared>,
+    offsets: Offsets,
+    time: Duration,
+) -> Result<Offsets, Error> {
+    let committer = shared.committer();
+    let commits: BTreeMap<_, _> = offsets
+        .iter()
+        .map(|(partition, offset)| (partition.clone(), CommittedOffset::at(*offset)))
+        .collect();
+    let request = wire::offset_commit(&shared.config.group_id, Some(&committer), &commits);
+    let attempt =
+        Backoff::new(shared.client.config().retry_backoff, time).run(is_passing, || async {
+            let check = |response| wire::committed(&response);
+            shared.link.ask(wire::NEWEST_BY_NAME, &request, Duration::ZERO, check).await
+        });
+    match timeout_at(Instant::now() + time, attempt).await {
+        Ok(result) => result.map(|()| offsets),
+        Err(_) => {
+            let silence = Error::Broker {
+                subject: crate::groups::subject(&shared.config.group_id),
+                code: ErrorCode::RequestTimedOut,
+                message: Some("the commit may or may not have been taken".to_owned()),
+            };
+            Err(Error::GaveUp { after: time, last: Box::new(silence) })
+        }
+    }
+}

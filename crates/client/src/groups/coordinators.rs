@@ -1,0 +1,271 @@
+//! Finds the brokers that keep groups, and asks them until they answer.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use model::{BrokerId, ErrorCode};
+use protocol::ApiKey;
+use protocol::codec::KafkaString;
+use protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
+use tokio::time::timeout_at;
+
+use super::{Coordinator, subject};
+use crate::client::Client;
+use crate::connection::Connection;
+use crate::error::{Error, RequestError};
+
+/// One result for each group that was asked about.
+pub(crate) type ByGroup<T> = BTreeMap<String, Result<T, Error>>;
+
+/// Says whether a failure passes when the coordinator has moved, loaded, or come back.
+pub(crate) fn is_passing(error: &Error) -> bool {
+    match error.code() {
+        Some(code) => matches!(
+            code,
+            ErrorCode::NotCoordinator
+                | ErrorCode::CoordinatorNotAvailable
+                | ErrorCode::CoordinatorLoadInProgress
+                | ErrorCode::UnstableOffsetCommit
+        ),
+        None => error.is_retriable(),
+    }
+}
+
+impl Client {
+    /// Returns the coordinators of groups. Asking creates the topic of the offsets where it does not exist yet.
+    ///
+    /// # Errors
+    /// [`Error::Broker`] of the first group whose coordinator cannot be told, [`Error::GaveUp`].
+    pub async fn find_coordinators(
+        &self,
+        groups: &[String],
+    ) -> Result<BTreeMap<String, Coordinator>, Error> {
+        let backoff = self.backoff();
+        let deadline = backoff.deadline();
+        let attempt = backoff.run(is_passing, || async {
+            let found = self.find_coordinators_once(groups, self.patience()).await?;
+            found.into_iter().map(|(group, found)| Ok((group, found?))).collect()
+        });
+        timeout_at(deadline, attempt).await.unwrap_or_else(|_| Err(self.out_of_time(None)))
+    }
+
+    /// Asks once, for many groups in one request where the broker takes that; a broker that does not answer within `patience` is given up.
+    pub(crate) async fn find_coordinators_once(
+        &self,
+        groups: &[String],
+        patience: Duration,
+    ) -> Result<ByGroup<Coordinator>, Error> {
+        let connection = self.any_connection().await?;
+        let mut found = BTreeMap::new();
+        let version = connection.version_up_to(ApiKey::FindCoordinator, i16::MAX)?;
+        if version >= FIRST_OF_MANY_KEYS {
+            for groups in groups.chunks(GROUPS_PER_REQUEST) {
+                let coordinator_keys = groups.iter().map(KafkaString::from).collect();
+                let request = FindCoordinatorRequest {
+                    coordinator_keys,
+                    ..FindCoordinatorRequest::default()
+                };
+                let response = find(&connection, version, &request, patience).await?;
+                found.extend(many_found(&response));
+            }
+        } else {
+            for group in groups {
+                let key = group.into();
+                let request = FindCoordinatorRequest { key, ..FindCoordinatorRequest::default() };
+                let response = find(&connection, version, &request, patience).await?;
+                found.insert(group.clone(), one_found(group, &response));
+            }
+        }
+        // A group that the answer leaves out must not be forgotten.
+        for group in groups {
+            let missing = || Err(unnamed(group));
+            found.entry(group.clone()).or_insert_with(missing);
+        }
+        Ok(found)
+    }
+
+    /// Asks the coordinators about groups: `ask` gets a connection and the groups that are kept there, at most [`GROUPS_PER_REQUEST`], and returns
+    /// one result for each. A group whose result says that its coordinator is elsewhere or not ready is asked about again until the time is up.
+    pub(super) async fn ask_coordinators<T, F>(
+        &self,
+        groups: &[String],
+        ask: impl Fn(Connection, Coordinator, Vec<String>) -> F,
+    ) -> ByGroup<T>
+    where
+        F: Future<Output = Result<ByGroup<T>, Error>>,
+    {
+        let mut backoff = self.backoff();
+        let deadline = backoff.deadline();
+        let mut done = BTreeMap::new();
+        let mut open: Vec<String> = groups.to_vec();
+        let mut last = None;
+        while !open.is_empty() {
+            let round = timeout_at(deadline, self.ask_once(&open, &ask)).await;
+            let Ok(answers) = round else {
+                let failure = self.out_of_time(last);
+                done.extend(open.drain(..).map(|group| (group, Err(failure.clone()))));
+                break;
+            };
+            open.clear();
+            for (group, answer) in answers {
+                match answer {
+                    Err(failure) if is_passing(&failure) => {
+                        open.push(group);
+                        last = Some(failure);
+                    }
+                    answer => {
+                        done.insert(group, answer);
+                    }
+                }
+            }
+            if let Some(failure) = last.clone()
+                && !open.is_empty()
+                && let Err(failure) = backoff.after(failure).await
+            {
+                done.extend(open.drain(..).map(|group| (group, Err(failure.clone()))));
+            }
+        }
+        done
+    }
+
+    async fn ask_once<T, F>(
+        &self,
+        groups: &[String],
+        ask: &impl Fn(Connection, Coordinator, Vec<String>) -> F,
+    ) -> ByGroup<T>
+    where
+        F: Future<Output = Result<ByGroup<T>, Error>>,
+    {
+        let found = match self.find_coordinators_once(groups, self.patience()).await {
+            Ok(found) => found,
+            Err(failure) => {
+                return groups.iter().map(|group| (group.clone(), Err(failure.clone()))).collect();
+            }
+        };
+        let mut answers = BTreeMap::new();
+        let mut by_coordinator = BTreeMap::<Coordinator, Vec<String>>::new();
+        for (group, coordinator) in found {
+            match coordinator {
+                Ok(coordinator) => by_coordinator.entry(coordinator).or_default().push(group),
+                Err(failure) => {
+                    answers.insert(group, Err(failure));
+                }
+            }
+        }
+        let asked = by_coordinator
+            .into_iter()
+            .map(|(coordinator, groups)| self.ask_coordinator(coordinator, groups, ask));
+        answers.extend(join_all(asked).await.into_iter().flatten());
+        answers
+    }
+
+    async fn ask_coordinator<T, F>(
+        &self,
+        coordinator: Coordinator,
+        groups: Vec<String>,
+        ask: &impl Fn(Connection, Coordinator, Vec<String>) -> F,
+    ) -> ByGroup<T>
+    where
+        F: Future<Output = Result<ByGroup<T>, Error>>,
+    {
+        let mut answers = BTreeMap::new();
+        for groups in groups.chunks(GROUPS_PER_REQUEST) {
+            let answer = match self.connect(&coordinator.address).await {
+                Ok(connection) => ask(connection, coordinator.clone(), groups.to_vec()).await,
+                Err(error) => Err(error.into()),
+            };
+            match answer {
+                Ok(answer) => answers.extend(answer),
+                Err(failure) => {
+                    answers
+                        .extend(groups.iter().map(|group| (group.clone(), Err(failure.clone()))));
+                }
+            }
+            for group in groups {
+                let missing = || Err(unnamed(group));
+                answers.entry(group.clone()).or_insert_with(missing);
+            }
+        }
+        answers
+    }
+
+    /// Asks the coordinator of one group.
+    pub(super) async fn ask_about<T, F>(
+        &self,
+        group: &str,
+        ask: impl Fn(Connection) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let ask = &ask;
+        let mut answers = self
+            .ask_coordinators(&[group.to_owned()], |connection, _, _| async move {
+                Ok(BTreeMap::from([(group.to_owned(), ask(connection).await)]))
+            })
+            .await;
+        answers.remove(group).unwrap_or_else(|| Err(unnamed(group)))
+    }
+
+    /// How long one of several brokers may be silent: short enough to ask another one in time.
+    fn patience(&self) -> Duration {
+        self.config().request_timeout.min(self.config().api_timeout / 3)
+    }
+
+    fn out_of_time(&self, last: Option<Error>) -> Error {
+        let after = self.config().api_timeout;
+        let silence = || {
+            let address = "the coordinator".to_owned();
+            RequestError::Timeout { address, api: ApiKey::FindCoordinator, after }.into()
+        };
+        Error::GaveUp { after, last: Box::new(last.unwrap_or_else(silence)) }
+    }
+}
+
+async fn find(
+    connection: &Connection,
+    version: i16,
+    request: &FindCoordinatorRequest,
+    patience: Duration,
+) -> Result<FindCoordinatorResponse, RequestError> {
+    connection.submit(version, request, Duration::ZERO).await?.within(patience).response().await
+}
+
+fn many_found(
+    response: &FindCoordinatorResponse,
+) -> impl Iterator<Item = (String, Result<Coordinator, Error>)> {
+    response.coordinators.iter().map(|found| {
+        let group = String::from(&found.key);
+        let message = found.error_message.as_deref();
+        let coordinator = Error::check(subject(&group), found.error_code, message)
+            .map(|()| coordinator(found.node_id, &found.host, found.port));
+        (group, coordinator)
+    })
+}
+
+fn one_found(group: &str, response: &FindCoordinatorResponse) -> Result<Coordinator, Error> {
+    let message = response.error_message.as_deref();
+    Error::check(subject(group), response.error_code, message)?;
+    Ok(coordinator(response.node_id, &response.host, response.port))
+}
+
+fn coordinator(node_id: i32, host: &KafkaString, port: i32) -> Coordinator {
+    Coordinator { broker: BrokerId(node_id), address: crate::metadata::address(host, port) }
+}
+
+/// The error of a response that leaves out a group that was asked for.
+fn unnamed(group: &str) -> Error {
+    Error::Broker {
+        subject: subject(group),
+        code: ErrorCode::UnknownServerError,
+        message: Some("the response does not name it".to_owned()),
+    }
+}
+
+/// From version 4 on a request names many keys (KIP-699).
+const FIRST_OF_MANY_KEYS: i16 = 4;
+
+/// Groups that one request names, so that an answer about many stays small; the rest waits for it.
+const GROUPS_PER_REQUEST: usize = 500;
