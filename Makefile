@@ -11,7 +11,7 @@ BUILD := RUSTFLAGS='-C target-feature=+crt-static' cargo build --target $(TARGET
 export KAFKA_DIR
 
 help: ## prints this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 check: ## format, lints, rustdoc, tidy; changes nothing
 	cargo fmt --all --check
@@ -26,8 +26,8 @@ test: ## installs what the tests need and runs them all
 	tests/compat/on-own-cluster.sh $(BIN)
 	deploy/docker/test.sh $(BIN)
 
-sim: ## one run of the simulator, with its log: make sim SEED=7
-	SEED=$(SEED) cargo test -q -p cluster-tests --test simulation -- --nocapture one_seed
+sim: ## one run of each simulator, with its log: make sim SEED=7
+	SEED=$(SEED) cargo test -q -p cluster-tests --test simulation --test group_simulation -- --nocapture one_seed
 
 demo: ## three brokers, a million records with acks=all, the leader killed meanwhile; prints what was lost
 	$(BUILD) --profile $(PROFILE) -p broker -p cluster-tests --bins
@@ -45,6 +45,13 @@ compat: ## foreign clients, one line a case, on a cluster of its own or BOOTSTRA
 	$(BUILD) --profile $(PROFILE) -p broker
 	BOOTSTRAP=$(BOOTSTRAP) tests/compat/on-own-cluster.sh $(BIN)
 	$(if $(KAFKA_DIR),-KAFKA=1 tests/compat/on-own-cluster.sh $(BIN))
+
+churn: static ## group members that come and go while brokers are killed, and rebalances of 50 members; beside the Kafka in KAFKA_DIR
+	tests/compat/install.sh && tests/compat/churn.py --steadfast $(BIN) && tests/compat/rebalance.py --steadfast $(BIN)
+
+compat-suites: static ## other clients' own test suites, held against a committed list, on localhost:9092-9094; then on the Kafka in KAFKA_DIR
+	tests/compat/suites/install.sh && tests/compat/suites/run.sh $(BIN)
+	$(if $(KAFKA_DIR),KAFKA=1 tests/compat/suites/run.sh $(BIN))
 
 bench: ## first figures: throughput, latency, CPU and memory of a cluster of three
 	$(BUILD) --release -p broker
@@ -68,5 +75,5 @@ static:
 print-bin:
 	@echo $(BIN)
 
-.PHONY: static print-bin help check test sim demo run cluster compat bench fix docs clean
+.PHONY: static print-bin help check test sim demo run cluster compat compat-suites churn bench fix docs clean
 .DEFAULT_GOAL := help

@@ -25,14 +25,17 @@ environment() { # name, packages...
 environment modern confluent-kafka==2.16.1 kafka-python==3.0.12 aiokafka==0.14.0 lz4 python-snappy zstandard cramjam
 environment kafka-python-2 kafka-python==2.0.2 lz4 python-snappy zstandard six
 
+fresh() { # output, folder: the program is newer than all its sources
+  [ -x "$tools/$1" ] && [ -z "$(find "$2" -name '*.go' -newer "$tools/$1")" ]
+}
 module() { # output, folder: a program on sarama 1.38.1, by the module of examples/go
-  [ -x "$tools/$1" ] && return
+  fresh "$@" && return
   mkdir -p "$tools/module/$1"
   cp "$here/../../examples/go/go.mod" "$here/../../examples/go/go.sum" "$2"/*.go "$tools/module/$1/"
   (cd "$tools/module/$1" && GOFLAGS=-mod=mod go build -o "$tools/$1" .) || say "no $1: the module of sarama 1.38.1 is not to be had"
 }
 gopath() { # output, folder: the same program on Debian's sarama 1.22.1, without modules
-  [ -x "$tools/$1" ] || [ ! -d /usr/share/gocode/src/github.com/Shopify/sarama ] && return
+  fresh "$@" || [ ! -d /usr/share/gocode/src/github.com/Shopify/sarama ] && return
   mkdir -p "$tools/gopath/src/$1"
   cp "$2"/*.go "$tools/gopath/src/$1/"
   (cd "$tools/gopath/src/$1" && GO111MODULE=off GOFLAGS='' GOPATH="$tools/gopath:/usr/share/gocode" go build -o "$tools/$1" . 2>"$tools/$1.log") \
@@ -53,7 +56,7 @@ fi
 if [ -d "${KAFKA_DIR:-}/libs" ] && command -v javac >/dev/null; then
   libs=$(cd "$KAFKA_DIR/libs" && pwd)
   mkdir -p "$tools/java"
-  javac -cp "$libs/*" -d "$tools/java" "$here/drivers/java/Driver.java"
+  javac -cp "$libs/*" -d "$tools/java" "$here"/drivers/java/*.java
   printf '%s:%s\n' "$libs/*" "$tools/java" >"$tools/java/classpath"
 else
   say "no Java client: KAFKA_DIR does not name a directory of Kafka's jars, or there is no JDK"

@@ -12,7 +12,7 @@ if [ -n "${KAFKA:-}" ]; then
   trap '"$KAFKA_DIR/kafka" stop --dir "$directory/kafka" >/dev/null 2>&1; rm -rf "$directory"' EXIT
   "$KAFKA_DIR/kafka" start --dir "$directory/kafka" --port "$port" --heap 512m
 else
-  "$steadfast" dev --brokers 3 --data-dir "$directory/data" --kafka-port "$port" >"$directory/ready" 2>"$directory/log" &
+  "$steadfast" dev --brokers 3 --data-dir "$directory/data" --kafka-port "$port" --override group.initial.rebalance.delay.ms=0 >"$directory/ready" 2>"$directory/log" &
   cluster=$!
   trap 'kill $cluster 2>/dev/null; wait $cluster 2>/dev/null; rm -rf "$directory"' EXIT
   for _ in $(seq 300); do grep -q '^ready:' "$directory/ready" && break; kill -0 $cluster 2>/dev/null || break; sleep 0.1; done

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod content;
 pub mod deadline;
 pub mod disk;
+pub mod group_simulation;
 pub mod history;
 pub mod load;
 pub mod ports;

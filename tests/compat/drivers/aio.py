@@ -1,12 +1,15 @@
-"""aiokafka: create TOPIC | produce TOPIC ACKS CODEC FILE | consume TOPIC COUNT FILE."""
+"""aiokafka: create TOPIC | produce TOPIC ACKS CODEC FILE | consume TOPIC COUNT FILE | member TOPIC GROUP STRATEGY INSTANCE."""
 
 import asyncio
 import sys
 
 sys.path.insert(0, sys.argv[1])
+import member_events
 import records
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
 bootstrap, command, topic = sys.argv[2:5]
 
@@ -60,8 +63,47 @@ async def consume(count, path):
         await consumer.stop()
 
 
+class Told(ConsumerRebalanceListener):
+    """Tells what the member gains and loses. A rebalance runs beside the reader: the lock keeps it out of a batch that is not committed yet."""
+
+    def __init__(self, busy):
+        self.busy = busy
+
+    async def on_partitions_revoked(self, revoked):
+        async with self.busy:
+            member_events.say(revoked=[p.partition for p in revoked])
+
+    async def on_partitions_assigned(self, assigned):
+        member_events.say(assigned=[p.partition for p in assigned])
+
+
+async def member(group, strategy, instance):
+    """A member that commits after each batch."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, auto_offset_reset="earliest", enable_auto_commit=False,
+                                group_instance_id=None if instance == "-" else instance,
+                                partition_assignment_strategy=[RangePartitionAssignor if strategy == "range" else RoundRobinPartitionAssignor],
+                                session_timeout_ms=member_events.SESSION_TIMEOUT_MS,
+                                heartbeat_interval_ms=member_events.HEARTBEAT_INTERVAL_MS)
+    orders, generation, busy = member_events.Orders(), member_events.Generation(), asyncio.Lock()
+    consumer.subscribe([topic], listener=Told(busy))
+    await consumer.start()
+    while not orders.leave.is_set():
+        async with busy:
+            batches = await consumer.getmany(timeout_ms=100)
+            for batch in batches.values():
+                for message in batch:
+                    member_events.say_record(message.partition, message.offset, message.value)
+            if batches:
+                await consumer.commit()
+        generation.see(consumer._coordinator.generation)
+    await consumer.stop()
+    member_events.say(left=True)
+
+
 if command == "create":
     asyncio.run(create())
+elif command == "member":
+    asyncio.run(member(*sys.argv[5:8]))
 elif command == "produce":
     asyncio.run(produce(*sys.argv[5:8]))
 else:

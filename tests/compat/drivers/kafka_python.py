@@ -1,20 +1,64 @@
-"""kafka-python, 2.0.2 and 3.0.12: create TOPIC | produce TOPIC ACKS CODEC FILE | consume TOPIC COUNT FILE."""
+"""kafka-python, 2.0.2 and 3.0.12: create TOPIC | produce TOPIC ACKS CODEC FILE | consume TOPIC COUNT FILE | member TOPIC GROUP STRATEGY INSTANCE."""
 
 import sys
 import time
 
 sys.path.insert(0, sys.argv[1])
+import member_events
 import records
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
 bootstrap, command, topic = sys.argv[2:5]
 servers = bootstrap.split(",")
 
+
+class Told(ConsumerRebalanceListener):
+    """Tells what the member gains and loses."""
+
+    def on_partitions_assigned(self, assigned):
+        member_events.say(assigned=[p.partition for p in assigned])
+
+    def on_partitions_revoked(self, revoked):
+        member_events.say(revoked=[p.partition for p in revoked])
+
+
+def assignor(strategy):
+    if strategy == "range":
+        from kafka.coordinator.assignors.range import RangePartitionAssignor as chosen
+    elif strategy == "roundrobin":
+        from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor as chosen
+    else:
+        from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor as chosen
+    return chosen
+
+
+def member(group, strategy, instance):
+    """A member that commits after each batch; a rebalance happens inside poll only, so that all that was processed is committed by then."""
+    extra = {} if instance == "-" else {"group_instance_id": instance}
+    consumer = KafkaConsumer(bootstrap_servers=servers, group_id=group, auto_offset_reset="earliest", enable_auto_commit=False,
+                             partition_assignment_strategy=[assignor(strategy)], session_timeout_ms=member_events.SESSION_TIMEOUT_MS,
+                             heartbeat_interval_ms=member_events.HEARTBEAT_INTERVAL_MS, **extra)
+    orders, generation = member_events.Orders(), member_events.Generation()
+    consumer.subscribe([topic], listener=Told())
+    while not orders.leave.is_set():
+        batches = consumer.poll(timeout_ms=100)
+        for batch in batches.values():
+            for message in batch:
+                member_events.say_record(message.partition, message.offset, message.value)
+        if batches:
+            consumer.commit()
+        generation.see(consumer._coordinator._generation.generation_id)
+    consumer.close()
+    member_events.say(left=True)
+
+
 if command == "create":
     admin = KafkaAdminClient(bootstrap_servers=servers)
     admin.create_topics([NewTopic(topic, records.PARTITIONS, 3)], timeout_ms=20_000)
     admin.close()
+elif command == "member":
+    member(*sys.argv[5:8])
 elif command == "produce":
     acks, codec, path = sys.argv[5:8]
     producer = KafkaProducer(bootstrap_servers=servers, acks="all" if acks == "all" else int(acks),

@@ -1,15 +1,20 @@
-"""kcat, with the -X options of the environment variable KCAT_OPTIONS. It cannot create topics: it asks for one that does not exist,
-and waits until automatic creation has made it, with one partition."""
+"""kcat, with the -X options of the environment variable KCAT_OPTIONS: create TOPIC | produce TOPIC ACKS CODEC FILE | consume TOPIC COUNT FILE |
+member TOPIC GROUP STRATEGY INSTANCE.
+
+It cannot create topics: it asks for one that does not exist, and waits until automatic creation has made it, with one partition."""
 
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, sys.argv[1])
+import member_events
 import records
 
 bootstrap, command, topic = sys.argv[2:5]
@@ -23,6 +28,36 @@ def run(arguments, stdin=b""):
     return result.stdout
 
 
+def member(group, strategy, instance):
+    """kcat -G, told to end by a signal; its lines become our events. It commits by itself: before it gives a partition away, and when it ends."""
+    options = {"partition.assignment.strategy": strategy, "auto.offset.reset": "earliest",
+               "session.timeout.ms": member_events.SESSION_TIMEOUT_MS, "heartbeat.interval.ms": member_events.HEARTBEAT_INTERVAL_MS}
+    if instance != "-":
+        options["group.instance.id"] = instance
+    settings = [word for name, value in options.items() for word in ("-X", f"{name}={value}")]
+    words = [word for word in base if word != "-q"] + settings + ["-u", "-f", "%p %o %s\\n", "-G", group, topic]
+    kcat = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    member_events.Orders(on_leave=lambda: kcat.send_signal(signal.SIGTERM))
+
+    def listen():
+        for line in kcat.stderr:
+            change = re.search(r"rebalanced \(memberid .*\): (assigned|revoked): ?(.*)", line)
+            if change:
+                member_events.say(**{change.group(1): [int(number) for number in re.findall(r"\[(\d+)\]", change.group(2))]})
+            elif "ERROR" in line:
+                sys.stderr.write(line)
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    for line in kcat.stdout:
+        partition, offset, value = line.rstrip("\n").split(" ", 2)
+        member_events.say_record(int(partition), int(offset), value.encode())
+    listener.join()
+    if kcat.wait():
+        sys.exit(f"kcat exited with {kcat.returncode}")
+    member_events.say(left=True)
+
+
 if command == "create":
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
@@ -32,6 +67,8 @@ if command == "create":
             sys.exit(0)
         time.sleep(0.1)  # Between two looks at the condition, not in its place.
     sys.exit(f"{topic} has no leader after 20 s")
+elif command == "member":
+    member(*sys.argv[5:8])
 elif command == "produce":
     acks, codec, path = sys.argv[5:8]
     with tempfile.TemporaryDirectory() as directory:

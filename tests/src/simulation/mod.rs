@@ -12,7 +12,7 @@ mod faults;
 mod model_log;
 mod network;
 mod process;
-mod random;
+pub(crate) mod random;
 mod requests;
 mod trace;
 mod view;

@@ -12,6 +12,8 @@ mod a_killed_broker_costs_no_acked_record;
 mod a_stopped_broker_costs_no_client_an_error;
 mod a_wiped_broker_is_replaced;
 mod all_brokers_killed_at_once_lose_nothing;
+mod groups;
+mod groups_are_managed_by_the_command_line;
 mod it_starts_fast_and_idles_cheaply;
 mod power_lost_everywhere_keeps_what_was_acked;
 mod sarama_runs_untouched;

@@ -22,7 +22,7 @@ import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
-/** The Java client's driver: create TOPIC | produce TOPIC ACKS CODEC FILE | consume TOPIC COUNT FILE. */
+/** The Java client's driver: create TOPIC | produce TOPIC ACKS CODEC FILE | consume TOPIC COUNT FILE | member TOPIC GROUP STRATEGY INSTANCE. */
 public final class Driver {
     private static final int PARTITIONS = 3;
     private static final ObjectMapper JSON = new ObjectMapper();
@@ -38,6 +38,7 @@ public final class Driver {
                 }
             }
             case "produce" -> produce(properties, topic, arguments[4], arguments[5], Path.of(arguments[6]));
+            case "member" -> Member.run(properties, topic, arguments[4], arguments[5], arguments[6]);
             default -> consume(properties, topic, Integer.parseInt(arguments[4]), Path.of(arguments[5]));
         }
     }

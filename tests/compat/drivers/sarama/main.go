@@ -1,4 +1,5 @@
-// Sarama's driver, for 1.22.1 (GOPATH) and 1.38.1 (module) alike: create TOPIC | produce TOPIC ACKS CODEC FILE | consume TOPIC COUNT FILE.
+// Sarama's driver, for 1.22.1 (GOPATH) and 1.38.1 (module) alike: create TOPIC | produce TOPIC ACKS CODEC FILE | consume TOPIC COUNT FILE |
+// member TOPIC GROUP STRATEGY INSTANCE.
 package main
 
 import (
@@ -39,6 +40,8 @@ func main() {
 		create(brokers, topic, config)
 	case "produce":
 		produce(brokers, topic, config, os.Args[5], os.Args[6], os.Args[7])
+	case "member":
+		member(brokers, topic, config, os.Args[5], os.Args[6], os.Args[7])
 	default:
 		count, _ := strconv.Atoi(os.Args[5])
 		consume(brokers, topic, config, count, os.Args[6])
