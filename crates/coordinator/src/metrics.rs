@@ -27,6 +27,7 @@ struct Counters {
     refused: Family<[(&'static str, &'static str); 1], Counter>,
     load_seconds: Histogram,
     rewrites: Counter,
+    skipped_records: Counter,
 }
 
 impl fmt::Debug for GroupMetrics {
@@ -45,6 +46,7 @@ impl Default for GroupMetrics {
             // 1 ms to 33 s: an empty partition, up to a log that was never rewritten.
             load_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
             rewrites: Counter::default(),
+            skipped_records: Counter::default(),
         };
         // A kind that never came up is shown as 0, so that an alert on it has something to look at.
         for refusal in Refusal::ALL {
@@ -61,6 +63,11 @@ impl GroupMetrics {
         for (name, help, counter) in [
             ("commits", "OffsetCommit requests that were answered", &counters.commits),
             ("log_rewrites", "Logs of group coordinators that were rewritten", &counters.rewrites),
+            (
+                "skipped_records",
+                "Records that loads of group coordinators could not read and left out",
+                &counters.skipped_records,
+            ),
         ] {
             registry.register(format!("steadfast_group_{name}"), help, counter.clone());
         }
@@ -87,6 +94,10 @@ impl GroupMetrics {
 
     pub(crate) fn rewritten(&self) {
         self.counters.rewrites.inc();
+    }
+
+    pub(crate) fn skipped(&self, records: u64) {
+        self.counters.skipped_records.inc_by(records);
     }
 }
 

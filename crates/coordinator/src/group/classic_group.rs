@@ -280,6 +280,7 @@ impl Group {
             }
         }
         turn.arm(&self.id, Timer::Session(member_id.clone()), until);
+        turn.pending().insert(until, &self.id, &member_id);
         self.pending.insert(member_id, until);
     }
 
@@ -287,6 +288,7 @@ impl Group {
     pub(super) fn remove_pending(&mut self, member_id: &MemberId, turn: &mut Turn<'_>) -> bool {
         let until = self.pending.remove(member_id);
         if let Some(at) = until {
+            turn.pending().remove(at, &self.id, member_id);
             turn.disarm(&self.id, Timer::Session(member_id.clone()), at);
         }
         until.is_some()
@@ -316,6 +318,7 @@ impl Group {
             turn.disarm(&self.id, Timer::Join, wait.until);
         }
         for (member_id, at) in std::mem::take(&mut self.pending) {
+            turn.pending().remove(at, &self.id, &member_id);
             turn.disarm(&self.id, Timer::Session(member_id), at);
         }
         for (member_id, member) in self.members.iter_mut() {

@@ -4,6 +4,8 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+use model::TopicId;
+
 macro_rules! names {
     ($($(#[$meta:meta])* $name:ident)+) => {$(
         $(#[$meta])*
@@ -53,6 +55,15 @@ names! {
     GroupInstanceId
     /// A topic's name.
     TopicName
+}
+
+/// A topic as committed offsets name it. A topic that is deleted and created again has its name, but another id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TopicIdentity {
+    /// The name.
+    pub name: TopicName,
+    /// The id; `None` when a record does not tell it: one of an older broker, or of a commit with a time of its own to expire.
+    pub id: Option<TopicId>,
 }
 
 /// Number of a group's rebalance: 0 before the first, then ascending.

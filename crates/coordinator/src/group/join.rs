@@ -9,7 +9,9 @@ use super::member::{Member, Standing};
 use super::request::{FirstJoin, JoinGroup, JoinProtocol, RequestId};
 use super::response::{JoinAnswer, JoinedMember, Response};
 use super::turn::Turn;
-use super::{GroupConfig, NEW_MEMBER_JOIN_TIMEOUT, protocols, rebalance, static_members};
+use super::{
+    GroupConfig, MAX_TEXT_BYTES, NEW_MEMBER_JOIN_TIMEOUT, protocols, rebalance, static_members,
+};
 
 /// Handles a JoinGroup.
 pub(super) fn join(group: &mut Group, turn: &mut Turn<'_>, id: RequestId, request: JoinGroup) {
@@ -38,6 +40,9 @@ fn check(group: &Group, config: &GroupConfig, request: &JoinGroup) -> Result<(),
     if request.group_id.as_str().is_empty() {
         return Err(ErrorCode::InvalidGroupId);
     }
+    if !is_expressible(request) {
+        return Err(ErrorCode::InvalidRequest);
+    }
     if !(config.min_session_timeout..=config.max_session_timeout).contains(&request.session_timeout)
     {
         return Err(ErrorCode::InvalidSessionTimeout);
@@ -51,11 +56,47 @@ fn check(group: &Group, config: &GroupConfig, request: &JoinGroup) -> Result<(),
     if !shares_protocols(group, &request.protocol_type, &request.protocols) {
         return Err(ErrorCode::InconsistentGroupProtocol);
     }
+    if !fits(group, config, request) {
+        return Err(ErrorCode::UnknownServerError);
+    }
     let is_pending = group.pending.contains_key(member_id) && request.group_instance_id.is_none();
     if is_first_join || is_pending {
         return Ok(());
     }
     group.check_member(member_id, request.group_instance_id.as_ref())
+}
+
+/// Says whether records and answers can hold each text. Kafka's broker does not ask, nor how many strategies there are; no client comes near.
+fn is_expressible(request: &JoinGroup) -> bool {
+    let texts = texts(request).all(|text| text.len() <= MAX_TEXT_BYTES);
+    let is_short = |protocol: &JoinProtocol| protocol.name.len() <= MAX_TEXT_BYTES;
+    texts
+        && request.protocols.len() <= protocols::MAX_COUNT
+        && request.protocols.iter().all(is_short)
+}
+
+fn texts(request: &JoinGroup) -> impl Iterator<Item = &str> {
+    let texts = [
+        request.group_id.as_str(),
+        request.member_id.as_str(),
+        request.drawn_member_id.as_str(),
+        &request.client_id,
+        &request.client_host,
+        &request.protocol_type,
+    ];
+    texts.into_iter().chain(request.group_instance_id.as_ref().map(|name| name.as_str()))
+}
+
+/// Says whether what a member tells can ever be written with an assignment, and the group keeps no more than a few records of it. Kafka finds out when the leader syncs,
+/// and answers the same; until then it keeps whatever was said.
+fn fits(group: &Group, config: &GroupConfig, request: &JoinGroup) -> bool {
+    let said = protocols::bytes(&request.protocols);
+    let before = group.members.get(&request.member_id);
+    let others = group.members.protocols().bytes()
+        - before.map_or(0, |member| protocols::bytes(&member.protocols));
+    let texts: usize = texts(request).map(str::len).sum();
+    texts + said <= config.max_record_bytes
+        && others + said <= config.max_record_bytes.saturating_mul(MAX_RECORDS_OF_PROTOCOLS)
 }
 
 /// Says whether `group.max.size` admits one.
@@ -119,7 +160,7 @@ fn join_new(group: &mut Group, turn: &mut Turn<'_>, id: RequestId, request: Join
     match request.first_join {
         FirstJoin::Directly => add(group, turn, id, drawn, &request),
         FirstJoin::WithMemberId => {
-            let until = turn.now.monotonic + request.session_timeout;
+            let until = turn.now.monotonic + request.session_timeout.min(NEW_MEMBER_JOIN_TIMEOUT);
             group.add_pending(drawn.clone(), until, turn);
             let answer = JoinAnswer::error(ErrorCode::MemberIdRequired, drawn);
             turn.reply(id, Response::Join(answer));
@@ -247,3 +288,6 @@ impl JoinAnswer {
         }
     }
 }
+
+/// How many times as much as a record holds the members of a group may tell of their strategies. A record holds one strategy's part, and clients know few.
+const MAX_RECORDS_OF_PROTOCOLS: usize = 8;

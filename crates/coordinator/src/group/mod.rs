@@ -23,6 +23,7 @@ mod mutation;
 pub mod mutation;
 mod offset_requests;
 mod offsets;
+mod pending;
 mod protocols;
 mod queries;
 mod rebalance;
@@ -38,6 +39,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod topic_deletion;
 mod turn;
 
 use std::time::Duration;
@@ -95,8 +97,9 @@ pub enum Event {
     Request(RequestId, Request),
     /// The time of [`Shard::poll_timeout`] has come.
     TimeoutReached,
-    /// Topics are gone from the metadata: their committed offsets go too.
-    TopicsDeleted(Vec<ids::TopicName>),
+    /// Topics are gone from the metadata: their committed offsets go too, in this step and, if they are many, in the next ones. An offset goes when its topic has that
+    /// name, and that id or one that is not known; so what is committed for a successor of the same name stays, whenever this comes.
+    TopicsDeleted(Vec<ids::TopicIdentity>),
 }
 
 /// Names one append of a shard: ascending from 1, without gaps.
@@ -111,6 +114,9 @@ pub enum Action {
     /// Answer a request, once the write that it depends on is committed; `None` when it depends on nothing uncommitted.
     Reply(RequestId, Response, Option<WriteId>),
 }
+
+/// The most bytes of a text that a record can hold: its length is a positive 16-bit number.
+const MAX_TEXT_BYTES: usize = 32_767;
 
 /// How long the first JoinGroup of a new member stays parked (Kafka's `classicGroupNewMemberJoinTimeoutMs`). Its client may be gone without our knowing; one that is still
 /// there joins again.

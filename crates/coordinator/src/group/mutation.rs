@@ -32,12 +32,14 @@ pub enum Mutation {
     CommitOfAnyGeneration,
     /// A commit is taken in and acknowledged, but not written.
     CommitNotWritten,
+    /// A topic's deletion takes the offsets of its successor along.
+    TopicIdIgnored,
 }
 
 #[cfg(all(test, feature = "mutations"))]
 impl Mutation {
     /// All of them.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::AnswerBeforeWrite,
         Self::NoFencing,
         Self::GenerationStays,
@@ -48,6 +50,7 @@ impl Mutation {
         Self::ParkedMemberExpires,
         Self::CommitOfAnyGeneration,
         Self::CommitNotWritten,
+        Self::TopicIdIgnored,
     ];
 }
 

@@ -1,53 +1,72 @@
 //! Assignment strategies: which ones all members know, and the vote among them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
 use super::members::Members;
 use super::request::JoinProtocol;
 
-/// How many members know each strategy.
+/// How many members know each strategy, and how much they say of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct ProtocolCounts(BTreeMap<String, usize>);
+pub(super) struct ProtocolCounts {
+    members: BTreeMap<String, usize>,
+    bytes: usize,
+}
 
 impl ProtocolCounts {
     pub(super) fn add(&mut self, protocols: &[JoinProtocol]) {
         for protocol in protocols {
-            *self.0.entry(protocol.name.clone()).or_default() += 1;
+            self.bytes += bytes_of(protocol);
+            *self.members.entry(protocol.name.clone()).or_default() += 1;
         }
     }
 
     pub(super) fn subtract(&mut self, protocols: &[JoinProtocol]) {
         for protocol in protocols {
-            if let Some(count) = self.0.get_mut(&protocol.name) {
+            self.bytes -= bytes_of(protocol);
+            if let Some(count) = self.members.get_mut(&protocol.name) {
                 *count -= 1;
                 if *count == 0 {
-                    self.0.remove(&protocol.name);
+                    self.members.remove(&protocol.name);
                 }
             }
         }
     }
 
+    /// Returns how many bytes the strategies of all members take, with what is said of them.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Says whether exactly so many members know a strategy.
     pub(super) fn is(&self, name: &str, count: usize) -> bool {
-        self.0.get(name).copied().unwrap_or(0) == count
+        self.members.get(name).copied().unwrap_or(0) == count
     }
+}
+
+/// Returns how many bytes these strategies take, with what is said of them.
+pub(super) fn bytes(protocols: &[JoinProtocol]) -> usize {
+    protocols.iter().map(bytes_of).sum()
+}
+
+fn bytes_of(protocol: &JoinProtocol) -> usize {
+    protocol.name.len() + protocol.metadata.len()
 }
 
 /// Copies what a member says of its strategies: it outlives the request, whose frame must not be kept for it. Of two with one name the first counts.
 pub(super) fn keep(protocols: &[JoinProtocol]) -> Vec<JoinProtocol> {
-    let mut kept: Vec<JoinProtocol> = Vec::with_capacity(protocols.len());
-    for protocol in protocols {
-        if kept.iter().all(|known| known.name != protocol.name) {
-            kept.push(JoinProtocol {
-                name: protocol.name.clone(),
-                metadata: Bytes::copy_from_slice(&protocol.metadata),
-            });
-        }
-    }
-    kept
+    let mut names = BTreeSet::new();
+    let first = protocols.iter().filter(|protocol| names.insert(protocol.name.as_str()));
+    let kept = first.map(|protocol| JoinProtocol {
+        name: protocol.name.clone(),
+        metadata: Bytes::copy_from_slice(&protocol.metadata),
+    });
+    kept.collect()
 }
+
+/// The most strategies that a member may name. Clients name one to three.
+pub(super) const MAX_COUNT: usize = 100;
 
 /// Says whether one who knows these strategies shares one with all members.
 pub(super) fn are_shared(members: &Members, protocols: &[JoinProtocol]) -> bool {

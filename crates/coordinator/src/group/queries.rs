@@ -1,11 +1,11 @@
 //! What tools and metrics ask: descriptions, lists, counts, and what is live in the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::Offset;
 
 use super::classic_group::{Group, Phase};
-use super::ids::{GroupId, TopicName};
+use super::ids::{GroupId, TopicIdentity, TopicName};
 use super::offsets::{LiveChunk, RewriteCursor};
 use super::record::GroupRecord;
 use super::request::ListGroups;
@@ -55,6 +55,17 @@ impl Shard {
                 visit(group_id, topic, partition, offset);
             }
         }
+    }
+
+    /// Returns the topics of all committed offsets, each once for each id that offsets name (also for none). Takes time in proportion to the number of offsets; a load
+    /// asks it once and tells the shard with [`super::Event::TopicsDeleted`] which of them are gone.
+    #[must_use]
+    pub fn committed_topics(&self) -> BTreeSet<TopicIdentity> {
+        let mut topics = BTreeSet::new();
+        for group in self.groups.values() {
+            group.offsets.add_topics(&mut topics);
+        }
+        topics
     }
 
     /// Returns about how many bytes the last values of all keys take in the log.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{LeaderEpoch, Offset, UnixMillis};
+use model::{LeaderEpoch, Offset, TopicId, UnixMillis};
 
 use super::ids::{GenerationId, GroupId, GroupInstanceId, MemberId, TopicName};
 
@@ -30,6 +30,16 @@ pub enum GroupRecord {
     },
 }
 
+impl GroupRecord {
+    /// Returns the group that the record is of.
+    #[must_use]
+    pub fn group_id(&self) -> &GroupId {
+        match self {
+            Self::Offset { group_id, .. } | Self::Group { group_id, .. } => group_id,
+        }
+    }
+}
+
 /// The value of an offset's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OffsetRecord {
@@ -39,6 +49,8 @@ pub struct OffsetRecord {
     pub leader_epoch: Option<LeaderEpoch>,
     /// The client's own words.
     pub metadata: String,
+    /// Id of the topic that it was committed for; not written beside a time to expire.
+    pub topic_id: Option<TopicId>,
     /// When it was committed.
     pub commit_time: UnixMillis,
     /// When it expires, if the client chose that (OffsetCommit 2 to 4).

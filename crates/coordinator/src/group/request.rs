@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{LeaderEpoch, Offset};
+use model::{LeaderEpoch, Offset, TopicId};
 
 use super::ids::{GenerationId, GroupId, GroupInstanceId, MemberId, TopicName};
 use super::state::GroupState;
@@ -166,6 +166,8 @@ pub struct CommitOffsets {
 pub struct OffsetToCommit {
     /// The topic.
     pub topic: TopicName,
+    /// Its id in the metadata that the handler asked; `None` when it is not known, and then the deletion of any topic of that name takes the offset along.
+    pub topic_id: Option<TopicId>,
     /// Number of the partition.
     pub partition: i32,
     /// The next offset to read.

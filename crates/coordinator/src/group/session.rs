@@ -13,11 +13,7 @@ pub(super) fn timer_came(group: &mut Group, turn: &mut Turn<'_>, member_id: &Mem
     let now = turn.now.monotonic;
     if let Some(until) = group.pending.get(member_id) {
         if *until <= now {
-            group.pending.remove(member_id);
-            rebalance::complete_if_all_joined(group, turn);
-            if group.is_void() {
-                turn.remove_group();
-            }
+            forget_pending(group, turn, member_id);
         }
         return;
     }
@@ -40,5 +36,14 @@ pub(super) fn timer_came(group: &mut Group, turn: &mut Turn<'_>, member_id: &Mem
         Phase::Completing | Phase::Stable => rebalance::prepare(group, turn),
         Phase::Preparing(_) => rebalance::complete_if_all_joined(group, turn),
         Phase::Empty => {}
+    }
+}
+
+/// Forgets an id that was given out: nobody waits for it any longer.
+pub(super) fn forget_pending(group: &mut Group, turn: &mut Turn<'_>, member_id: &MemberId) {
+    group.remove_pending(member_id, turn);
+    rebalance::complete_if_all_joined(group, turn);
+    if group.is_void() {
+        turn.remove_group();
     }
 }

@@ -7,11 +7,12 @@ use model::Timestamp;
 
 use super::classic_group::{Existence, Group};
 use super::cleanup::{self, Cleanup};
-use super::ids::{GroupId, TopicName};
+use super::ids::GroupId;
 use super::offsets::LiveTotals;
 use super::request::{Request, RequestId};
 use super::response::Response;
 use super::timers::{Timer, Timers};
+use super::topic_deletion::{TopicDeletions, TopicPass};
 use super::turn::{Fate, Outbox, Turn, TurnEnd};
 use super::{
     Action, Event, GroupConfig, Now, WriteId, deletion, heartbeat, join, leave, offset_requests,
@@ -25,6 +26,7 @@ pub struct Shard {
     pub(super) groups: BTreeMap<GroupId, Group>,
     pub(super) timers: Timers,
     pub(super) cleanup: Cleanup,
+    deletions: TopicDeletions,
     outbox: Outbox,
     pub(super) totals: LiveTotals,
     /// The last append that took a group away: what is said of a group that does not exist depends on it.
@@ -43,6 +45,7 @@ impl Shard {
             config,
             groups: BTreeMap::new(),
             timers: Timers::default(),
+            deletions: TopicDeletions::default(),
             outbox: Outbox::default(),
             totals: LiveTotals::default(),
             last_removal: None,
@@ -71,9 +74,13 @@ impl Shard {
             Event::Request(id, request) => self.request(now, id, request),
             Event::TimeoutReached => {
                 self.time_out(now);
+                self.delete_topics(now);
                 self.clean_up(now);
             }
-            Event::TopicsDeleted(topics) => self.delete_topics(now, &topics),
+            Event::TopicsDeleted(topics) => {
+                self.deletions.add(topics);
+                self.delete_topics(now);
+            }
         }
         self.outbox.end_step();
     }
@@ -87,7 +94,8 @@ impl Shard {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let cleanup = (!self.groups.is_empty()).then(|| self.cleanup.due_at());
-        self.timers.next().into_iter().chain(cleanup).min()
+        let deletions = self.deletions.is_due().then_some(self.now);
+        [self.timers.next(), cleanup, deletions].into_iter().flatten().min()
     }
 
     /// Says whether a request may lead to a write, so that it must be refused beforehand while the partition takes none.
@@ -114,6 +122,7 @@ impl Shard {
             Request::Join(request) => {
                 let group_id = request.group_id.clone();
                 self.with_group(now, &group_id, |group, turn| join::join(group, turn, id, request));
+                self.forget_surplus_ids(now);
             }
             Request::Sync(request) => {
                 let group_id = request.member.group_id.clone();
@@ -199,12 +208,41 @@ impl Shard {
         self.cleanup.rest(now.monotonic);
     }
 
-    fn delete_topics(&mut self, now: Now, topics: &[TopicName]) {
-        let ids: Vec<_> = self.groups.keys().cloned().collect();
-        for group_id in ids {
-            self.with_group(now, &group_id, |group, turn| {
-                let records = offsets::delete_topics(&group.id, &group.offsets, topics);
+    /// Goes on with topics that are gone, up to a bound: more than that waits for the next step, at once.
+    fn delete_topics(&mut self, now: Now) {
+        let mut left = cleanup::PART;
+        while let Some(mut pass) = self.deletions.take() {
+            self.pass_groups(now, &mut pass, &mut left);
+            if left == 0 {
+                return self.deletions.pause(pass);
+            }
+        }
+    }
+
+    /// Takes a pass on, to its end or until nothing of `left` is left.
+    fn pass_groups(&mut self, now: Now, pass: &mut TopicPass, left: &mut usize) {
+        while *left > 0 {
+            let from = (pass.from.clone(), Bound::Unbounded);
+            let Some((group_id, _)) = self.groups.range(from).next() else { return };
+            let group_id = group_id.clone();
+            let written = self.with_group(now, &group_id, |group, turn| {
+                let TopicPass { topics, .. } = &*pass;
+                let records = offsets::delete_topics(&group.id, &group.offsets, topics, *left);
+                let count = records.len();
                 group.write_offsets(records, turn);
+                count
+            });
+            let may_have_more = written == *left;
+            pass.from = if may_have_more { Bound::Included } else { Bound::Excluded }(group_id);
+            *left = left.saturating_sub(pass.group_cost() + written);
+        }
+    }
+
+    /// Forgets ids that were given out, those that would be forgotten first, while there are too many of them.
+    fn forget_surplus_ids(&mut self, now: Now) {
+        while let Some((group_id, member_id)) = self.timers.pending.surplus() {
+            self.with_group(now, &group_id, |group, turn| {
+                session::forget_pending(group, turn, &member_id);
             });
         }
     }

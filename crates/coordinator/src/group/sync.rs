@@ -86,6 +86,10 @@ fn park(group: &mut Group, turn: &mut Turn<'_>, id: RequestId, member_id: &Membe
 
 /// Takes the leader's assignment in: it is written, and everyone who waits for it is answered.
 fn assign(group: &mut Group, turn: &mut Turn<'_>, assignments: Vec<(MemberId, Bytes)>) {
+    let bytes: usize = assignments.iter().map(|(_, assignment)| assignment.len()).sum();
+    if bytes > turn.config.max_record_bytes {
+        return refuse_assignment(group, turn);
+    }
     let mut assignments: BTreeMap<MemberId, Bytes> = assignments.into_iter().collect();
     for (member_id, member) in group.members.iter_mut() {
         // What the leader does not mention is empty. A copy: it outlives the request, whose frame must not be kept for it.
@@ -93,9 +97,7 @@ fn assign(group: &mut Group, turn: &mut Turn<'_>, assignments: Vec<(MemberId, By
         member.assignment = Bytes::copy_from_slice(&assignment);
     }
     if !group.fits_a_record(turn) {
-        // No batch would hold it. As Kafka: all are told, and join again.
-        rebalance::abandon_assignment(group, turn, ErrorCode::UnknownServerError);
-        return rebalance::prepare(group, turn);
+        return refuse_assignment(group, turn);
     }
     group.enter(Phase::Stable, turn.now);
     if !mutation::is_active(Mutation::AssignmentNotWritten) {
@@ -111,6 +113,12 @@ fn assign(group: &mut Group, turn: &mut Turn<'_>, assignments: Vec<(MemberId, By
         turn.reply(id, Response::Sync(present_answer(group, &member_id)));
         group.restart_session(&member_id, turn);
     }
+}
+
+/// Refuses an assignment that no batch would hold. As Kafka: all are told, and join again.
+fn refuse_assignment(group: &mut Group, turn: &mut Turn<'_>) {
+    rebalance::abandon_assignment(group, turn, ErrorCode::UnknownServerError);
+    rebalance::prepare(group, turn);
 }
 
 fn present_answer(group: &Group, member_id: &MemberId) -> SyncAnswer {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use model::Timestamp;
 
 use super::ids::{GroupId, MemberId};
+use super::pending::PendingIds;
 
 /// What falls due in a group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +25,8 @@ pub(super) enum Timer {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Timers {
     entries: BTreeSet<(Timestamp, GroupId, Timer)>,
+    /// Those of the entries that are ids that were given out.
+    pub(super) pending: PendingIds,
 }
 
 impl Timers {

@@ -9,6 +9,7 @@ use super::classic_group::Group;
 use super::ids::GroupId;
 use super::mutation::{self, Mutation};
 use super::offsets::LiveTotals;
+use super::pending::PendingIds;
 use super::record::GroupRecord;
 use super::request::RequestId;
 use super::response::Response;
@@ -86,6 +87,11 @@ impl<'a> Turn<'a> {
     /// Counts a rebalance that ended in an assignment.
     pub(super) fn note_completed_rebalance(&mut self) {
         self.completed_rebalances += 1;
+    }
+
+    /// The ids of all groups that were given out; kept by whoever gives one out or takes one back.
+    pub(super) fn pending(&mut self) -> &mut PendingIds {
+        &mut self.timers.pending
     }
 
     pub(super) fn arm(&mut self, group_id: &GroupId, timer: Timer, at: Timestamp) {

@@ -8,7 +8,7 @@ use model::record_batch::{
     Batch, BatchError, Batches, Record, RecordIter, Records, RecordsError, verify_crc,
 };
 use model::{LeaderEpoch, Offset, UnixMillis};
-use protocol::codec::KafkaString;
+use protocol::codec::{KafkaString, Problem};
 use protocol::records::group_log::{
     GroupLogKey, GroupMetadataValue, MemberMetadata, OffsetCommitKey, OffsetCommitValue,
 };
@@ -56,6 +56,20 @@ pub enum DecodeError {
     },
 }
 
+impl DecodeError {
+    /// Says whether it is about one whole record that no coordinator of this version writes: one without a key, or with a value of a version that is not known. Reading goes on behind it.
+    #[must_use]
+    pub fn is_skippable(&self) -> bool {
+        match self {
+            Self::NoKey { .. } => true,
+            Self::Record { source, .. } => {
+                matches!(source.problem(), Problem::UnsupportedVersion(_))
+            }
+            Self::Batch { .. } | Self::Records { .. } => false,
+        }
+    }
+}
+
 /// Reads whole batches of the offsets topic, in log order.
 ///
 /// Skipped are control batches, batches of transactions (their offsets count only once committed, and nothing writes them yet), and keys of kinds that are not known:
@@ -71,7 +85,7 @@ pub fn decode(batches: &Bytes) -> Decoder<'_> {
     }
 }
 
-/// Iterator over the records in batches; see [`decode`]. It ends at the first error.
+/// Iterator over the records in batches; see [`decode`]. It ends at the first error that is not [`DecodeError::is_skippable`].
 #[derive(Debug)]
 pub struct Decoder<'a> {
     bytes: &'a Bytes,
@@ -92,7 +106,7 @@ enum CurrentBatch<'a> {
         records: RecordIter<'a>,
     },
     /// Of a compressed one, which was read at once.
-    Inflated(std::vec::IntoIter<GroupRecord>),
+    Inflated(std::vec::IntoIter<Result<GroupRecord, DecodeError>>),
     Failed,
 }
 
@@ -110,7 +124,7 @@ impl Iterator for Decoder<'_> {
                     }
                     Err(error) => Err(error),
                 },
-                CurrentBatch::Inflated(records) => Ok(records.next()),
+                CurrentBatch::Inflated(records) => records.next().transpose(),
                 CurrentBatch::Plain { base_offset, records } => {
                     next_known(records, *base_offset, self.bytes, &mut self.names)
                 }
@@ -119,7 +133,9 @@ impl Iterator for Decoder<'_> {
                 Ok(Some(record)) => return Some(Ok(record)),
                 Ok(None) => self.batch = CurrentBatch::None,
                 Err(error) => {
-                    self.batch = CurrentBatch::Failed;
+                    if !error.is_skippable() {
+                        self.batch = CurrentBatch::Failed;
+                    }
                     return Some(Err(error));
                 }
             }
@@ -160,9 +176,13 @@ impl<'a> Decoder<'a> {
                 let mut records = RecordIter::new(header, &data);
                 let mut read = Vec::new();
                 while let Some(record) =
-                    next_known(&mut records, base_offset, &data, &mut self.names)?
+                    next_known(&mut records, base_offset, &data, &mut self.names).transpose()
                 {
+                    let is_last = record.as_ref().is_err_and(|error| !error.is_skippable());
                     read.push(record);
+                    if is_last {
+                        break;
+                    }
                 }
                 Ok(CurrentBatch::Inflated(read.into_iter()))
             }
@@ -224,6 +244,7 @@ fn offset_record(value: &OffsetCommitValue) -> OffsetRecord {
         offset: Offset(value.offset),
         leader_epoch: LeaderEpoch::from_wire(value.leader_epoch),
         metadata: text(&value.metadata),
+        topic_id: (!value.topic_id.is_zero()).then_some(value.topic_id),
         commit_time: UnixMillis(value.commit_timestamp),
         expire_time: time(value.expire_timestamp),
     }

@@ -30,8 +30,22 @@ pub enum EncodeError {
     Build(#[from] BuildError),
 }
 
-/// Makes batches of the records, in their order: as few as a size of at most `limit_bytes` each allows, uncompressed, at base offset 0 and without a leader epoch. The leader
-/// fills those in. `timestamp` is each record's.
+/// Makes batches of the records, in their order, each when it is asked for: as few as a size of at most `limit_bytes` each allows, uncompressed, at base offset 0 and without a
+/// leader epoch. The leader fills those in. `timestamp` is each record's.
+///
+/// What fits one batch is one batch. An [`EncodeError`] ends it; batches before it are whole.
+#[must_use]
+pub fn batches(records: &[GroupRecord], timestamp: UnixMillis, limit_bytes: usize) -> Encoder<'_> {
+    Encoder {
+        records: records.iter(),
+        last: None,
+        batch: BatchBuilder::new(BatchOptions::default()),
+        timestamp,
+        limit_bytes,
+    }
+}
+
+/// Makes all [`batches`] of the records at once.
 ///
 /// # Errors
 /// [`EncodeError`]; a record that is too large leaves nothing of the others.
@@ -40,10 +54,31 @@ pub fn encode(
     timestamp: UnixMillis,
     limit_bytes: usize,
 ) -> Result<Vec<Vec<u8>>, EncodeError> {
-    let mut batches = Vec::new();
-    let mut batch = BatchBuilder::new(BatchOptions::default());
-    for record in records {
+    batches(records, timestamp, limit_bytes).collect()
+}
+
+/// Iterator over the batches of records; see [`batches`].
+#[derive(Debug)]
+pub struct Encoder<'a> {
+    records: std::slice::Iter<'a, GroupRecord>,
+    last: Option<&'a GroupRecord>,
+    /// What the next batch begins with.
+    batch: BatchBuilder,
+    timestamp: UnixMillis,
+    limit_bytes: usize,
+}
+
+impl<'a> Encoder<'a> {
+    /// Returns the last record that was taken in: the one that an error is about, else the first that is not in the batch that was returned, or the last of all.
+    #[must_use]
+    pub fn last_record(&self) -> Option<&'a GroupRecord> {
+        self.last
+    }
+
+    /// Takes a record into the batch. Returns the batch before it if that has no room for it.
+    fn take(&mut self, record: &GroupRecord) -> Result<Option<Vec<u8>>, EncodeError> {
         let (key, value) = key_and_value(record)?;
+        let (timestamp, limit_bytes) = (self.timestamp, self.limit_bytes);
         let record =
             NewRecord { timestamp, key: Some(&key), value: value.as_deref(), headers: &[] };
         let size_bytes = BatchBuilder::upper_bound_of(&record);
@@ -51,16 +86,45 @@ pub fn encode(
             let size_bytes = HEADER_BYTES + size_bytes;
             return Err(EncodeError::TooLarge { size_bytes, limit_bytes });
         }
-        if batch.size_bytes() + size_bytes > limit_bytes {
-            let full = std::mem::replace(&mut batch, BatchBuilder::new(BatchOptions::default()));
-            batches.push(full.build()?);
+        let full = if self.batch.size_bytes() + size_bytes > limit_bytes {
+            Some(self.end_batch()?)
+        } else {
+            None
+        };
+        self.batch.append(&record)?;
+        Ok(full)
+    }
+
+    fn end_batch(&mut self) -> Result<Vec<u8>, EncodeError> {
+        let next = BatchBuilder::new(BatchOptions::default());
+        Ok(std::mem::replace(&mut self.batch, next).build()?)
+    }
+
+    /// Ends the iteration: nothing of the batch that was begun is left.
+    fn fail(&mut self, error: EncodeError) -> EncodeError {
+        self.records = [].iter();
+        self.batch = BatchBuilder::new(BatchOptions::default());
+        error
+    }
+}
+
+impl Iterator for Encoder<'_> {
+    type Item = Result<Vec<u8>, EncodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some(record) = self.records.next() {
+            self.last = Some(record);
+            match self.take(record) {
+                Ok(None) => {}
+                Ok(Some(batch)) => return Some(Ok(batch)),
+                Err(error) => return Some(Err(self.fail(error))),
+            }
         }
-        batch.append(&record)?;
+        if self.batch.is_empty() {
+            return None;
+        }
+        Some(self.end_batch().map_err(|error| self.fail(error)))
     }
-    if !batch.is_empty() {
-        batches.push(batch.build()?);
-    }
-    Ok(batches)
 }
 
 fn key_and_value(record: &GroupRecord) -> Result<(Bytes, Option<Bytes>), EncodeError> {
@@ -87,7 +151,7 @@ fn offset_value(record: &OffsetRecord) -> OffsetCommitValue {
         metadata: record.metadata.as_str().into(),
         commit_timestamp: record.commit_time.0,
         expire_timestamp: wire_time(record.expire_time),
-        ..OffsetCommitValue::default()
+        topic_id: record.topic_id.unwrap_or_default(),
     }
 }
 

@@ -7,11 +7,11 @@ use model::record_batch::{
     BatchBuilder, BatchKind, BatchOptions, BatchProducer, Batches, Codec, HEADER_BYTES, NewRecord,
     Records, set_base_offset, set_producer,
 };
-use model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, UnixMillis};
+use model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicId, UnixMillis};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::{DecodeError, EncodeError, decode, encode};
+use super::{DecodeError, EncodeError, batches, decode, encode};
 use crate::config::CoordinatorConfig;
 use crate::group::Shard;
 use crate::group::ids::{GenerationId, GroupId, TopicName};
@@ -36,6 +36,7 @@ fn committed(offset: i64, commit_time: i64) -> OffsetRecord {
         offset: Offset(offset),
         leader_epoch: None,
         metadata: String::new(),
+        topic_id: None,
         commit_time: UnixMillis(commit_time),
         expire_time: None,
     }
@@ -68,6 +69,8 @@ fn member() -> MemberRecord {
 #[test]
 fn a_log_of_kafkas_is_read() {
     let log = Bytes::from_static(CLASSIC_GROUP_LOG);
+    let orders: Option<TopicId> = Some("Kwm6aYajSaqi6R-PB-Zy5A".parse().unwrap());
+    let other: Option<TopicId> = Some("gVpqcNvnQBuvnEBgkARACw".parse().unwrap());
     let of_group =
         |value| GroupRecord::Group { group_id: GroupId::from("golden"), value: Some(value) };
     let expected = [
@@ -86,6 +89,7 @@ fn a_log_of_kafkas_is_read() {
             0,
             Some(OffsetRecord {
                 leader_epoch: Some(LeaderEpoch(3)),
+                topic_id: orders,
                 ..committed(41, 1_795_514_748_874)
             }),
         ),
@@ -94,6 +98,7 @@ fn a_log_of_kafkas_is_read() {
             1,
             Some(OffsetRecord {
                 metadata: "w\u{f6}rds".to_owned(),
+                topic_id: other,
                 ..committed(7, 1_795_514_748_874)
             }),
         ),
@@ -102,6 +107,7 @@ fn a_log_of_kafkas_is_read() {
             0,
             Some(OffsetRecord {
                 leader_epoch: Some(LeaderEpoch(3)),
+                topic_id: orders,
                 ..committed(42, 1_795_514_748_875)
             }),
         ),
@@ -232,7 +238,17 @@ fn what_is_written_is_what_kafka_writes() {
             1,
             Some(OffsetRecord {
                 expire_time: Some(UnixMillis(1_700_000_600_000)),
+                // The version with a time has no room for it.
+                topic_id: Some(TopicId::from_bytes([0xab; 16])),
                 ..committed(9, 1_700_000_000_000)
+            }),
+        ),
+        offset(
+            "orders",
+            2,
+            Some(OffsetRecord {
+                topic_id: Some(TopicId::from_bytes([0xab; 16])),
+                ..committed(8, 1_700_000_000_000)
             }),
         ),
         GroupRecord::Group { group_id: "billing".into(), value: Some(group(4, 1_700_000_000_002)) },
@@ -243,6 +259,9 @@ fn what_is_written_is_what_kafka_writes() {
     let values = [
         Some("00040000000000000008ffffffff010000018bcfe5680000"),
         Some("0001000000000000000900000000018bcfe568000000018bcfee8fc0"),
+        Some(
+            "00040000000000000008ffffffff010000018bcfe56800010010abababababababababababababababab",
+        ),
         Some("00030008636f6e73756d657200000004ffffffff0000018bcfe5680200000000"),
         None,
     ];
@@ -265,6 +284,7 @@ fn any_record(random: &mut StdRng) -> GroupRecord {
     let value = OffsetRecord {
         metadata: "x".repeat(random.random_range(0..40)),
         leader_epoch: random.random_bool(0.5).then_some(LeaderEpoch(1)),
+        topic_id: random.random_bool(0.5).then_some(TopicId::from_bytes([7; 16])),
         ..committed(random.random_range(-1..i64::MAX), random.random_range(0..i64::MAX))
     };
     GroupRecord::Offset {
@@ -464,4 +484,47 @@ fn resident_kib() -> usize {
     let text = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is there");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+#[test]
+fn batches_come_one_by_one_and_an_error_names_its_record() {
+    let group = |name: &str, metadata: usize| GroupRecord::Offset {
+        group_id: name.into(),
+        topic: "t".into(),
+        partition: 0,
+        value: Some(OffsetRecord { metadata: "m".repeat(metadata), ..committed(1, 1) }),
+    };
+    let records =
+        [group("small", 100), group("next", 100), group("large", 1_000), group("last", 1)];
+    let mut made = batches(&records, UnixMillis(1), 250);
+    let first = Bytes::from(made.next().unwrap().unwrap());
+    assert_eq!(all(&first), records[..1], "before what cannot be written is even looked at");
+    let error = made.next().unwrap().unwrap_err();
+    assert!(matches!(error, EncodeError::TooLarge { .. }), "{error}");
+    assert_eq!(made.last_record().unwrap().group_id().as_str(), "large");
+    assert!(made.next().is_none());
+}
+
+#[test]
+fn reading_goes_on_behind_records_that_no_coordinator_writes() {
+    let key: &[u8] = b"\0\x01\0\x01g\0\x01t\0\0\0\0";
+    for codec in [Codec::None, Codec::Lz4] {
+        let mut builder = BatchBuilder::new(BatchOptions { codec, ..BatchOptions::default() });
+        for (key, value) in
+            [(Some(key), None), (None, None), (Some(key), Some(&b"\0\x63"[..])), (Some(key), None)]
+        {
+            builder.append(&NewRecord { key, value, ..NewRecord::default() }).unwrap();
+        }
+        let batch = Bytes::from(builder.build().unwrap());
+        let found: Vec<_> = decode(&batch).collect();
+        assert_eq!(found.len(), 4);
+        assert!(found[0].is_ok() && found[3].is_ok());
+        for (offset, found) in (1..=2).zip(&found[1..3]) {
+            let error = found.as_ref().unwrap_err();
+            assert!(
+                error.is_skippable() && error.to_string().contains(&offset.to_string()),
+                "{error}"
+            );
+        }
+    }
 }

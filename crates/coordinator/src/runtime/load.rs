@@ -3,7 +3,7 @@
 //! The log's end at the election must be committed before the shard serves, or it would tell of what a failover takes back. Reading happens here, replay on a blocking
 //! thread, one chunk ahead of each other; no lock is held meanwhile. The end of the leadership cancels it, and nothing but that: every failure is tried again.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,8 +18,7 @@ use super::context::Context;
 use super::shard::{LoadNumber, ShardHandle};
 use super::writer::{ReadError, WriteError};
 use crate::group::Shard;
-use crate::group::ids::TopicName;
-use crate::group::record::GroupRecord;
+use crate::group::ids::TopicIdentity;
 use crate::record_format::{self, DecodeError};
 
 /// Why a shard is loaded.
@@ -31,7 +30,16 @@ pub(super) enum Cause {
     FailedAppend,
 }
 
-/// What a load has read.
+/// What an attempt has read.
+#[derive(Debug)]
+struct Loaded {
+    replayed: Replayed,
+    /// Topics with offsets.
+    topics: BTreeSet<TopicIdentity>,
+    skipped: Skipped,
+}
+
+/// What a shard is to serve.
 #[derive(Debug)]
 pub(super) struct Replayed {
     pub(super) machine: Shard,
@@ -39,8 +47,6 @@ pub(super) struct Replayed {
     pub(super) log_end_offset: Offset,
     /// From the log start to the log end.
     pub(super) size_bytes: u64,
-    /// Topics with offsets that the metadata do not know: they were deleted while no coordinator had this shard loaded.
-    pub(super) unknown_topics: Vec<TopicName>,
 }
 
 /// Why one attempt failed.
@@ -78,9 +84,11 @@ async fn load(context: &Arc<Context>, shard: &Arc<ShardHandle>, cause: Cause) {
     }
     loop {
         match attempt(context, shard).await {
-            Ok(replayed) => {
+            Ok(Loaded { replayed, topics, skipped }) => {
                 tell(context, shard, &replayed, began.elapsed());
+                skipped.tell(context, shard);
                 shard.publish(LoadNumber(LOADS.fetch_add(1, Ordering::Relaxed)), replayed);
+                delete_unknown_topics(context, shard, topics).await;
                 return;
             }
             // The replica hears of its election by the same image, perhaps a moment later.
@@ -108,7 +116,28 @@ fn tell(context: &Context, shard: &ShardHandle, replayed: &Replayed, took: Durat
     }
 }
 
-async fn attempt(context: &Arc<Context>, shard: &Arc<ShardHandle>) -> Result<Replayed, LoadError> {
+/// Deletes the offsets of topics that the metadata do not know: they went away while no coordinator had this shard loaded.
+///
+/// A broker that hears of an election may not have heard yet of a topic that the coordinator before it took commits for. So the offsets stay until nobody who leads can be so far behind.
+async fn delete_unknown_topics(
+    context: &Context,
+    shard: &ShardHandle,
+    mut topics: BTreeSet<TopicIdentity>,
+) {
+    topics.retain(|topic| !context.writer.topic_exists(topic));
+    if topics.is_empty() {
+        return;
+    }
+    tokio::time::sleep(METADATA_LAG).await;
+    let unknown = topics.into_iter().filter(|topic| !context.writer.topic_exists(topic));
+    let unknown: Vec<_> = unknown.collect();
+    if !unknown.is_empty() {
+        shard.note_deleted_topics(&unknown);
+        shard.delete_noted_topics();
+    }
+}
+
+async fn attempt(context: &Arc<Context>, shard: &Arc<ShardHandle>) -> Result<Loaded, LoadError> {
     let leadership = shard.leadership();
     let range = context.writer.log_range(leadership)?;
     let mut reader = Reader {
@@ -127,14 +156,17 @@ async fn attempt(context: &Arc<Context>, shard: &Arc<ShardHandle>) -> Result<Rep
         replay = replayed.map_err(|_| LoadError::Cancelled)??;
         chunk = next?;
     }
-    let Replay { machine, size_bytes, topics } = replay;
-    let is_unknown = |topic: &TopicName| !context.writer.topic_exists(topic);
-    Ok(Replayed {
-        machine,
-        log_end_offset: reader.position.max(range.log_end_offset),
-        size_bytes,
-        unknown_topics: topics.into_iter().filter(is_unknown).collect(),
-    })
+    let looking = context.tasks.spawn_blocking_on(
+        move || {
+            let topics = replay.machine.committed_topics();
+            (replay, topics)
+        },
+        &context.runtime,
+    );
+    let (replay, topics) = looking.await.map_err(|_| LoadError::Cancelled)?;
+    let Replay { machine, size_bytes, skipped } = replay;
+    let log_end_offset = reader.position.max(range.log_end_offset);
+    Ok(Loaded { replayed: Replayed { machine, log_end_offset, size_bytes }, topics, skipped })
 }
 
 async fn permit(context: &Context) -> SemaphorePermit<'_> {
@@ -196,27 +228,49 @@ impl Reader<'_> {
 struct Replay {
     machine: Shard,
     size_bytes: u64,
-    topics: HashSet<TopicName>,
+    skipped: Skipped,
 }
 
 impl Replay {
     fn new(machine: Shard) -> Self {
-        Self { machine, size_bytes: 0, topics: HashSet::new() }
+        Self { machine, size_bytes: 0, skipped: Skipped::default() }
     }
 
     /// Replays the records of a chunk. Blocks: a chunk is some milliseconds of work.
     fn chunk(mut self, bytes: &Bytes) -> Result<Self, LoadError> {
         for record in record_format::decode(bytes) {
-            let record = record?;
-            if let GroupRecord::Offset { topic, .. } = &record
-                && !self.topics.contains(topic)
-            {
-                self.topics.insert(topic.clone());
+            match record {
+                Ok(record) => self.machine.replay(record),
+                // One record of somebody else's must not keep all groups of the partition away.
+                Err(error) if error.is_skippable() => self.skipped.add(error),
+                Err(error) => return Err(error.into()),
             }
-            self.machine.replay(record);
         }
         self.size_bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         Ok(self)
+    }
+}
+
+/// Records that no coordinator of this version wrote.
+#[derive(Debug, Default)]
+struct Skipped {
+    count: u64,
+    first: Option<DecodeError>,
+}
+
+impl Skipped {
+    fn add(&mut self, error: DecodeError) {
+        self.count += 1;
+        self.first.get_or_insert(error);
+    }
+
+    /// Counts them, and logs the first, which names its offset.
+    fn tell(&self, context: &Context, shard: &ShardHandle) {
+        let Some(first) = &self.first else { return };
+        let (shard, count) = (shard.leadership(), self.count);
+        let source = std::error::Error::source(first).map(ToString::to_string);
+        tracing::warn!(%shard, count, %first, source, "group log has records that are left out");
+        context.metrics.skipped(count);
     }
 }
 
@@ -237,6 +291,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a shard whose append failed stays unloaded at least.
 const AFTER_FAILED_APPEND: Duration = Duration::from_millis(100);
+
+/// How far a broker that leads may be behind the metadata: `broker.session.timeout.ms` later it would be fenced. With room to spare.
+const METADATA_LAG: Duration = Duration::from_secs(30);
 
 /// A load that takes this long is told of.
 const LONG: Duration = Duration::from_millis(500);

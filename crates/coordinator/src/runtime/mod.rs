@@ -39,7 +39,7 @@ use self::shard::ShardHandle;
 use self::timers::Timers;
 use crate::config::CoordinatorConfig;
 use crate::group::ShardCounts;
-use crate::group::ids::{GroupId, MemberId, TopicName};
+use crate::group::ids::{GroupId, MemberId, TopicIdentity, TopicName};
 use crate::group::record::GroupRecord;
 use crate::group::request::{JoinGroup, ListGroups, Request};
 use crate::group::response::{ListedGroup, Response};
@@ -144,12 +144,15 @@ impl GroupCoordinator {
         self.end(ended);
     }
 
-    /// Notes that topics are gone from the metadata: their committed offsets go, as soon as the partitions take writes. Does not block.
-    pub fn topics_deleted(&self, topics: Vec<TopicName>) {
+    /// Notes that topics are gone from the metadata: their committed offsets go, before any request from now on and as soon as the partitions take writes. Does not block.
+    pub fn topics_deleted(&self, topics: &[TopicIdentity]) {
         let shards = self.all_shards();
+        for shard in &shards {
+            shard.note_deleted_topics(topics);
+        }
         self.context.spawn(async move {
             for shard in shards {
-                shard.topics_deleted(&topics);
+                shard.delete_noted_topics();
                 tokio::task::yield_now().await;
             }
         });

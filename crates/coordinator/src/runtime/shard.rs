@@ -19,7 +19,7 @@ use super::refusal::Refusal;
 use super::rewrite;
 use super::writer::{Leadership, WriteError};
 use super::writes::Writes;
-use crate::group::ids::TopicName;
+use crate::group::ids::TopicIdentity;
 use crate::group::record::GroupRecord;
 use crate::group::request::{Request, RequestId};
 use crate::group::response::Response;
@@ -36,16 +36,15 @@ pub(super) struct ShardHandle {
     committed: AtomicI64,
     /// Cancelled when the leadership ends.
     ended: CancellationToken,
+    /// Topics that are gone and that the machine was not told of yet: while it loads, or the partition takes no writes. Locked after the state, and for a moment only.
+    deleted_topics: Mutex<BTreeSet<TopicIdentity>>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 enum State {
-    /// Not readable yet, or again: what requests are told meanwhile, and which topics went away since.
-    Loading {
-        refusal: Refusal,
-        deleted_topics: BTreeSet<TopicName>,
-    },
+    /// Not readable yet, or again: what requests are told meanwhile.
+    Loading(Refusal),
     Loaded(Box<Loaded>),
     Ended,
 }
@@ -63,8 +62,6 @@ struct Loaded {
     armed: Option<Timestamp>,
     /// Timers wait until then, because the partition took no writes.
     refused_until: Option<Timestamp>,
-    /// Topics that the machine was not told of yet, for the same reason.
-    deleted_topics: BTreeSet<TopicName>,
     log: LogSize,
     /// How many of the machine's rebalances stand in the coordinator's count.
     counted_rebalances: u64,
@@ -124,10 +121,8 @@ impl ShardHandle {
             context: Arc::clone(context),
             committed: AtomicI64::new(0),
             ended: context.stop.child_token(),
-            state: Mutex::new(State::Loading {
-                refusal: Refusal::LoadInProgress,
-                deleted_topics: BTreeSet::new(),
-            }),
+            deleted_topics: Mutex::default(),
+            state: Mutex::new(State::Loading(Refusal::LoadInProgress)),
         })
     }
 
@@ -157,62 +152,80 @@ impl ShardHandle {
         if end_offset <= self.known_committed() {
             return Ok(());
         }
-        let timeout = self.context.config.commit_timeout;
-        let committed = self.context.writer.committed(self.leadership, end_offset, timeout);
-        tokio::select! {
-            result = committed => result?,
-            () = self.ended.cancelled() => return Err(WriteError::NotLeader),
+        // What is committed stays so, however few replicas are in sync now.
+        if !self.is_committed(end_offset) {
+            let timeout = self.context.config.commit_timeout;
+            let committed = self.context.writer.committed(self.leadership, end_offset, timeout);
+            let result = tokio::select! {
+                result = committed => result,
+                () = self.ended.cancelled() => Err(WriteError::NotLeader),
+            };
+            match result {
+                Err(WriteError::NotEnoughReplicas) if self.is_committed(end_offset) => {}
+                result => result?,
+            }
         }
         self.committed.fetch_max(end_offset.0, Ordering::AcqRel);
         Ok(())
+    }
+
+    fn is_committed(&self, end_offset: Offset) -> bool {
+        let high_watermark = self.context.writer.high_watermark(self.leadership);
+        high_watermark.is_some_and(|high_watermark| end_offset <= high_watermark)
     }
 
     fn known_committed(&self) -> Offset {
         Offset(self.committed.load(Ordering::Acquire))
     }
 
-    /// Steps a request. A refusal has changed nothing, but for one after a failed append, which leaves nothing.
+    /// Steps a request. A refusal has changed nothing; one after a failed append throws the state away, and of an append of several batches some may stay in the log.
     fn submit(&self, request: Request) -> Result<Submitted, Refusal> {
         let mut effects = Effects::begin(self.context.clock.now());
-        let submitted = {
-            let mut state = self.lock();
-            let loaded = state.loaded()?;
-            if Shard::may_write(&request) {
-                self.context.writer.admits(self.leadership)?;
-            }
-            loaded.last_request.0 += 1;
-            let id = loaded.last_request;
-            effects.own = Some(id);
-            loaded.machine.step(effects.now, Event::Request(id, request));
-            self.drain(&mut state, &mut effects);
-            match (&mut *state, effects.own_answer.take()) {
-                (State::Loaded(_), Some(answer)) => Ok(Submitted::Answered(answer)),
-                (State::Loaded(loaded), None) => {
-                    let (sender, receiver) = oneshot::channel();
-                    loaded.parked.insert(id, sender);
-                    Ok(Submitted::Parked(receiver))
-                }
-                (State::Loading { .. } | State::Ended, _) => {
-                    let failed = effects.void.as_ref().map(|(error, _)| Refusal::from(*error));
-                    Err(failed.unwrap_or(Refusal::NotCoordinator))
-                }
-            }
-        };
+        let submitted = self.step_request(request, &mut effects);
         self.finish(effects);
         submitted
+    }
+
+    fn step_request(&self, request: Request, effects: &mut Effects) -> Result<Submitted, Refusal> {
+        let mut state = self.lock();
+        state.loaded()?;
+        if Shard::may_write(&request) {
+            self.context.writer.admits(self.leadership)?;
+        }
+        // A topic of the same name may have come since, and a commit of it must not be taken for one of the topic that is gone.
+        if self.has_deleted_topics() && self.context.writer.admits(self.leadership).is_ok() {
+            self.step_deleted_topics(state.loaded()?, effects);
+            self.drain(&mut state, effects);
+        }
+        let loaded = state.loaded()?;
+        loaded.last_request.0 += 1;
+        let id = loaded.last_request;
+        effects.own = Some(id);
+        loaded.machine.step(effects.now, Event::Request(id, request));
+        self.drain(&mut state, effects);
+        match (&mut *state, effects.own_answer.take()) {
+            (State::Loaded(_), Some(answer)) => Ok(Submitted::Answered(answer)),
+            (State::Loaded(loaded), None) => {
+                let (sender, receiver) = oneshot::channel();
+                loaded.parked.insert(id, sender);
+                Ok(Submitted::Parked(receiver))
+            }
+            (State::Loading(_) | State::Ended, _) => {
+                let failed = effects.void.as_ref().map(|(error, _)| Refusal::from(*error));
+                Err(failed.unwrap_or(Refusal::NotCoordinator))
+            }
+        }
     }
 
     /// Makes the shard serve what a load has read. Does nothing when the leadership has ended meanwhile.
     pub(super) fn publish(&self, load: LoadNumber, replayed: Replayed) {
         let mut effects = Effects::begin(self.context.clock.now());
-        let Replayed { mut machine, log_end_offset, size_bytes, .. } = replayed;
+        let Replayed { mut machine, log_end_offset, size_bytes } = replayed;
         machine.loaded(effects.now);
         {
             let mut state = self.lock();
-            let State::Loading { deleted_topics, .. } = &mut *state else { return };
+            let State::Loading(_) = &*state else { return };
             self.committed.fetch_max(log_end_offset.0, Ordering::AcqRel);
-            let mut gone = std::mem::take(deleted_topics);
-            gone.extend(replayed.unknown_topics);
             *state = State::Loaded(Box::new(Loaded {
                 counted_rebalances: 0,
                 machine,
@@ -222,7 +235,6 @@ impl ShardHandle {
                 last_request: RequestId(0),
                 armed: None,
                 refused_until: None,
-                deleted_topics: gone,
                 log: LogSize::loaded(log_end_offset, size_bytes),
             }));
             self.drain(&mut state, &mut effects);
@@ -241,13 +253,14 @@ impl ShardHandle {
         }
     }
 
-    /// Tells the machine of topics that are gone, once the partition takes writes.
-    pub(super) fn topics_deleted(&self, topics: &[TopicName]) {
-        self.pass(|state| match state {
-            State::Loading { deleted_topics, .. } => deleted_topics.extend(topics.iter().cloned()),
-            State::Loaded(loaded) => loaded.deleted_topics.extend(topics.iter().cloned()),
-            State::Ended => {}
-        });
+    /// Notes that topics are gone: the machine is told before any request from now on, once the partition takes writes. Does not wait for the shard.
+    pub(super) fn note_deleted_topics(&self, topics: &[TopicIdentity]) {
+        self.lock_deleted_topics().extend(topics.iter().cloned());
+    }
+
+    /// Tells the machine of topics that are gone, even if no request comes.
+    pub(super) fn delete_noted_topics(&self) {
+        self.pass(|_| {});
     }
 
     /// Steps the machine because the time that a timer was armed for has come. An entry that another one has replaced does nothing.
@@ -278,6 +291,11 @@ impl ShardHandle {
                 Ok((end_offset, size_bytes)) => {
                     Some(RewrittenChunk { start, end_offset, size_bytes, next })
                 }
+                // Nothing depends on a rewrite, so the state need not pay for it.
+                Err(error @ WriteError::TooLarge) => {
+                    tracing::warn!(shard = %self.leadership, %error, "group log cannot be rewritten");
+                    None
+                }
                 Err(error) => {
                     state.void(error, &mut effects);
                     None
@@ -306,7 +324,7 @@ impl ShardHandle {
     ) -> (Vec<GroupRecord>, Option<RewriteCursor>) {
         match &*self.lock() {
             State::Loaded(loaded) => loaded.machine.live_records(after, limit_bytes),
-            State::Loading { .. } | State::Ended => (Vec::new(), None),
+            State::Loading(_) | State::Ended => (Vec::new(), None),
         }
     }
 
@@ -314,7 +332,7 @@ impl ShardHandle {
     pub(super) fn counts(&self) -> Option<ShardCounts> {
         match &mut *self.lock() {
             State::Loaded(loaded) => Some(self.count(loaded)),
-            State::Loading { .. } | State::Ended => None,
+            State::Loading(_) | State::Ended => None,
         }
     }
 
@@ -343,14 +361,10 @@ impl ShardHandle {
         let State::Loaded(loaded) = state else { return };
         let now = effects.now.monotonic;
         let is_time = loaded.machine.poll_timeout().is_some_and(|at| at <= now);
-        if is_time || !loaded.deleted_topics.is_empty() {
+        if is_time || self.has_deleted_topics() {
             if self.context.writer.admits(self.leadership).is_ok() {
                 loaded.refused_until = None;
-                let topics = std::mem::take(&mut loaded.deleted_topics);
-                if !topics.is_empty() {
-                    let topics = topics.into_iter().collect();
-                    loaded.machine.step(effects.now, Event::TopicsDeleted(topics));
-                }
+                self.step_deleted_topics(loaded, effects);
                 if is_time {
                     loaded.machine.step(effects.now, Event::TimeoutReached);
                 }
@@ -359,6 +373,19 @@ impl ShardHandle {
             }
         }
         self.drain(state, effects);
+    }
+
+    /// Steps the topics that are gone. The machine deletes their offsets in parts; the later ones come by its timer.
+    fn step_deleted_topics(&self, loaded: &mut Loaded, effects: &Effects) {
+        let topics = std::mem::take(&mut *self.lock_deleted_topics());
+        if !topics.is_empty() {
+            let topics = topics.into_iter().collect();
+            loaded.machine.step(effects.now, Event::TopicsDeleted(topics));
+        }
+    }
+
+    fn has_deleted_topics(&self) -> bool {
+        !self.lock_deleted_topics().is_empty()
     }
 
     /// Drains the machine's actions, arms its timer, and looks whether the log is worth a rewrite. After a failed append the state is void.
@@ -393,7 +420,7 @@ impl ShardHandle {
             state.void(error, effects);
             return;
         }
-        loaded.arm(effects);
+        loaded.arm(self.has_deleted_topics(), effects);
         if loaded.log.begin_if_due(loaded.machine.live_bytes()) {
             effects.rewrite = Some(loaded.load);
         }
@@ -406,13 +433,21 @@ impl ShardHandle {
         records: &[GroupRecord],
         now: Now,
     ) -> Result<(Offset, usize), WriteError> {
-        let batches = record_format::encode(records, now.wall, BATCH_BYTES).map_err(|error| {
-            tracing::error!(shard = %self.leadership, %error, "group records cannot be written");
-            WriteError::TooLarge
-        })?;
         let mut size_bytes = 0;
-        for mut batch in batches {
-            let end_offset = self.context.writer.append(self.leadership, &mut batch)?;
+        let mut batches = record_format::batches(records, now.wall, BATCH_BYTES);
+        while let Some(batch) = batches.next() {
+            let group = batches.last_record().map(|record| record.group_id().as_str());
+            let mut batch = batch.map_err(|error| {
+                tracing::error!(shard = %self.leadership, group, %error, "group records cannot be written");
+                WriteError::TooLarge
+            })?;
+            let appended = self.context.writer.append(self.leadership, &mut batch);
+            let end_offset = appended.inspect_err(|error| {
+                if *error == WriteError::TooLarge {
+                    let bytes = batch.len();
+                    tracing::error!(shard = %self.leadership, group, bytes, "the log does not take a batch of group records of this size");
+                }
+            })?;
             size_bytes += batch.len();
             loaded.log.appended(end_offset, batch.len());
         }
@@ -443,13 +478,17 @@ impl ShardHandle {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("a panic ends the process, so no lock is ever poisoned")
     }
+
+    fn lock_deleted_topics(&self) -> MutexGuard<'_, BTreeSet<TopicIdentity>> {
+        self.deleted_topics.lock().expect("a panic ends the process, so no lock is ever poisoned")
+    }
 }
 
 impl State {
     fn loaded(&mut self) -> Result<&mut Loaded, Refusal> {
         match self {
             Self::Loaded(loaded) => Ok(loaded),
-            Self::Loading { refusal, .. } => Err(*refusal),
+            Self::Loading(refusal) => Err(*refusal),
             Self::Ended => Err(Refusal::NotCoordinator),
         }
     }
@@ -464,17 +503,13 @@ impl State {
             WriteError::NotLeader => Refusal::NotCoordinator,
             _ => Refusal::LoadInProgress,
         };
-        let loading = Self::Loading { refusal, deleted_topics: BTreeSet::new() };
-        if let Self::Loaded(mut loaded) = std::mem::replace(self, loading) {
+        if let Self::Loaded(mut loaded) = std::mem::replace(self, Self::Loading(refusal)) {
             // Answers of the same pass may tell of the state that is not in the log.
             for (_, reply) in &mut effects.answers {
                 *reply = Err(refusal);
             }
             let parked = std::mem::take(&mut loaded.parked);
             effects.answers.extend(parked.into_values().map(|sender| (sender, Err(refusal))));
-            if let Self::Loading { deleted_topics, .. } = self {
-                *deleted_topics = std::mem::take(&mut loaded.deleted_topics);
-            }
             effects.void = Some((error, loaded));
         }
     }
@@ -482,8 +517,8 @@ impl State {
 
 impl Loaded {
     /// Arms the timer if the next time to step is earlier than the entry there is.
-    fn arm(&mut self, effects: &mut Effects) {
-        let deleted = (!self.deleted_topics.is_empty()).then_some(effects.now.monotonic);
+    fn arm(&mut self, has_deleted_topics: bool, effects: &mut Effects) {
+        let deleted = has_deleted_topics.then_some(effects.now.monotonic);
         let Some(due) = [self.machine.poll_timeout(), deleted].into_iter().flatten().min() else {
             return;
         };

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use model::{LeaderEpoch, Offset, TopicId};
 
-use crate::group::ids::TopicName;
+use crate::group::ids::TopicIdentity;
 
 /// One leadership of one partition of the offsets topic. Whatever is done under an older one is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -96,16 +96,19 @@ pub trait PartitionWriter: fmt::Debug + Send + Sync + 'static {
     /// [`WriteError::NotLeader`] in any other epoch than the named one, so that a stale coordinator writes nothing; [`WriteError::TooLarge`]; [`WriteError::Storage`].
     fn append(&self, leadership: Leadership, batch: &mut [u8]) -> Result<Offset, WriteError>;
 
-    /// Waits until everything before `end_offset` is committed, for `timeout` at most. Resolves at once when it is. May be dropped.
+    /// Waits until everything before `end_offset` is committed, for `timeout` at most. May be dropped.
     ///
     /// # Errors
-    /// [`WriteError::TimedOut`]; [`WriteError::NotEnoughReplicas`] when too few were in sync at the end; [`WriteError::NotLeader`] as soon as the leadership is lost.
+    /// [`WriteError::TimedOut`]; [`WriteError::NotEnoughReplicas`] when too few were in sync at the end, even if the high watermark has passed it; [`WriteError::NotLeader`] as soon as the leadership is lost.
     fn committed(
         &self,
         leadership: Leadership,
         end_offset: Offset,
         timeout: Duration,
     ) -> BoxFuture<'static, Result<(), WriteError>>;
+
+    /// Returns the exclusive end of what is committed, while this broker leads in that epoch. Cheap; asked before each wait.
+    fn high_watermark(&self, leadership: Leadership) -> Option<Offset>;
 
     /// Returns the log's ends, uncommitted records included.
     ///
@@ -131,6 +134,7 @@ pub trait PartitionWriter: fmt::Debug + Send + Sync + 'static {
     /// [`WriteError::NotLeader`], [`WriteError::Storage`].
     fn trim(&self, leadership: Leadership, before: Offset) -> Result<(), WriteError>;
 
-    /// Says whether this broker's metadata know a topic. A shard that was loaded asks it for the topics of its committed offsets: what was deleted while nobody had it loaded.
-    fn topic_exists(&self, topic: &TopicName) -> bool;
+    /// Says whether this broker's metadata know a topic: one of that name with that id, or if none is named, with any. A shard that was loaded asks it for the topics of its committed
+    /// offsets: what was deleted while nobody had it loaded.
+    fn topic_exists(&self, topic: &TopicIdentity) -> bool;
 }

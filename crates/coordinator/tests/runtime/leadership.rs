@@ -2,8 +2,8 @@
 
 use coordinator::group::request::Request;
 use coordinator::group::response::Response;
-use coordinator::runtime::{Leadership, Refusal};
-use model::{ErrorCode, LeaderEpoch};
+use coordinator::runtime::Refusal;
+use model::ErrorCode;
 use std::time::Duration;
 
 use super::memory_log::{MemoryLog, Replication};
@@ -19,7 +19,7 @@ async fn a_new_coordinator_knows_what_the_old_one_acknowledged() {
     let member = first.form_group("members").await;
 
     let second = Broker::leading(&log, 1).await;
-    first.coordinator.resigned(Leadership { partition: PARTITION, leader_epoch: LeaderEpoch(1) });
+    first.coordinator.resigned(log.leadership(PARTITION, 1));
     assert_eq!(second.committed("readers").await, Ok(Some(42)));
     assert_eq!(second.committed("others").await, Ok(Some(7)));
     let Ok(Response::Describe(Some(group))) =
@@ -75,7 +75,7 @@ async fn a_stale_coordinator_writes_nothing() {
     // Its timers write nothing either: the rebalance that would end now does not.
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(log.range(PARTITION), before);
-    stale.coordinator.resigned(Leadership { partition: PARTITION, leader_epoch: LeaderEpoch(1) });
+    stale.coordinator.resigned(log.leadership(PARTITION, 1));
     assert_eq!(waiting.await.unwrap(), Err(Refusal::NotCoordinator));
 }
 
@@ -101,11 +101,11 @@ async fn a_resignation_answers_those_who_wait() {
     log.set_replication(PARTITION, Replication::Held);
     let commit = broker.send(commit("readers", "orders", 0, 5)).await;
     // An older image changes nothing.
-    broker.coordinator.resigned(Leadership { partition: PARTITION, leader_epoch: LeaderEpoch(3) });
+    broker.coordinator.resigned(log.leadership(PARTITION, 3));
     settle().await;
     assert!(!join.is_finished() && !commit.is_finished());
 
-    broker.coordinator.resigned(Leadership { partition: PARTITION, leader_epoch: LeaderEpoch(5) });
+    broker.coordinator.resigned(log.leadership(PARTITION, 5));
     assert_eq!(join.await.unwrap(), Err(Refusal::NotCoordinator));
     assert_eq!(commit.await.unwrap(), Err(Refusal::NotCoordinator));
     assert_eq!(broker.committed("readers").await, Err(Refusal::NotCoordinator));
@@ -121,9 +121,31 @@ async fn a_re_election_of_the_same_broker_loads_anew() {
     assert_eq!(join.await.unwrap(), Err(Refusal::NotCoordinator));
     assert_eq!(broker.committed("readers").await, Ok(Some(5)));
     // The same news again, and old news, change nothing.
-    broker.coordinator.elected(Leadership { partition: PARTITION, leader_epoch: LeaderEpoch(1) });
-    broker.coordinator.elected(Leadership { partition: PARTITION, leader_epoch: LeaderEpoch(0) });
+    broker.coordinator.elected(log.leadership(PARTITION, 1));
+    broker.coordinator.elected(log.leadership(PARTITION, 0));
     assert_eq!(broker.committed("readers").await, Ok(Some(5)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_of_a_deleted_topic_writes_nothing_into_the_next_of_its_name() {
+    let log = MemoryLog::new();
+    let stale = Broker::leading(&log, 0).await;
+    let broker = Broker::leading(&log, 4).await;
+    broker.commit("readers", 5).await.unwrap();
+    let of_old_topic = log.leadership(PARTITION, 9);
+    log.create_anew(PARTITION);
+    // Its epochs begin at 0 again, and nobody has told the old coordinators yet.
+    let elected = log.elect(PARTITION, 0);
+    let before = log.range(PARTITION);
+    assert_eq!(stale.commit("readers", 6).await, Err(Refusal::NotCoordinator));
+    assert_eq!(log.range(PARTITION), before);
+
+    broker.coordinator.elected(elected);
+    broker.loaded(PARTITION).await;
+    assert_eq!(broker.committed("readers").await, Ok(None));
+    broker.commit("readers", 7).await.unwrap();
+    broker.coordinator.resigned(of_old_topic);
+    assert_eq!(broker.committed("readers").await, Ok(Some(7)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,7 +213,7 @@ async fn many_shards_are_led_and_listed_together() {
     log.set_replication(7, Replication::Held);
     log.elect(7, 1);
     broker.coordinator.handle(7, commit("late", "orders", 0, 1)).await.unwrap_err();
-    broker.coordinator.resigned(Leadership { partition: 7, leader_epoch: LeaderEpoch(1) });
+    broker.coordinator.resigned(log.leadership(7, 1));
     assert_eq!(broker.coordinator.list(Default::default()).await.unwrap().len(), 49);
     until("the rest answers", async || {
         broker.coordinator.handle(8, fetch("group-08")).await.is_ok()

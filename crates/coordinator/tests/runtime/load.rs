@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use coordinator::config::CoordinatorConfig;
-use coordinator::group::ids::TopicName;
-use coordinator::runtime::{Leadership, Refusal};
-use model::LeaderEpoch;
+use coordinator::runtime::Refusal;
 use model::record_batch::{BatchBuilder, BatchOptions, NewRecord};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 
 use super::memory_log::{MemoryLog, Replication};
-use super::support::{Broker, PARTITION, commit, settle, until};
+use super::support::{Broker, PARTITION, commit, commit_of, settle, topic, until};
 
 #[tokio::test(start_paused = true)]
 async fn a_shard_serves_only_when_the_log_end_at_its_election_is_committed() {
@@ -32,7 +32,7 @@ async fn a_shard_serves_only_when_the_log_end_at_its_election_is_committed() {
 async fn an_election_that_the_replica_has_not_heard_of_yet_is_waited_for() {
     let log = MemoryLog::new();
     let broker = Broker::start(&log);
-    broker.coordinator.elected(Leadership { partition: PARTITION, leader_epoch: LeaderEpoch(3) });
+    broker.coordinator.elected(log.leadership(PARTITION, 3));
     settle().await;
     assert_eq!(broker.committed("readers").await, Err(Refusal::LoadInProgress));
     log.elect(PARTITION, 3);
@@ -51,11 +51,11 @@ async fn a_load_of_an_older_epoch_is_never_published() {
     broker.coordinator.elected(log.elect(PARTITION, 1));
     settle().await;
     // Two elections later its tail is gone, and the load of epoch 1 must not come back with it.
-    broker.coordinator.resigned(Leadership { partition: PARTITION, leader_epoch: LeaderEpoch(2) });
+    broker.coordinator.resigned(log.leadership(PARTITION, 2));
     assert_eq!(broker.committed("readers").await, Err(Refusal::NotCoordinator));
     log.truncate(PARTITION);
     broker.coordinator.elected(log.elect(PARTITION, 3));
-    broker.coordinator.elected(Leadership { partition: PARTITION, leader_epoch: LeaderEpoch(1) });
+    broker.coordinator.elected(log.leadership(PARTITION, 1));
     log.set_replication(PARTITION, Replication::Immediate);
     broker.loaded(PARTITION).await;
     assert_eq!(broker.committed("readers").await, Ok(Some(5)));
@@ -66,9 +66,9 @@ async fn a_load_of_an_older_epoch_is_never_published() {
 async fn a_resignation_cancels_a_load() {
     let log = MemoryLog::new();
     let broker = Broker::start(&log);
-    broker.coordinator.elected(Leadership { partition: PARTITION, leader_epoch: LeaderEpoch(1) });
+    broker.coordinator.elected(log.leadership(PARTITION, 1));
     settle().await;
-    broker.coordinator.resigned(Leadership { partition: PARTITION, leader_epoch: LeaderEpoch(2) });
+    broker.coordinator.resigned(log.leadership(PARTITION, 2));
     log.elect(PARTITION, 1);
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(broker.committed("readers").await, Err(Refusal::NotCoordinator));
@@ -136,12 +136,25 @@ async fn a_damaged_log_is_not_served_and_tried_again() {
 async fn offsets_of_topics_that_went_away_unseen_go_after_the_load() {
     let log = MemoryLog::new();
     let first = Broker::leading(&log, 0).await;
-    first.handle(commit("readers", "orders", 0, 5)).await.unwrap();
-    first.handle(commit("readers", "payments", 0, 6)).await.unwrap();
-    log.forget_topic("orders");
+    // One that is gone, one that was created anew, one that this broker has only not heard of yet.
+    let (gone, anew, late) = (topic("orders", 1), topic("payments", 2), topic("refunds", 4));
+    for topic in [&gone, &anew, &late] {
+        first.handle(commit_of("readers", topic, 5)).await.unwrap();
+    }
+    first.handle(commit_of("others", &topic("payments", 3), 6)).await.unwrap();
+    for topic in [gone, anew, late.clone()] {
+        log.forget_topic(topic);
+    }
     let second = Broker::leading(&log, 1).await;
+    assert_eq!(second.committed("readers").await, Ok(Some(5)), "it may be news");
+    log.learn_topic(&late);
+    tokio::time::sleep(Duration::from_secs(31)).await;
     assert_eq!(second.committed("readers").await, Ok(None));
-    assert_eq!(second.coordinator.counts().offset_count, 1);
+    let mut left = Vec::new();
+    second.coordinator.for_each_committed(10, |committed| {
+        left.push((committed.topic.to_string(), committed.offset.0));
+    });
+    assert_eq!(left, [("payments".to_owned(), 6), ("refunds".to_owned(), 5)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,11 +163,35 @@ async fn topics_that_are_deleted_during_a_load_are_not_forgotten() {
     let first = Broker::leading(&log, 0).await;
     first.commit("readers", 5).await.unwrap();
     let second = Broker::start(&log);
-    let leadership = Leadership { partition: PARTITION, leader_epoch: LeaderEpoch(1) };
+    let leadership = log.leadership(PARTITION, 1);
     second.coordinator.elected(leadership);
-    second.coordinator.topics_deleted(vec![TopicName::from("orders")]);
+    second.coordinator.topics_deleted(&[topic("orders", 1)]);
     settle().await;
     log.elect(PARTITION, 1);
     second.loaded(PARTITION).await;
     until("the offset is gone", async || second.committed("readers").await == Ok(None)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_of_somebody_elses_are_left_out_of_the_load() {
+    let log = MemoryLog::new();
+    let first = Broker::leading(&log, 0).await;
+    first.commit("readers", 5).await.unwrap();
+    let key: &[u8] = b"\0\x01\0\x07readers\0\x06orders\0\0\0\0";
+    for (key, value) in [(None, &b"words"[..]), (Some(key), &b"\0\x63of a newer broker"[..])] {
+        let mut builder = BatchBuilder::new(BatchOptions::default());
+        let record = NewRecord { key, value: Some(value), ..NewRecord::default() };
+        builder.append(&record).unwrap();
+        log.append_raw(PARTITION, builder.build().unwrap());
+    }
+    first.commit("others", 6).await.unwrap();
+    let second = Broker::leading(&log, 1).await;
+    assert_eq!(second.committed("readers").await, Ok(Some(5)));
+    assert_eq!(second.committed("others").await, Ok(Some(6)));
+    let mut registry = Registry::default();
+    second.metrics.register(&mut registry);
+    let mut text = String::new();
+    encode(&mut text, &registry).unwrap();
+    let shown = "steadfast_group_skipped_records_total 2";
+    assert!(text.lines().any(|line| line == shown), "{text}");
 }

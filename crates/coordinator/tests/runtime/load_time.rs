@@ -1,7 +1,8 @@
 //! How long a failover of everything takes: 10,000 groups and a million committed offsets on 50 partitions, loaded by one broker.
 //!
 //! Measures, so it runs only when asked for, and means something only with optimisation:
-//! `cargo test -p coordinator --test runtime --config 'profile.dev.package."*".opt-level=3' --config 'profile.dev.package.coordinator.opt-level=3' -- --ignored --nocapture`
+//! `O=opt-level=3; cargo test -p coordinator --test runtime --config "profile.dev.package.'*'.$O" --config "profile.dev.package.coordinator.$O" --config "profile.dev.package.model.$O"
+//! --config "profile.dev.package.protocol.$O" -- --ignored --nocapture load_time`, since `*` names no crate of ours.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,8 @@ use bytes::Bytes;
 use coordinator::group::ids::GenerationId;
 use coordinator::group::record::{GroupMetadataRecord, GroupRecord, MemberRecord, OffsetRecord};
 use coordinator::record_format;
-use model::{Offset, UnixMillis};
+use model::{Offset, TopicId, UnixMillis};
+use uuid::Uuid;
 
 use super::memory_log::MemoryLog;
 use super::support::Broker;
@@ -50,6 +52,7 @@ fn commit_records(group: &str, offset: i64) -> Vec<GroupRecord> {
         partition,
         value: Some(OffsetRecord {
             offset: Offset(offset),
+            topic_id: Some(TopicId(Uuid::from_u128(7))),
             leader_epoch: None,
             metadata: String::new(),
             commit_time: UnixMillis(1),

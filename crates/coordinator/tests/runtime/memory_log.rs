@@ -5,25 +5,28 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use coordinator::group::ids::TopicName;
+use coordinator::group::ids::TopicIdentity;
 use coordinator::runtime::{Leadership, LogRange, PartitionWriter, ReadError, WriteError};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use model::record_batch::{Batches, set_base_offset, set_leader_epoch};
-use model::{LeaderEpoch, Offset};
+use model::{LeaderEpoch, Offset, TopicId};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// All partitions. Each is empty, and led in no epoch, until it is told otherwise.
 #[derive(Debug)]
 pub(crate) struct MemoryLog {
     partitions: Arc<Mutex<BTreeMap<i32, Partition>>>,
-    unknown_topics: Mutex<BTreeSet<TopicName>>,
+    unknown_topics: Mutex<BTreeSet<TopicIdentity>>,
     /// Wakes whoever waits for a commit.
     changed: Arc<watch::Sender<()>>,
 }
 
 #[derive(Debug, Default)]
 struct Partition {
+    /// How often the topic was created anew.
+    topic: u128,
     leader_epoch: Option<LeaderEpoch>,
     log_start_offset: Offset,
     log_end_offset: Offset,
@@ -34,6 +37,8 @@ struct Partition {
     refusal: Option<WriteError>,
     /// What the next append answers.
     next_failure: Option<WriteError>,
+    /// `max.message.bytes`.
+    max_batch_bytes: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,7 +69,25 @@ impl MemoryLog {
     pub(crate) fn elect(&self, partition: i32, leader_epoch: i32) -> Leadership {
         let leader_epoch = LeaderEpoch(leader_epoch);
         self.change(partition, |log| log.leader_epoch = Some(leader_epoch));
-        Leadership { partition, leader_epoch }
+        self.leadership(partition, leader_epoch.0)
+    }
+
+    /// Names a leadership that the log has not heard of.
+    pub(crate) fn leadership(&self, partition: i32, leader_epoch: i32) -> Leadership {
+        let topic_id = self.lock().entry(partition).or_default().topic_id();
+        Leadership { topic_id, partition, leader_epoch: LeaderEpoch(leader_epoch) }
+    }
+
+    /// Deletes the topic and creates it anew: its log is empty and led in no epoch.
+    pub(crate) fn create_anew(&self, partition: i32) {
+        self.change(partition, |log| {
+            *log = Partition { topic: log.topic + 1, ..Partition::default() };
+        });
+    }
+
+    /// Lets the log take no larger batches from now on.
+    pub(crate) fn set_max_batch_bytes(&self, partition: i32, max_batch_bytes: usize) {
+        self.change(partition, |log| log.max_batch_bytes = Some(max_batch_bytes));
     }
 
     /// Holds or releases replication; released, everything is committed.
@@ -88,8 +111,13 @@ impl MemoryLog {
     }
 
     /// Takes a topic out of the metadata.
-    pub(crate) fn forget_topic(&self, topic: &str) {
-        self.unknown_topics.lock().unwrap().insert(topic.into());
+    pub(crate) fn forget_topic(&self, topic: TopicIdentity) {
+        self.unknown_topics.lock().unwrap().insert(topic);
+    }
+
+    /// Puts a topic back into the metadata.
+    pub(crate) fn learn_topic(&self, topic: &TopicIdentity) {
+        self.unknown_topics.lock().unwrap().remove(topic);
     }
 
     /// Cuts what is not committed, as an election of another replica may.
@@ -129,7 +157,11 @@ impl MemoryLog {
 
 impl Partition {
     fn is_led(&self, leadership: Leadership) -> bool {
-        self.leader_epoch == Some(leadership.leader_epoch)
+        self.topic_id() == leadership.topic_id && self.leader_epoch == Some(leadership.leader_epoch)
+    }
+
+    fn topic_id(&self) -> TopicId {
+        TopicId(Uuid::from_u128(1 + self.topic))
     }
 
     fn range(&self) -> LogRange {
@@ -167,7 +199,12 @@ impl Partition {
         if !self.is_led(leadership) {
             return Some(Err(WriteError::NotLeader));
         }
-        (end_offset <= self.high_watermark).then_some(Ok(()))
+        if end_offset > self.high_watermark {
+            return None;
+        }
+        // As a produce request is answered: too few replicas are in sync now, whatever was before.
+        let is_refused = self.refusal == Some(WriteError::NotEnoughReplicas);
+        Some(if is_refused { Err(WriteError::NotEnoughReplicas) } else { Ok(()) })
     }
 
     fn read(&self, from: Offset, max_bytes: usize) -> Result<Bytes, ReadError> {
@@ -207,6 +244,9 @@ impl PartitionWriter for MemoryLog {
             if let Some(error) = log.next_failure.take() {
                 return Err(error);
             }
+            if log.max_batch_bytes.is_some_and(|max| batch.len() > max) {
+                return Err(WriteError::TooLarge);
+            }
             log.append(leadership.leader_epoch, batch);
             log.log_end_offset
         };
@@ -240,6 +280,12 @@ impl PartitionWriter for MemoryLog {
         };
         async move { tokio::time::timeout(timeout, wait).await.unwrap_or(Err(WriteError::TimedOut)) }
             .boxed()
+    }
+
+    fn high_watermark(&self, leadership: Leadership) -> Option<Offset> {
+        let partitions = self.lock();
+        let log = partitions.get(&leadership.partition)?;
+        log.is_led(leadership).then_some(log.high_watermark)
     }
 
     fn log_range(&self, leadership: Leadership) -> Result<LogRange, ReadError> {
@@ -282,7 +328,7 @@ impl PartitionWriter for MemoryLog {
         Ok(())
     }
 
-    fn topic_exists(&self, topic: &TopicName) -> bool {
+    fn topic_exists(&self, topic: &TopicIdentity) -> bool {
         !self.unknown_topics.lock().unwrap().contains(topic)
     }
 }

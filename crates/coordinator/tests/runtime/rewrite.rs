@@ -6,12 +6,13 @@ use coordinator::runtime::{Refusal, WriteError};
 use model::{ErrorCode, Offset};
 
 use super::memory_log::{MemoryLog, Replication};
-use super::support::{Broker, PARTITION, fetch, until};
+use super::support::{Broker, PARTITION, fetch, join, until};
 
 /// Commits many offsets of a group at once.
 fn commit_many(group: &str, offset: i64) -> Request {
     let offsets = (0..500).map(|partition| OffsetToCommit {
         topic: "orders".into(),
+        topic_id: None,
         partition,
         offset: Offset(offset),
         leader_epoch: None,
@@ -192,4 +193,21 @@ async fn a_rewrite_that_makes_no_progress_does_not_hold_up_others() {
     until("the other log is rewritten", async || log.range(OTHER).log_start_offset > Offset(0))
         .await;
     assert_eq!(log.range(PARTITION).log_start_offset, Offset(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rewrite_that_the_log_does_not_take_is_given_up_and_nobody_notices() {
+    let log = MemoryLog::new();
+    let broker = Broker::leading(&log, 0).await;
+    fill(&broker, &log, PARTITION).await;
+    let waiting = broker.send(join("members", "")).await;
+    // Between a commit and a chunk of a rewrite.
+    log.set_max_batch_bytes(PARTITION, 50_000);
+    for offset in 0..20 {
+        broker.handle(commit_many("group-0", 1_000_000 + offset)).await.unwrap();
+    }
+    assert!(log.size_bytes(PARTITION) > (4 << 20) + (128 << 10), "a rewrite was due");
+    assert_eq!(log.range(PARTITION).log_start_offset, Offset(0));
+    waiting.await.unwrap().unwrap();
+    assert_eq!(broker.committed("group-0").await, Ok(Some(1_000_019)));
 }

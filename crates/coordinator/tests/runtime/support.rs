@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coordinator::config::CoordinatorConfig;
+use coordinator::group::ids::TopicIdentity;
 use coordinator::group::request::{
     CommitOffsets, FetchOffsets, FirstJoin, JoinGroup, JoinProtocol, MemberRef, OffsetToCommit,
     Request, SkipAssignment, Stability, SyncGroup,
@@ -14,10 +15,11 @@ use coordinator::metrics::GroupMetrics;
 use coordinator::runtime::{
     CoordinatorParts, GroupCoordinator, Leadership, PartitionWriter, Refusal,
 };
-use model::{ErrorCode, Offset};
+use model::{ErrorCode, Offset, TopicId};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use super::memory_log::MemoryLog;
 
@@ -148,6 +150,7 @@ pub(crate) fn commit(group: &str, topic: &str, partition: i32, offset: i64) -> R
         },
         offsets: vec![OffsetToCommit {
             topic: topic.into(),
+            topic_id: None,
             partition,
             offset: Offset(offset),
             leader_epoch: None,
@@ -155,6 +158,20 @@ pub(crate) fn commit(group: &str, topic: &str, partition: i32, offset: i64) -> R
         }],
         retention: None,
     })
+}
+
+/// A topic of a number of its own.
+pub(crate) fn topic(name: &str, number: u128) -> TopicIdentity {
+    TopicIdentity { name: name.into(), id: Some(TopicId(Uuid::from_u128(number))) }
+}
+
+/// Commits an offset of a topic with an id.
+pub(crate) fn commit_of(group: &str, topic: &TopicIdentity, offset: i64) -> Request {
+    let Request::CommitOffsets(mut request) = commit(group, topic.name.as_str(), 0, offset) else {
+        unreachable!("it is a commit")
+    };
+    request.offsets[0].topic_id = topic.id;
+    Request::CommitOffsets(request)
 }
 
 pub(crate) fn fetch(group: &str) -> Request {

@@ -1,15 +1,18 @@
 //! OffsetCommit: who may commit, and what is written.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use model::{ErrorCode, UnixMillis};
 
-use super::super::GroupConfig;
+use super::super::ids::TopicName;
 use super::super::record::{GroupRecord, OffsetRecord};
 use super::super::request::{CommitOffsets, MemberRef, OffsetToCommit};
 use super::super::response::Response;
 use super::super::state::GroupState;
-use super::{Decision, GroupFacts};
+use super::super::{GroupConfig, MAX_TEXT_BYTES};
+use super::{Decision, GroupFacts, live};
 
 /// Decides about a commit. `group` is absent when there is no such group; `membership` is what the group says of the one who commits (`Ok` for a member that is not
 /// fenced), and is looked at only where membership matters.
@@ -25,10 +28,11 @@ pub(in crate::group) fn commit(
 ) -> Decision {
     let CommitOffsets { member, offsets, retention } = request;
     if let Err(error) = check(group, &member, membership) {
-        return Decision::answer(Response::CommitOffsets(vec![error; offsets.len()]));
+        return Decision::answer(refusal(error, offsets.len()));
     }
     let expire_time = retention.map(|retention| later(wall, retention));
     let mut records = Vec::with_capacity(offsets.len());
+    let mut places: BTreeMap<(TopicName, i32), usize> = BTreeMap::new();
     let mut codes = Vec::with_capacity(offsets.len());
     for offset in offsets {
         if is_too_large(config, &offset.metadata) {
@@ -36,22 +40,50 @@ pub(in crate::group) fn commit(
             continue;
         }
         codes.push(ErrorCode::None);
-        let OffsetToCommit { topic, partition, offset, leader_epoch, metadata } = offset;
-        records.push(GroupRecord::Offset {
+        let OffsetToCommit { topic, topic_id, partition, offset, leader_epoch, metadata } = offset;
+        let record = GroupRecord::Offset {
             group_id: member.group_id.clone(),
-            topic,
+            topic: topic.clone(),
             partition,
             // Whatever it is: Kafka's broker keeps a negative offset too.
             value: Some(OffsetRecord {
                 offset,
                 leader_epoch,
                 metadata,
+                topic_id,
                 commit_time: wall,
                 expire_time,
             }),
-        });
+        };
+        // Of two offsets for one partition the last counts. (Kafka writes both.)
+        match places.entry((topic, partition)) {
+            Entry::Occupied(place) => records[*place.get()] = record,
+            Entry::Vacant(place) => {
+                place.insert(records.len());
+                records.push(record);
+            }
+        }
+    }
+    if bytes_at_most(&records) > config.max_record_bytes {
+        // No batch would hold them all, and a commit is written whole or not at all. As Kafka's answer.
+        return Decision::answer(refusal(ErrorCode::UnknownServerError, codes.len()));
     }
     Decision { records, response: Response::CommitOffsets(codes) }
+}
+
+fn refusal(error: ErrorCode, count: usize) -> Response {
+    Response::CommitOffsets(vec![error; count])
+}
+
+/// Returns how many bytes records of offsets take in a batch, or some more.
+fn bytes_at_most(records: &[GroupRecord]) -> usize {
+    let bytes = records.iter().map(|record| match record {
+        GroupRecord::Offset { group_id, topic, value: Some(value), .. } => {
+            live::offset_record_bytes_at_most(group_id, topic, value)
+        }
+        GroupRecord::Offset { value: None, .. } | GroupRecord::Group { .. } => 0,
+    });
+    bytes.sum()
 }
 
 /// Kafka's `validateOffsetCommit`. GROUP_ID_NOT_FOUND is for clients of version 9 and later; older ones are told ILLEGAL_GENERATION by the handler.
@@ -60,6 +92,9 @@ fn check(
     member: &MemberRef,
     membership: Result<(), ErrorCode>,
 ) -> Result<(), ErrorCode> {
+    if member.group_id.as_str().len() > MAX_TEXT_BYTES {
+        return Err(ErrorCode::InvalidGroupId);
+    }
     let Some(group) = group else {
         return match member.generation_id {
             // An operator, or a consumer that assigns partitions to itself.
@@ -96,13 +131,10 @@ fn check(
 /// Kafka counts UTF-16 units, whatever the key's name says. What a record's value cannot hold is too large in any case.
 fn is_too_large(config: &GroupConfig, metadata: &str) -> bool {
     let max = config.offset_metadata_max_bytes;
-    metadata.len() > MAX_METADATA_BYTES
+    metadata.len() > MAX_TEXT_BYTES
         || (metadata.len() > max && metadata.encode_utf16().count() > max)
 }
 
 fn later(wall: UnixMillis, by: Duration) -> UnixMillis {
     UnixMillis(wall.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
 }
-
-/// Greatest length of a string in a record's value: a positive 16-bit number.
-const MAX_METADATA_BYTES: usize = 32_767;

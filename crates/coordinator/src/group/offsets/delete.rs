@@ -1,13 +1,16 @@
 //! OffsetDelete, and what happens to offsets of topics that are deleted.
 
+use std::collections::BTreeSet;
+
 use model::ErrorCode;
 
-use super::super::ids::{GroupId, TopicName};
+use super::super::ids::{GroupId, TopicIdentity};
+use super::super::mutation::{self, Mutation};
 use super::super::record::GroupRecord;
 use super::super::request::DeleteOffsets;
 use super::super::response::{DeleteOffsetsAnswer, Response};
 use super::super::state::GroupState;
-use super::stored::{GroupOffsets, tombstone};
+use super::stored::{GroupOffsets, StoredOffset, tombstone};
 use super::{Decision, GroupFacts};
 
 /// Decides about a deletion (Kafka's `deleteOffsets`). A partition without a committed offset is no error. That its topic exists is for the handler to check.
@@ -21,7 +24,7 @@ pub(in crate::group) fn delete(
         Ok(group) => group,
         Err(error) => return Decision::answer(answer(error, Vec::new())),
     };
-    let mut records = Vec::new();
+    let mut gone = BTreeSet::new();
     let mut codes = Vec::with_capacity(request.partitions.len());
     for (topic, partition) in &request.partitions {
         if facts.is_subscribed_to(topic) {
@@ -30,9 +33,14 @@ pub(in crate::group) fn delete(
         }
         codes.push(ErrorCode::None);
         if offsets.get(topic, *partition).is_some() {
-            records.push(tombstone(&request.group_id, topic, *partition));
+            gone.insert((topic, *partition));
         }
     }
+    // However often the request names it, a partition has one tombstone.
+    let records = gone
+        .into_iter()
+        .map(|(topic, partition)| tombstone(&request.group_id, topic, partition))
+        .collect();
     Decision { records, response: answer(ErrorCode::None, codes) }
 }
 
@@ -56,17 +64,23 @@ fn check<'a, 'b>(
     }
 }
 
-/// Returns tombstones for what a group has committed of topics that are gone, whatever the group does (Kafka's `onPartitionsDeleted`).
-pub(in crate::group) fn delete_topics(
-    group_id: &GroupId,
-    offsets: &GroupOffsets,
-    topics: &[TopicName],
+/// Returns tombstones for what a group has committed of topics that are gone, whatever the group does (Kafka's `onPartitionsDeleted`): `most` of them at most.
+///
+/// An offset whose topic's id is known goes with that topic alone: its name may be a younger topic's by the time the deletion is heard of.
+pub(in crate::group) fn delete_topics<'a>(
+    group_id: &'a GroupId,
+    offsets: &'a GroupOffsets,
+    topics: &'a [TopicIdentity],
+    most: usize,
 ) -> Vec<GroupRecord> {
-    let of_topic = |topic| {
-        offsets
-            .of_topic(topic)
-            .iter()
-            .map(move |(partition, _)| tombstone(group_id, topic, *partition))
+    let is_of = |stored: &StoredOffset, topic: &TopicIdentity| {
+        mutation::is_active(Mutation::TopicIdIgnored)
+            || stored.topic_id().is_none_or(|id| topic.id == Some(id))
     };
-    topics.iter().flat_map(of_topic).collect()
+    let of_topic = |topic: &'a TopicIdentity| {
+        let of_name = offsets.of_topic(&topic.name).iter();
+        let gone = of_name.filter(move |(_, stored)| is_of(stored, topic));
+        gone.map(|(partition, _)| tombstone(group_id, &topic.name, *partition))
+    };
+    topics.iter().flat_map(of_topic).take(most).collect()
 }

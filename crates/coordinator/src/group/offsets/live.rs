@@ -3,7 +3,7 @@
 //! Invariant: a walk from no cursor to none passes each key that is live from its beginning to its end, with the value of the moment in which it is passed.
 
 use super::super::ids::{GroupId, TopicName};
-use super::super::record::{GroupMetadataRecord, GroupRecord};
+use super::super::record::{GroupMetadataRecord, GroupRecord, OffsetRecord};
 use super::stored::{GroupOffsets, StoredOffset};
 
 /// How far a walk has come: the last key that it passed.
@@ -145,9 +145,23 @@ pub(super) fn offset_record_bytes(
     stored: &StoredOffset,
 ) -> usize {
     let expire_time = if stored.expire_time().is_some() { 4 } else { 0 };
+    let topic_id = if stored.is_topic_id_written() { 18 } else { 0 };
     let key = 10 + group_id.as_str().len() + topic.as_str().len();
-    RECORD_OVERHEAD_BYTES + key + 24 + stored.metadata().len() + expire_time
+    RECORD_OVERHEAD_BYTES + key + 24 + stored.metadata().len() + expire_time + topic_id
 }
+
+/// Returns how many bytes the record of a commit takes in a batch, or some more.
+pub(super) fn offset_record_bytes_at_most(
+    group_id: &GroupId,
+    topic: &TopicName,
+    value: &OffsetRecord,
+) -> usize {
+    let names = group_id.as_str().len() + topic.as_str().len();
+    MAX_OFFSET_OVERHEAD_BYTES + names + value.metadata.len()
+}
+
+/// The most that the record of an offset takes beside its texts: 21 for lengths, deltas, attributes and the number of headers, 10 for the key, 44 for the value.
+const MAX_OFFSET_OVERHEAD_BYTES: usize = 75;
 
 /// Lengths, deltas and attributes of a record in a batch, about.
 const RECORD_OVERHEAD_BYTES: usize = 10;

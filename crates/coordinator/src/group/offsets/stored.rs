@@ -1,10 +1,10 @@
 //! The committed offsets of one group, kept small: a shard may hold a million.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use model::{LeaderEpoch, Offset, UnixMillis};
+use model::{LeaderEpoch, Offset, TopicId, UnixMillis};
 
-use super::super::ids::{GroupId, TopicName};
+use super::super::ids::{GroupId, TopicIdentity, TopicName};
 use super::super::record::{GroupRecord, OffsetRecord};
 use super::live;
 
@@ -15,12 +15,14 @@ pub(in crate::group) struct GroupOffsets {
     topics: BTreeMap<TopicName, Vec<(i32, StoredOffset)>>,
 }
 
-/// A committed offset in 32 bytes.
+/// A committed offset in 48 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StoredOffset {
     pub(super) offset: Offset,
     pub(super) leader_epoch: Option<LeaderEpoch>,
     pub(super) commit_time: UnixMillis,
+    /// Zero when it is not known: an option of it would take eight bytes more.
+    topic_id: TopicId,
     /// What few commits have.
     rare: Option<Box<Rare>>,
 }
@@ -118,6 +120,20 @@ impl GroupOffsets {
         position(partitions, partition).ok().map(|index| &partitions[index].1)
     }
 
+    /// Adds the topics of all that is committed.
+    pub(in crate::group) fn add_topics(&self, topics: &mut BTreeSet<TopicIdentity>) {
+        for (name, partitions) in &self.topics {
+            let mut last = None;
+            for (_, stored) in partitions {
+                let id = stored.topic_id();
+                if last != Some(id) {
+                    topics.insert(TopicIdentity { name: name.clone(), id });
+                    last = Some(id);
+                }
+            }
+        }
+    }
+
     pub(super) fn of_topic(&self, topic: &TopicName) -> &[(i32, StoredOffset)] {
         self.topics.get(topic).map_or(&[], Vec::as_slice)
     }
@@ -158,11 +174,22 @@ impl StoredOffset {
         self.rare.as_ref().and_then(|rare| rare.expire_time)
     }
 
+    /// Returns the id of the topic that it was committed for, if that is known.
+    pub(super) fn topic_id(&self) -> Option<TopicId> {
+        (!self.topic_id.is_zero()).then_some(self.topic_id)
+    }
+
+    /// Says whether the log tells the id: the version that holds a time to expire does not.
+    pub(super) fn is_topic_id_written(&self) -> bool {
+        self.topic_id().is_some() && self.expire_time().is_none()
+    }
+
     pub(super) fn to_record(&self) -> OffsetRecord {
         OffsetRecord {
             offset: self.offset,
             leader_epoch: self.leader_epoch,
             metadata: self.metadata().to_owned(),
+            topic_id: self.topic_id(),
             commit_time: self.commit_time,
             expire_time: self.expire_time(),
         }
@@ -176,6 +203,7 @@ impl From<OffsetRecord> for StoredOffset {
             offset: record.offset,
             leader_epoch: record.leader_epoch,
             commit_time: record.commit_time,
+            topic_id: record.topic_id.unwrap_or_default(),
             rare: (!is_plain).then(|| {
                 Box::new(Rare {
                     metadata: record.metadata.into_boxed_str(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{LeaderEpoch, Offset, UnixMillis};
+use model::{LeaderEpoch, Offset, TopicId, UnixMillis};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -63,11 +63,16 @@ impl Replayed {
     }
 }
 
+fn topic_id(number: u128) -> TopicId {
+    TopicId::from_bytes(number.to_be_bytes())
+}
+
 fn any_offset(random: &mut StdRng) -> OffsetRecord {
     OffsetRecord {
         offset: Offset(random.random_range(0..1_000)),
         leader_epoch: random.random_bool(0.5).then(|| LeaderEpoch(random.random_range(0..5))),
         metadata: if random.random_bool(0.2) { "words".to_owned() } else { String::new() },
+        topic_id: random.random_bool(0.7).then(|| topic_id(random.random_range(1..3))),
         commit_time: UnixMillis(random.random_range(0..1_000)),
         expire_time: random.random_bool(0.1).then_some(UnixMillis(5)),
     }
@@ -216,6 +221,7 @@ fn expired_count(facts: &GroupFacts<'_>, wall: i64) -> usize {
             offset: Offset(1),
             leader_epoch: None,
             metadata: String::new(),
+            topic_id: None,
             commit_time: UnixMillis(i64::from(partition) * 100),
             expire_time: None,
         };

@@ -9,18 +9,20 @@
 //! * `sync m1 generation= assign=m1:a,m2:b static= type= protocol=`, `heartbeat m1 generation= static=`, `leave m1,m2/name,/name`
 //! * `commit m1 topic= partition= offset= generation= static=`, `commit offset=` (no member), `fetch`, `delete-offsets topic= partition=`
 //! * more of offsets, and the rewrite of the log: see `offset_commands`
-//! * `describe`, `list states=`, `delete`, `topics-deleted t`, `counts`, `group=` with any of them (default `g`)
+//! * `describe`, `list states=`, `delete`, `topics-deleted t id=` (a number), `counts`, `group=` with any of them (default `g`)
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{Timestamp, UnixMillis};
+use model::{Timestamp, TopicId, UnixMillis};
 
 use super::format;
 use super::offset_commands::{self, Rewrite};
-use crate::group::ids::{GenerationId, GroupId, GroupInstanceId, MemberId, TopicName};
+use crate::group::ids::{
+    GenerationId, GroupId, GroupInstanceId, MemberId, TopicIdentity, TopicName,
+};
 use crate::group::record::GroupRecord;
 use crate::group::request::{
     FirstJoin, Heartbeat, JoinGroup, JoinProtocol, LeaveGroup, LeavingMember, ListGroups,
@@ -100,7 +102,8 @@ impl Session {
             "advance" => self.advance(arguments.subject::<Millis>().0),
             "failover" => self.failover(),
             "topics-deleted" => {
-                let topic = TopicName::from(arguments.subject.expect("a topic"));
+                let name = TopicName::from(arguments.subject.expect("a topic"));
+                let topic = TopicIdentity { name, id: arguments.topic_id() };
                 self.step(Event::TopicsDeleted(vec![topic]), "");
             }
             "rewrite" => self.rewrite(&arguments),
@@ -363,6 +366,11 @@ impl<'a> Arguments<'a> {
 
     pub(super) fn topic(&self) -> TopicName {
         self.text("topic").unwrap_or("t").into()
+    }
+
+    /// Returns the id of the topic: a number, for brevity.
+    pub(super) fn topic_id(&self) -> Option<TopicId> {
+        self.get("id").map(|number: u128| TopicId::from_bytes(number.to_be_bytes()))
     }
 
     fn static_name(&self) -> Option<GroupInstanceId> {

@@ -30,7 +30,9 @@ pub(super) fn record(record: &GroupRecord) -> String {
                     let expires = value.expire_time.map(|time| format!(" expires {}", time.0));
                     let said = said(value.leader_epoch, &value.metadata);
                     let expires = expires.unwrap_or_default();
-                    format!("{} at {}{said}{expires}", value.offset, value.commit_time.0)
+                    let id = value.topic_id.map(|id| format!(" id={}", id.0.as_u128()));
+                    let id = id.unwrap_or_default();
+                    format!("{} at {}{said}{expires}{id}", value.offset, value.commit_time.0)
                 },
             );
             format!("offset {group_id} {topic}-{partition}: {value}")

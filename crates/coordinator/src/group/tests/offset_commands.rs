@@ -1,6 +1,6 @@
 //! The commands of scripts about offsets, and the rewrite of the log.
 //!
-//! * `commit offsets=t:0:5,u:1:7:words epoch= metadata= retention=`; `metadata=x*4097` repeats a text
+//! * `commit offsets=t:0:5,u:1:7:words id=1 epoch= metadata= retention=`; `metadata=x*4097` repeats a text
 //! * `fetch partitions=t:0,u:1`, `delete-offsets partitions=t:0,u:1`
 //! * `rewrite limit=`: appends the next chunk of a rewrite, each record alone by default; after the last one the log loses what lies before the first
 
@@ -22,6 +22,7 @@ pub(super) fn commit(arguments: &Arguments<'_>, member: MemberRef) -> CommitOffs
     let said = metadata(arguments.text("metadata").unwrap_or_default());
     let one = |topic, partition, offset, metadata| OffsetToCommit {
         topic,
+        topic_id: arguments.topic_id(),
         partition,
         offset: Offset(offset),
         leader_epoch: arguments.get("epoch").map(LeaderEpoch),

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{ErrorCode, Offset, Timestamp};
+use model::{ErrorCode, Offset, Timestamp, TopicId};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::commands::{config, now};
-use crate::group::ids::{GenerationId, GroupId, MemberId, TopicName};
+use crate::group::ids::{GenerationId, GroupId, MemberId, TopicIdentity, TopicName};
 use crate::group::record::GroupRecord;
 use crate::group::request::{
     CommitOffsets, FirstJoin, Heartbeat, JoinGroup, JoinProtocol, LeaveGroup, LeavingMember,
@@ -85,6 +85,11 @@ struct World {
     bearers: BTreeMap<(GroupId, &'static str), MemberId>,
     /// Who bore one before.
     former: BTreeSet<MemberId>,
+    /// The topic as it is now: one that is made again has the next number.
+    topic: u128,
+    /// Those before it, of whose deletion the shard has not heard.
+    gone: Vec<u128>,
+    deleted_topic_offsets: usize,
 }
 
 const GROUPS: [&str; 2] = ["g", "h"];
@@ -121,6 +126,9 @@ impl World {
             deleted: BTreeMap::new(),
             bearers: BTreeMap::new(),
             former: BTreeSet::new(),
+            topic: 1,
+            gone: Vec::new(),
+            deleted_topic_offsets: 0,
         }
     }
 
@@ -342,6 +350,40 @@ impl World {
         self.now = until;
     }
 
+    /// The topic is deleted and made again; the coordinator hears of that later, or after a failover.
+    fn make_topic_again(&mut self) {
+        self.gone.push(self.topic);
+        self.topic += 1;
+    }
+
+    /// The coordinator hears of a deletion: what was committed for another topic of that name stays.
+    fn hear_of_deletion(&mut self) {
+        if self.gone.is_empty() {
+            return;
+        }
+        let number = self.random.random_range(0..self.gone.len());
+        let id = topic_id(self.gone.swap_remove(number));
+        let mut ids = BTreeMap::new();
+        for (_, record) in &self.log {
+            if let GroupRecord::Offset { group_id, partition, value, .. } = record {
+                let topic_id = value.as_ref().and_then(|value| value.topic_id);
+                ids.insert((group_id.clone(), *partition), topic_id);
+            }
+        }
+        let before = self.log.len();
+        self.step(Event::TopicsDeleted(vec![TopicIdentity { name: "t".into(), id: Some(id) }]));
+        for (_, record) in &self.log[before..] {
+            let GroupRecord::Offset { group_id, partition, value: None, .. } = record else {
+                panic!("{record:?} is no tombstone of an offset")
+            };
+            let of_topic = ids[&(group_id.clone(), *partition)];
+            assert_eq!(of_topic, Some(id), "the offset of {group_id} {partition} goes");
+            self.deleted_topic_offsets += 1;
+        }
+        let left = self.shard.committed_topics();
+        assert!(left.iter().all(|topic| topic.id != Some(id)), "all of it goes");
+    }
+
     fn ask(&mut self) {
         let number = self.random.random_range(0..self.clients.len());
         let id = RequestId(self.next_request);
@@ -400,6 +442,7 @@ impl World {
                 member,
                 offsets: vec![OffsetToCommit {
                     topic: "t".into(),
+                    topic_id: Some(topic_id(self.topic)),
                     partition: self.random.random_range(0..3),
                     offset: Offset(i64::try_from(id.0).expect("few requests")),
                     leader_epoch: None,
@@ -461,7 +504,9 @@ fn run(seed: u64) -> BTreeMap<&'static str, usize> {
                 let seconds = world.random.random_range(0..1_000);
                 world.advance(Duration::from_secs(seconds));
             }
-            104..400 => world.commit(),
+            104..398 => world.commit(),
+            398 => world.make_topic_again(),
+            399 => world.hear_of_deletion(),
             _ => world.ask(),
         }
     }
@@ -469,7 +514,12 @@ fn run(seed: u64) -> BTreeMap<&'static str, usize> {
     let held: BTreeSet<RequestId> = world.held.iter().map(|held| held.id).collect();
     let unanswered: Vec<_> = world.waiting.keys().filter(|id| !held.contains(id)).collect();
     assert!(unanswered.is_empty(), "{unanswered:?} are never answered");
+    world.answered.insert("deleted topic", world.deleted_topic_offsets);
     world.answered
+}
+
+fn topic_id(number: u128) -> TopicId {
+    TopicId::from_bytes(number.to_be_bytes())
 }
 
 #[test]
@@ -482,6 +532,8 @@ fn random_steps_hold_the_invariants() {
             *answered.entry(what).or_default() += count;
         }
     }
+    let deleted = answered.get("deleted topic").copied().unwrap_or_default();
+    assert!(deleted > 50, "only {deleted} offsets went with their topic");
     for what in ["join", "sync", "heartbeat", "commit", "leave"] {
         let count = answered.get(what).copied().unwrap_or_default();
         assert!(count > 500, "only {count} requests of the kind {what} came to anything");

@@ -46,6 +46,7 @@ fn offset(value: Option<i64>) -> GroupRecord {
         offset: Offset(offset),
         leader_epoch: None,
         metadata: String::new(),
+        topic_id: None,
         commit_time: UnixMillis(0),
         expire_time: None,
     });
