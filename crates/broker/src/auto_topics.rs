@@ -37,6 +37,18 @@ impl AutoTopics {
         Self { creations: Semaphore::new(MAX_CREATIONS), voters, coordinators }
     }
 
+    /// Returns the shape in which the offsets topic is created now.
+    #[must_use]
+    pub(crate) fn offsets_topic(&self, image: &Image) -> OffsetsTopic {
+        OffsetsTopic::of(&self.coordinators, image, self.voters)
+    }
+
+    /// Returns the longest session timeout that a member may ask for.
+    #[must_use]
+    pub(crate) fn max_session_timeout(&self) -> Duration {
+        self.coordinators.group.max_session_timeout
+    }
+
     /// Creates a topic with the cluster's defaults, or the offsets topic in its own shape, and waits until this broker's image has it.
     ///
     /// # Errors
@@ -77,7 +89,7 @@ impl AutoTopics {
     fn new_topic(&self, image: &Image, name: &str) -> Result<NewTopic, ErrorCode> {
         let (partition_count, replication_factor, configs) = match name {
             OFFSETS_TOPIC => {
-                let shape = OffsetsTopic::of(&self.coordinators, image, self.voters);
+                let shape = self.offsets_topic(image);
                 (shape.partition_count, shape.replication_factor, shape.configs)
             }
             // Whoever serves transactions will know its shape.

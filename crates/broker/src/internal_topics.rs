@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use controller::metadata::Image;
 use coordinator::config::CoordinatorConfig;
+use coordinator::group::GroupConfig;
 
 /// Keeps consumer groups and their committed offsets.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -31,45 +32,39 @@ pub(crate) fn may_produce_to_internal(client_id: &str) -> bool {
     client_id == ADMIN_CLIENT_ID
 }
 
-/// Largest batch that the offsets topic must take, whatever the cluster's default is: Kafka's own default, which coordinators count on.
-const MIN_MESSAGE_BYTES: i64 = 1_048_588;
+/// Largest batch that an internal topic must take, whatever the cluster's default is: Kafka's own default, which coordinators count on.
+const MIN_BATCH_BYTES: i64 = 1_048_588;
 
-/// What the offsets topic always says: committed offsets are never deleted by age, and a commit is acknowledged when it is on the disk of every in-sync replica.
+// The largest record fits, with the batch around it.
+const _: () = assert!(GroupConfig::MAX_RECORD_BYTES + 4_096 <= 1_048_588);
+
+/// What internal topics always say: committed offsets are never deleted by age, and a commit is acknowledged when it is on the disk of every in-sync replica.
 const FIXED: [(&str, &str); 2] = [("cleanup.policy", "compact"), ("flush.messages", "1")];
 
-/// Says what is wrong with a value of the offsets topic's configuration; `None` is a key that is left to the cluster's default.
-pub(crate) fn check_offsets_config(key: &str, value: Option<&str>) -> Result<(), String> {
-    if let Some((_, fixed)) = FIXED.iter().find(|(fixed, _)| *fixed == key)
+/// The keys of internal topics that are at least [`MIN_BATCH_BYTES`], with what they are when nobody says it: a batch that a topic does not take is a coordinator that cannot write.
+const SIZES: [(&str, &str); 2] = [("max.message.bytes", "1048588"), ("segment.bytes", "104857600")];
+
+/// Says what is wrong with a value of an internal topic's configuration; `None` is a key that is left to the cluster's default.
+pub(crate) fn check_config(key: &str, value: Option<&str>) -> Result<(), String> {
+    let is = |(other, _): &&(&str, &str)| *other == key;
+    if let Some((_, fixed)) = FIXED.iter().find(is)
         && value != Some(fixed)
     {
-        return Err(format!("{key} of {OFFSETS_TOPIC} is {fixed}: commits depend on it"));
+        return Err(format!("{key} of an internal topic is {fixed}: commits depend on it"));
     }
-    let size = value.and_then(|value| value.parse::<i64>().ok());
-    if key == MAX_MESSAGE_BYTES && size.is_none_or(|size| size < MIN_MESSAGE_BYTES) {
-        return Err(format!("{key} of {OFFSETS_TOPIC} is at least {MIN_MESSAGE_BYTES}"));
-    }
-    Ok(())
-}
-
-/// Checks the whole configuration that is to take the place of the offsets topic's.
-pub(crate) fn check_all_offsets_configs(configs: &BTreeMap<String, String>) -> Result<(), String> {
-    let keys = FIXED.iter().map(|(key, _)| *key).chain([MAX_MESSAGE_BYTES]);
-    for key in keys {
-        check_offsets_config(key, configs.get(key).map(String::as_str))?;
+    let size = value.and_then(|value| value.trim().parse::<i64>().ok());
+    if SIZES.iter().any(|size| is(&size)) && size.is_none_or(|size| size < MIN_BATCH_BYTES) {
+        return Err(format!("{key} of an internal topic is at least {MIN_BATCH_BYTES}"));
     }
     Ok(())
 }
 
-/// Adds what the offsets topic always says to a configuration that does not say it.
+/// Adds what internal topics always say to a configuration that does not say it.
 pub(crate) fn complete(configs: &mut BTreeMap<String, String>) {
-    for (key, value) in FIXED {
+    for (key, value) in FIXED.into_iter().chain(SIZES) {
         configs.entry(key.to_owned()).or_insert_with(|| value.to_owned());
     }
-    let size = || MIN_MESSAGE_BYTES.to_string();
-    configs.entry(MAX_MESSAGE_BYTES.to_owned()).or_insert_with(size);
 }
-
-const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 
 /// The shape of the offsets topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,9 +85,10 @@ impl OffsetsTopic {
         let voters = image.voters().len().max(configured_voters);
         let brokers = image.brokers().count().max(voters).max(1);
         let most = i16::try_from(brokers).unwrap_or(i16::MAX);
+        let segment_bytes = i64::from(config.topic_segment_bytes).max(MIN_BATCH_BYTES);
         let configs = [
             ("compression.type", "producer".to_owned()),
-            ("segment.bytes", config.topic_segment_bytes.to_string()),
+            ("segment.bytes", segment_bytes.to_string()),
         ];
         let configs = configs.into_iter().map(|(key, value)| (key.to_owned(), value));
         let mut configs: BTreeMap<String, String> = configs.collect();
@@ -123,15 +119,26 @@ mod tests {
         let topic = OffsetsTopic::of(&CoordinatorConfig::default(), &Image::default(), 1);
         assert_eq!(topic.configs.get("flush.messages").map(String::as_str), Some("1"));
         assert_eq!(topic.partition_count, 50);
-        assert_eq!(check_all_offsets_configs(&topic.configs), Ok(()));
-        assert!(check_all_offsets_configs(&BTreeMap::new()).is_err());
-        assert!(check_offsets_config("cleanup.policy", Some("delete")).is_err());
-        assert!(check_offsets_config("flush.messages", None).is_err());
-        assert!(check_offsets_config("max.message.bytes", Some("1000")).is_err());
-        assert_eq!(check_offsets_config("segment.bytes", None), Ok(()));
-        for (key, value) in &topic.configs {
+        assert_eq!(check_config("cleanup.policy", Some("compact")), Ok(()));
+        assert!(check_config("cleanup.policy", Some("delete")).is_err());
+        assert!(check_config("flush.messages", None).is_err());
+        assert!(check_config("max.message.bytes", Some("1000")).is_err());
+        assert!(check_config("segment.bytes", None).is_err());
+        assert_eq!(check_config("min.insync.replicas", None), Ok(()));
+        let mut completed = BTreeMap::new();
+        complete(&mut completed);
+        for (key, value) in topic.configs.iter().chain(&completed) {
             let declared = crate::config::find_topic_key(key).unwrap();
             assert_eq!(declared.validate(value), Ok(()), "{key}");
+            assert_eq!(check_config(key, Some(value)), Ok(()), "{key}");
         }
+    }
+
+    #[test]
+    fn a_segment_is_never_smaller_than_a_batch() {
+        let config = CoordinatorConfig { topic_segment_bytes: 1, ..CoordinatorConfig::default() };
+        let topic = OffsetsTopic::of(&config, &Image::default(), 1);
+        let segment = topic.configs.get("segment.bytes").map(String::as_str);
+        assert_eq!(check_config("segment.bytes", segment), Ok(()));
     }
 }

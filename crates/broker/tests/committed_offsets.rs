@@ -216,6 +216,37 @@ fn offsets_are_deleted_and_go_with_their_topic() {
 }
 
 #[test]
+fn a_topic_of_the_same_name_keeps_what_is_committed_for_it() {
+    let (broker, mut topic_id) = broker();
+    for round in 1..=10 {
+        broker.ask(5, &commit("g", topic_id, vec![position(0, 7), position(1, 8)]));
+        let deletion = DeleteTopicsRequest {
+            topic_names: vec!["t".into()],
+            timeout_ms: 10_000,
+            ..DeleteTopicsRequest::default()
+        };
+        assert_eq!(broker.ask(1, &deletion).responses[0].error_code, ErrorCode::None);
+        let topic = CreatableTopic {
+            name: "t".into(),
+            num_partitions: 2,
+            replication_factor: 1,
+            ..CreatableTopic::default()
+        };
+        let request =
+            CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+        topic_id = broker.ask(7, &request).topics[0].topic_id;
+        let fresh = commit("g", topic_id, vec![position(0, 100 + round)]);
+        assert_eq!(codes(&broker.ask(5, &fresh)), [ErrorCode::None]);
+        // The old topic's offset of partition 1 is gone: so its deletion has reached the group.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while offsets(&broker.ask(5, &fetch("g", topic_id)))[1] != -1 {
+            assert!(std::time::Instant::now() < deadline, "the offsets outlive their topic");
+        }
+        assert_eq!(offsets(&broker.ask(5, &fetch("g", topic_id))), [100 + round, -1]);
+    }
+}
+
+#[test]
 fn clients_do_not_write_to_internal_topics() {
     let (broker, topic_id) = broker();
     broker.ask(5, &commit("g", topic_id, vec![position(0, 7)]));

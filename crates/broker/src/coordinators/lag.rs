@@ -20,6 +20,9 @@ use replication::Replicas;
 /// Most series, one for each group and topic.
 const MAX_SERIES: usize = 2_000;
 
+/// Most bytes of the series' labels together: groups have names of up to 32 KiB.
+const MAX_LABEL_BYTES: usize = 1 << 20;
+
 /// Most committed offsets that are looked at for one page.
 const MAX_OFFSETS: usize = 100_000;
 
@@ -40,20 +43,23 @@ impl fmt::Debug for GroupLag {
 #[derive(Debug, Default)]
 struct Sums {
     lags: BTreeMap<(GroupId, TopicName), i64>,
+    label_bytes: usize,
     omitted_count: usize,
 }
 
 impl Sums {
     /// Adds one partition; one that no replica here knows the end of is left out.
     fn add(&mut self, group: &GroupId, topic: &TopicName, lag: Option<i64>) {
-        let series_count = self.lags.len();
+        let label_bytes = self.label_bytes + group.as_str().len() + topic.as_str().len();
+        let has_room = self.lags.len() < MAX_SERIES && label_bytes <= MAX_LABEL_BYTES;
         let Some(lag) = lag else {
             self.omitted_count += 1;
             return;
         };
         match self.lags.entry((group.clone(), topic.clone())) {
             Entry::Occupied(mut sum) => *sum.get_mut() = sum.get().saturating_add(lag),
-            Entry::Vacant(new) if series_count < MAX_SERIES => {
+            Entry::Vacant(new) if has_room => {
+                self.label_bytes = label_bytes;
                 new.insert(lag);
             }
             Entry::Vacant(_) => self.omitted_count += 1,
@@ -130,5 +136,19 @@ mod tests {
         assert_eq!(sums.omitted_count, 2);
         sums.add(&"g".into(), &topic, Some(1));
         assert_eq!(sums.lags.get(&("g".into(), topic)), Some(&8));
+    }
+
+    #[test]
+    fn long_names_do_not_make_a_long_page() {
+        let mut sums = Sums::default();
+        let topic = TopicName::from("t");
+        for index in 0..40 {
+            let name = format!("{index}{}", "x".repeat(32_000));
+            sums.add(&name.as_str().into(), &topic, Some(1));
+        }
+        sums.add(&"short".into(), &topic, Some(1));
+        assert_eq!(sums.lags.len(), 33);
+        assert_eq!(sums.omitted_count, 8);
+        assert!(sums.label_bytes <= MAX_LABEL_BYTES);
     }
 }

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use controller::Controller;
 use controller::metadata::{Changes, Image};
 use coordinator::config::CoordinatorConfig;
-use coordinator::group::ids::TopicName;
+use coordinator::group::ids::{TopicIdentity, TopicName};
 use coordinator::metrics::{GroupGauges, GroupMetrics};
 use coordinator::runtime::{CoordinatorParts, GroupCoordinator, Leadership};
-use model::{BrokerId, TopicIdPartition};
+use model::{BrokerId, LeaderEpoch, TopicId, TopicIdPartition};
 use protocol::partition_of_group;
 use replication::Replicas;
 use tokio::runtime::Handle;
@@ -30,7 +30,6 @@ use offsets_log::OffsetsLog;
 pub struct Coordinators {
     own: BrokerId,
     groups: Arc<GroupCoordinator>,
-    log: Arc<OffsetsLog>,
     tasks: TaskTracker,
 }
 
@@ -42,11 +41,11 @@ impl Coordinators {
         config: CoordinatorConfig,
         metrics: &Metrics,
     ) -> Arc<Self> {
-        let log = Arc::new(OffsetsLog::new(Arc::clone(replicas), controller.clone()));
+        let log = OffsetsLog::new(Arc::clone(replicas), controller.clone());
         let tasks = TaskTracker::new();
         let counters = GroupMetrics::default();
         let groups = GroupCoordinator::start(CoordinatorParts {
-            writer: Arc::clone(&log) as _,
+            writer: Arc::new(log),
             config,
             metrics: counters.clone(),
             tasks: tasks.clone(),
@@ -58,7 +57,7 @@ impl Coordinators {
             registry.register_collector(Box::new(GroupGauges::new(Arc::clone(&groups))));
             registry.register_collector(Box::new(lag));
         });
-        Arc::new(Self { own: controller.broker_id(), groups, log, tasks })
+        Arc::new(Self { own: controller.broker_id(), groups, tasks })
     }
 
     /// Returns the groups, to be asked.
@@ -86,26 +85,27 @@ impl Coordinators {
         // First, since a topic of the same name may have come with the same step, and its leader epochs begin anew.
         for id in gone {
             if let Some(state) = before.partition(*id) {
-                let leader_epoch = state.leader_epoch;
-                self.groups.resigned(Leadership { partition: id.partition, leader_epoch });
+                self.groups.resigned(leadership(*id, state.leader_epoch));
             }
         }
         for id in changes.partitions.iter().filter(|id| is_of_offsets(image, id)) {
             self.changed(image, *id);
         }
         let deleted = changes.topics.iter().filter(|id| image.topic(**id).is_none());
-        let names = deleted.filter_map(|id| Some(TopicName::from(&*before.topic(*id)?.name)));
-        let names: Vec<TopicName> = names.collect();
-        if !names.is_empty() {
-            self.groups.topics_deleted(names);
+        let identity = |id: &TopicId| {
+            let name = TopicName::from(&*before.topic(*id)?.name);
+            Some(TopicIdentity { name, id: Some(*id) })
+        };
+        let deleted: Vec<_> = deleted.filter_map(identity).collect();
+        if !deleted.is_empty() {
+            self.groups.topics_deleted(&deleted);
         }
     }
 
     fn changed(&self, image: &Image, id: TopicIdPartition) {
         let Some(state) = image.partition(id) else { return };
-        let leadership = Leadership { partition: id.partition, leader_epoch: state.leader_epoch };
+        let leadership = leadership(id, state.leader_epoch);
         if state.leader == Some(self.own) {
-            self.log.set_topic(id.topic_id);
             self.groups.elected(leadership);
         } else {
             self.groups.resigned(leadership);
@@ -122,6 +122,10 @@ impl Coordinators {
     pub(crate) async fn ended(&self) {
         self.tasks.wait().await;
     }
+}
+
+fn leadership(id: TopicIdPartition, leader_epoch: LeaderEpoch) -> Leadership {
+    Leadership { topic_id: id.topic_id, partition: id.partition, leader_epoch }
 }
 
 /// Returns the partition of the offsets topic that keeps a group; `None` while there is no such topic.

@@ -6,15 +6,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use controller::Controller;
-use coordinator::group::ids::TopicName;
+use coordinator::group::ids::TopicIdentity;
 use coordinator::runtime::{Leadership, LogRange, PartitionWriter, ReadError, WriteError};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use log_storage::{AppendError, AppendOrigin, Minimum};
-use model::{Acks, Offset, TopicId, TopicIdPartition};
+use model::{Acks, Offset, TopicIdPartition};
 use replication::partition::ReplicaRole;
 use replication::{
     DeleteRecordsError, FetchError, Isolation, NotServed, PartitionHandle, ProduceError,
@@ -25,31 +24,23 @@ use replication::{
 pub(super) struct OffsetsLog {
     replicas: Arc<Replicas>,
     controller: Controller,
-    topic_id: ArcSwapOption<TopicId>,
 }
 
 impl fmt::Debug for OffsetsLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OffsetsLog").field("topic_id", &self.topic_id.load()).finish()
+        f.write_str("OffsetsLog")
     }
 }
 
 impl OffsetsLog {
     pub(super) fn new(replicas: Arc<Replicas>, controller: Controller) -> Self {
-        Self { replicas, controller, topic_id: ArcSwapOption::empty() }
+        Self { replicas, controller }
     }
 
-    /// Notes which topic is the offsets topic.
-    pub(super) fn set_topic(&self, topic_id: TopicId) {
-        if self.topic_id.load().as_deref() != Some(&topic_id) {
-            self.topic_id.store(Some(Arc::new(topic_id)));
-        }
-    }
-
-    /// Finds a partition's replica; there is none yet while it is being created.
+    /// Finds a leadership's replica; there is none yet while it is being created, and none any more when its topic is gone.
     fn replica(&self, leadership: Leadership) -> Option<Arc<PartitionHandle>> {
-        let topic_id = **self.topic_id.load().as_ref()?;
-        self.replicas.get(&TopicIdPartition { topic_id, partition: leadership.partition })
+        let Leadership { topic_id, partition, .. } = leadership;
+        self.replicas.get(&TopicIdPartition { topic_id, partition })
     }
 }
 
@@ -85,15 +76,14 @@ impl PartitionWriter for OffsetsLog {
         let Some(replica) = self.replica(leadership) else {
             return std::future::ready(Err(WriteError::NotLeader)).boxed();
         };
-        // What is committed stays so, however few replicas are in sync now.
-        let status = replica.status();
-        if status.role == ReplicaRole::Leader(leadership.leader_epoch)
-            && status.high_watermark >= end_offset
-        {
-            return std::future::ready(Ok(())).boxed();
-        }
         let waiter = replica.committed(end_offset, leadership.leader_epoch, timeout);
         waiter.map(|waited| waited.map(drop).map_err(|error| write_error(&error))).boxed()
+    }
+
+    fn high_watermark(&self, leadership: Leadership) -> Option<Offset> {
+        let status = self.replica(leadership)?.status();
+        let is_leader = status.role == ReplicaRole::Leader(leadership.leader_epoch);
+        is_leader.then_some(status.high_watermark)
     }
 
     fn log_range(&self, leadership: Leadership) -> Result<LogRange, ReadError> {
@@ -140,8 +130,9 @@ impl PartitionWriter for OffsetsLog {
         })
     }
 
-    fn topic_exists(&self, topic: &TopicName) -> bool {
-        self.controller.image().topic_id(topic.as_str()).is_some()
+    fn topic_exists(&self, topic: &TopicIdentity) -> bool {
+        let known = self.controller.image().topic_id(topic.name.as_str());
+        known.is_some_and(|known| topic.id.is_none_or(|id| id == known))
     }
 }
 

@@ -14,7 +14,7 @@ use protocol::KafkaString;
 use crate::config;
 use crate::context::Context;
 use crate::error_code::ToErrorCode as _;
-use crate::internal_topics::{self, OFFSETS_TOPIC};
+use crate::internal_topics::{self, is_internal};
 
 /// Kafka's number of the resource type "topic".
 pub(super) const TOPIC_RESOURCE: i8 = 2;
@@ -124,25 +124,25 @@ pub(super) fn check_value(
 ) -> Result<(), Refusal> {
     let checked = declaration(resource, name)?.validate(value);
     checked.map_err(|error| Refusal::new(ErrorCode::InvalidConfig, error.to_string()))?;
-    check_offsets_topic(resource, name, Some(value))
+    check_internal(resource, name, Some(value))
 }
 
-/// Checks what the offsets topic cannot do without; `None` is a key that is left to the cluster's default.
-pub(super) fn check_offsets_topic(
+/// Checks what an internal topic cannot do without; `None` is a key that is left to the cluster's default.
+pub(super) fn check_internal(
     resource: &ConfigResource,
     name: &str,
     value: Option<&str>,
 ) -> Result<(), Refusal> {
-    if !is_offsets_topic(resource) {
+    if !is_internal_topic(resource) {
         return Ok(());
     }
-    let checked = internal_topics::check_offsets_config(name, value);
+    let checked = internal_topics::check_config(name, value);
     checked.map_err(|text| Refusal::new(ErrorCode::InvalidConfig, text))
 }
 
-/// Says whether a resource is the offsets topic.
-pub(super) fn is_offsets_topic(resource: &ConfigResource) -> bool {
-    matches!(resource, ConfigResource::Topic(name) if name == OFFSETS_TOPIC)
+/// Says whether a resource is an internal topic.
+pub(super) fn is_internal_topic(resource: &ConfigResource) -> bool {
+    matches!(resource, ConfigResource::Topic(name) if is_internal(name))
 }
 
 /// Checks the configuration of a new topic; keys with a null value have their default.
@@ -160,7 +160,7 @@ pub(super) fn topic_configs<'a>(
         check_value(&resource, name, value)?;
         configs.insert(String::from(name), String::from(value));
     }
-    if is_offsets_topic(&resource) {
+    if is_internal_topic(&resource) {
         internal_topics::complete(&mut configs);
     }
     Ok(configs)

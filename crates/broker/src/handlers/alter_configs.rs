@@ -12,7 +12,7 @@ use protocol::{KafkaString, VersionRange};
 
 use super::admin::{self, Mode};
 use crate::context::{Call, Context};
-use crate::internal_topics::check_all_offsets_configs;
+use crate::internal_topics;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 2 };
 
@@ -55,9 +55,9 @@ fn change(resource: &AlterConfigsResource) -> Result<ConfigChange, Refusal> {
         admin::check_value(&target, &config.name, value)?;
         configs.insert(String::from(&config.name), String::from(value));
     }
-    if admin::is_offsets_topic(&target) {
-        let checked = check_all_offsets_configs(&configs);
-        checked.map_err(|text| Refusal::new(ErrorCode::InvalidConfig, text))?;
+    // What is not named goes back to its default; what commits depend on stays.
+    if admin::is_internal_topic(&target) {
+        internal_topics::complete(&mut configs);
     }
     Ok(ConfigChange { resource: target, alteration: ConfigAlteration::Replace(configs) })
 }

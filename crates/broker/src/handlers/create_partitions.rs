@@ -9,7 +9,7 @@ use protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 use super::admin::{self, Mode};
 use crate::auto_topics::placement_start;
 use crate::context::{Call, Context};
-use crate::internal_topics::OFFSETS_TOPIC;
+use crate::internal_topics::is_internal;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 3 };
 
@@ -19,7 +19,7 @@ pub(crate) async fn handle(
     request: CreatePartitionsRequest,
 ) -> CreatePartitionsResponse {
     // The partition of a group follows from their number: another number would lose every committed offset.
-    let is_fixed = |topic: &CreatePartitionsTopic| topic.name == OFFSETS_TOPIC;
+    let is_fixed = |topic: &CreatePartitionsTopic| is_internal(&topic.name);
     let wanted = request.topics.iter().filter(|topic| !is_fixed(topic));
     let topics: Vec<NewPartitions> = wanted.map(new_partitions).collect();
     let count = topics.len();
@@ -41,8 +41,8 @@ pub(crate) async fn handle(
     let mut results = results.into_iter();
     let mut next = |topic: &CreatePartitionsTopic| {
         if is_fixed(topic) {
-            let text = "the number of partitions of the offsets topic is fixed";
-            return Err(Refusal::new(ErrorCode::InvalidTopicException, text));
+            let text = "the number of partitions of an internal topic is fixed: it says where groups are kept";
+            return Err(Refusal::new(ErrorCode::InvalidPartitions, text));
         }
         results.next().unwrap_or_else(|| Err(admin::unexpected()))
     };

@@ -16,7 +16,7 @@ use super::admin::{self, Mode};
 use super::describe_configs;
 use crate::auto_topics::{fresh_topic_id, placement_start};
 use crate::context::{Call, Context};
-use crate::internal_topics::METADATA_LOG;
+use crate::internal_topics::{METADATA_LOG, OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 7 };
 
@@ -38,6 +38,9 @@ pub(crate) async fn handle(
             Err(Refusal::new(ErrorCode::InvalidRequest, "the topic is named twice"))
         } else if topic.name == METADATA_LOG {
             Err(Refusal::new(ErrorCode::InvalidRequest, "the name of the metadata log is taken"))
+        } else if topic.name == TRANSACTIONS_TOPIC {
+            let text = "the name of the transactions' topic is taken";
+            Err(Refusal::new(ErrorCode::InvalidTopicException, text))
         } else {
             new_topic(context, call, &image, topic)
         };
@@ -129,8 +132,12 @@ fn assignment(
         return manual(topic);
     }
     let with_defaults = call.version >= DEFAULTS_VERSION;
+    let own_shape = || context.auto_topics.offsets_topic(image);
+    let own_shape = (topic.name == OFFSETS_TOPIC).then(own_shape);
     let partition_count = match topic.num_partitions {
-        -1 if with_defaults => image.default_partition_count(),
+        -1 if with_defaults => own_shape
+            .as_ref()
+            .map_or_else(|| image.default_partition_count(), |shape| shape.partition_count),
         count if count < 1 => {
             let text = "Number of partitions must be larger than 0.";
             return Err(Refusal::new(ErrorCode::InvalidPartitions, text));
@@ -138,7 +145,10 @@ fn assignment(
         count => count,
     };
     let replication_factor = match topic.replication_factor {
-        -1 if with_defaults => image.default_replication_factor(context.config.voters.len()),
+        -1 if with_defaults => own_shape.as_ref().map_or_else(
+            || image.default_replication_factor(context.config.voters.len()),
+            |shape| shape.replication_factor,
+        ),
         factor if factor < 1 => {
             let text = "Replication factor must be larger than 0.";
             return Err(Refusal::new(ErrorCode::InvalidReplicationFactor, text));

@@ -1,5 +1,7 @@
 //! DescribeGroups: state and members of groups, for tools.
 
+use std::collections::BTreeSet;
+
 use coordinator::group::request::Request;
 use coordinator::group::response::{GroupDescription, MemberDescription, Response};
 use coordinator::group::state::GroupState;
@@ -22,39 +24,42 @@ pub(crate) async fn handle(
     call: &Call,
     request: DescribeGroupsRequest,
 ) -> DescribeGroupsResponse {
-    let mut groups = Vec::with_capacity(request.groups.len());
-    let mut left_bytes = context.config.max_request_bytes;
-    for group_id in request.groups {
-        if left_bytes == 0 {
-            groups.push(group::too_large(group_id, |error_code, group_id| DescribedGroup {
-                error_code,
-                group_id,
-                ..DescribedGroup::default()
-            }));
-            continue;
+    let mut named = BTreeSet::new();
+    let mut wanted = request.groups;
+    // One named twice is described once: each description is the members' own words again.
+    wanted.retain(|group| named.insert(group.clone()));
+    let room = &group::Room::of(context);
+    let mut groups = group::ask_each(wanted, |group_id| async move {
+        if room.is_full() {
+            return failed(group::TOO_LARGE, group_id);
         }
-        let mut described = describe(context, call, group_id).await;
-        left_bytes = left_bytes.saturating_sub(size_bytes(&described));
+        let described = describe(context, call, group_id).await;
+        room.take(size_bytes(&described));
+        described
+    })
+    .await;
+    for described in &mut groups {
         context.count_error(call.api_key, described.error_code);
         let is_known = !described.error_code.is_error();
         if is_known && request.include_authorized_operations {
             described.authorized_operations = operations::GROUP;
         }
-        groups.push(described);
     }
     DescribeGroupsResponse { groups, ..DescribeGroupsResponse::default() }
 }
 
 async fn describe(context: &Context, call: &Call, group_id: KafkaString) -> DescribedGroup {
     let asked = Request::Describe(group_id.as_str().into());
-    let failed =
-        |error_code, group_id| DescribedGroup { error_code, group_id, ..DescribedGroup::default() };
     match group::ask(context, &group_id, asked).await {
         Ok(Response::Describe(Some(description))) => known(group_id, description),
         Ok(Response::Describe(None)) => unknown(call.version, group_id),
         Ok(_) => failed(group::UNEXPECTED, group_id),
         Err(refusal) => failed(refusal.error_code(), group_id),
     }
+}
+
+fn failed(error_code: ErrorCode, group_id: KafkaString) -> DescribedGroup {
+    DescribedGroup { error_code, group_id, ..DescribedGroup::default() }
 }
 
 fn known(group_id: KafkaString, description: GroupDescription) -> DescribedGroup {

@@ -2,6 +2,8 @@
 //!
 //! A coordinator that may be dead is never named: the client asks again, and finds its successor.
 
+use std::collections::BTreeSet;
+
 use model::ErrorCode;
 use protocol::messages::find_coordinator::{
     Coordinator, GROUP_KEY_TYPE, SHARE_KEY_TYPE, TRANSACTION_KEY_TYPE,
@@ -29,18 +31,26 @@ pub(crate) async fn handle(
     if refused.is_none() && !keys.is_empty() {
         group::create_offsets_topic(context).await;
     }
-    let coordinators = keys.into_iter().map(|key| {
+    let mut named = BTreeSet::new();
+    let mut keys = keys;
+    // One named twice is answered once.
+    keys.retain(|key| named.insert(key.clone()));
+    let room = &group::Room::of(context);
+    let mut coordinators = group::ask_each(keys, |key| async move {
         let found = match refused {
+            _ if room.is_full() => Err((group::TOO_LARGE, "")),
             Some(reason) => Err((ErrorCode::InvalidRequest, reason)),
             None => find(context, call, &key),
         };
-        found.unwrap_or_else(|(error_code, message)| {
+        let answer = found.unwrap_or_else(|(error_code, message)| {
             context.count_error(call.api_key, error_code);
             let error_message = Some(message.into());
             Coordinator { key, error_code, error_message, ..Coordinator::default() }
-        })
-    });
-    let mut coordinators: Vec<Coordinator> = coordinators.collect();
+        });
+        room.take(size_bytes(&answer));
+        answer
+    })
+    .await;
     if call.version >= MANY_KEYS_VERSION {
         return FindCoordinatorResponse { coordinators, ..FindCoordinatorResponse::default() };
     }
@@ -53,6 +63,12 @@ pub(crate) async fn handle(
         port: only.port,
         ..FindCoordinatorResponse::default()
     }
+}
+
+/// About how many bytes an answer holds for a key: a key of one letter costs the answer fifty times as much.
+fn size_bytes(answer: &Coordinator) -> usize {
+    let message = answer.error_message.as_ref().map_or(0, |message| message.len());
+    size_of::<Coordinator>() + answer.key.len() + answer.host.len() + message
 }
 
 /// Says why no coordinator of this kind is served. Kafka's code for one that is switched off, which clients take as final instead of asking for ever.

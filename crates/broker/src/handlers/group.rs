@@ -2,13 +2,17 @@
 //!
 //! The texts of a request keep its whole frame in memory; what reaches the coordinator is a copy.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use coordinator::group::ids::{GenerationId, GroupInstanceId, MemberId};
 use coordinator::group::request::{MemberRef, Request};
 use coordinator::group::response::Response;
 use coordinator::runtime::Refusal;
+use futures_util::stream::{self, StreamExt as _};
 use model::ErrorCode;
 use protocol::KafkaString;
+use tokio::task::coop::consume_budget;
 
 use crate::context::Context;
 use crate::coordinators;
@@ -46,12 +50,44 @@ pub(super) async fn create_offsets_topic(context: &Context) {
 /// Says that the coordinator gave an answer of another kind, which only a defect can make.
 pub(super) const UNEXPECTED: ErrorCode = ErrorCode::UnknownServerError;
 
-/// Answers for a group that an answer has no more room for: nothing but repetition makes one so large.
-pub(super) fn too_large<T>(
-    group_id: KafkaString,
-    answer: impl FnOnce(ErrorCode, KafkaString) -> T,
-) -> T {
-    answer(ErrorCode::UnknownServerError, group_id)
+/// Groups of one request that are asked at once: some wait for the replicas.
+const TOGETHER: usize = 64;
+
+/// What the answer to a group that an answer has no more room for says.
+pub(super) const TOO_LARGE: ErrorCode = ErrorCode::UnknownServerError;
+
+/// The bytes that one answer may still take. A small request can name many large groups; what counts is what the answers hold in memory, about.
+#[derive(Debug)]
+pub(super) struct Room(AtomicUsize);
+
+impl Room {
+    /// Makes the room of a request: an answer is no larger than a request may be.
+    pub(super) fn of(context: &Context) -> Self {
+        Self(AtomicUsize::new(context.config.max_request_bytes))
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+
+    pub(super) fn take(&self, bytes: usize) {
+        // One task works on a request.
+        let left = self.0.load(Ordering::Relaxed).saturating_sub(bytes);
+        self.0.store(left, Ordering::Relaxed);
+    }
+}
+
+/// Asks about each of many groups, some at once, and keeps the order. Lets other tasks run in between: an answer that is there at once never waits.
+pub(super) async fn ask_each<W, A, F>(wanted: Vec<W>, ask: impl Fn(W) -> F) -> Vec<A>
+where
+    F: Future<Output = A>,
+{
+    let ask = &ask;
+    let asked = wanted.into_iter().map(|wanted| async move {
+        consume_budget().await;
+        ask(wanted).await
+    });
+    stream::iter(asked).buffered(TOGETHER).collect().await
 }
 
 /// Reads who asks, within a group.

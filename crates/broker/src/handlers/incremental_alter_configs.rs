@@ -49,7 +49,7 @@ fn change(resource: &AlterConfigsResource) -> Result<ConfigChange, Refusal> {
         let operation = operation(config)?;
         match &operation {
             ConfigOperation::Set(value) => admin::check_value(&target, &config.name, value)?,
-            _ => admin::check_offsets_topic(&target, &config.name, None)?,
+            _ => admin::check_internal(&target, &config.name, None)?,
         }
         operations.push((String::from(&config.name), operation));
     }

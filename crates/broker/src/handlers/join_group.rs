@@ -33,7 +33,8 @@ pub(crate) async fn handle(
         return refused(context, call, ErrorCode::InvalidGroupId, request.member_id.as_str());
     }
     // Whole, so that nothing of the frame is left when the wait begins.
-    let wish = wish(call, request);
+    let longest = context.auto_topics.max_session_timeout();
+    let wish = wish(call, request, longest);
     let (group_id, member_id) = (wish.group_id.clone(), wish.member_id.clone());
     match group::ask(context, group_id.as_str(), Request::Join(wish)).await {
         Ok(Response::Join(answer)) => {
@@ -45,8 +46,9 @@ pub(crate) async fn handle(
     }
 }
 
-/// Makes the coordinator's request. A negative time is none, which is shorter than any session may be.
-fn wish(call: &Call, request: JoinGroupRequest) -> JoinGroup {
+/// Makes the coordinator's request. A negative time is none, which is shorter than any session may be. A rebalance waits for a member no longer than `longest`, whatever the member
+/// asks for: the others' answers, and their connections, wait with it.
+fn wish(call: &Call, request: JoinGroupRequest, longest: Duration) -> JoinGroup {
     let millis = |millis: i32| Duration::from_millis(u64::try_from(millis).unwrap_or(0));
     let session_timeout = millis(request.session_timeout_ms);
     let rebalance_timeout =
@@ -76,7 +78,7 @@ fn wish(call: &Call, request: JoinGroupRequest) -> JoinGroup {
         // As Java prints an address without a name.
         client_host: format!("/{}", call.client_address.to_canonical()),
         session_timeout,
-        rebalance_timeout,
+        rebalance_timeout: rebalance_timeout.min(longest),
         protocol_type: String::from(&request.protocol_type),
         protocols: protocols.collect(),
         reason: request.reason.as_ref().map(String::from),

@@ -16,6 +16,9 @@ pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 5 };
 /// First version with many members (KIP-345).
 const MANY_MEMBERS_VERSION: i16 = 3;
 
+/// Most members that leave by one request: each is a step of the group. Tools that empty a group name all of its members.
+const MAX_MEMBERS: usize = 10_000;
+
 pub(crate) async fn handle(
     context: &Context,
     call: &Call,
@@ -57,6 +60,9 @@ async fn leave(
 ) -> Result<Vec<ErrorCode>, ErrorCode> {
     if group_id.is_empty() {
         return Err(ErrorCode::InvalidGroupId);
+    }
+    if members.len() > MAX_MEMBERS {
+        return Err(ErrorCode::InvalidRequest);
     }
     let leaving = members.iter().map(|member| LeavingMember {
         member_id: member.member_id.as_str().into(),

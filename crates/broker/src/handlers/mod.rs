@@ -33,6 +33,7 @@ pub(crate) mod produce;
 pub(crate) mod sync_group;
 
 mod admin;
+mod compacted;
 mod group;
 mod leader;
 mod operations;

@@ -114,6 +114,7 @@ fn sort_out(
         refused.push(None);
         offsets.push(OffsetToCommit {
             topic: coordinator::group::ids::TopicName::clone(name),
+            topic_id: Some(*topic_id),
             partition,
             offset: Offset(one.committed_offset),
             leader_epoch: LeaderEpoch::from_wire(one.committed_leader_epoch),

@@ -41,19 +41,27 @@ pub(crate) async fn handle(
     let stability = if request.require_stable { Stability::Stable } else { Stability::Any };
     let asked =
         if call.version < MANY_GROUPS_VERSION { vec![only_group(request)] } else { request.groups };
-    let mut groups = Vec::with_capacity(asked.len());
-    let mut left_bytes = context.config.max_request_bytes;
-    for wanted in asked {
-        let group = if left_bytes == 0 {
-            group::too_large(wanted.group_id, failed)
-        } else if names_twice(&wanted) {
+    let mut named = BTreeSet::new();
+    let is_first = |group: &OffsetFetchRequestGroup| named.insert(group.group_id.clone());
+    let firsts: Vec<bool> = asked.iter().map(is_first).collect();
+    let room = &group::Room::of(context);
+    let asked = asked.into_iter().zip(firsts).collect();
+    let mut groups = group::ask_each(asked, |(wanted, is_first)| async move {
+        if room.is_full() {
+            return failed(group::TOO_LARGE, wanted.group_id);
+        }
+        // No client names a group or a partition twice, and each time would cost the answer the client's own words again.
+        let answer = if !is_first || names_twice(&wanted) {
             failed(ErrorCode::InvalidRequest, wanted.group_id)
         } else {
             fetch_group(context, call, wanted, stability).await
         };
-        left_bytes = left_bytes.saturating_sub(size_bytes(&group));
+        room.take(size_bytes(&answer));
+        answer
+    })
+    .await;
+    for group in &groups {
         context.count_error(call.api_key, group.error_code);
-        groups.push(group);
     }
     if call.version >= MANY_GROUPS_VERSION {
         return OffsetFetchResponse { groups, ..OffsetFetchResponse::default() };
@@ -65,7 +73,7 @@ fn failed(error_code: ErrorCode, group_id: KafkaString) -> OffsetFetchResponseGr
     OffsetFetchResponseGroup { error_code, group_id, ..OffsetFetchResponseGroup::default() }
 }
 
-/// Says whether a partition is asked for more than once: no client does, and each time would cost the answer the client's own words again.
+/// Says whether a partition is asked for more than once.
 fn names_twice(group: &OffsetFetchRequestGroup) -> bool {
     let mut named = BTreeSet::new();
     let topics = group.topics.iter().flatten();

@@ -1,7 +1,8 @@
 //! Produce: appends batches to the partitions that this broker leads.
 //!
 //! [`append`] has its whole effect on the calling thread: validate, convert where the client is old, append. What is left is the wait for
-//! the acknowledgements, which acks = 0, 1 and all differ in. (A batch for a replica that is still being made is the exception: it is appended when that is there.) Batches are opaque: nothing here looks at a record.
+//! the acknowledgements, which acks = 0, 1 and all differ in. (A batch for a replica that is still being made is the exception: it is appended when that is there.) Batches are opaque: only those for
+//! compacted topics are looked into ([`compacted`]).
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -15,11 +16,13 @@ use model::{Acks, ErrorCode, TopicId, TopicIdPartition};
 use protocol::VersionRange;
 use protocol::compat::up_convert;
 use protocol::messages::produce::{
-    PartitionProduceData, PartitionProduceResponse, TopicProduceData, TopicProduceResponse,
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, TopicProduceData,
+    TopicProduceResponse,
 };
 use protocol::messages::{ProduceRequest, ProduceResponse};
 use replication::{LeaderHint, NotServed, ProduceError, ProduceOptions, ProduceWaiter, Produced};
 
+use super::compacted;
 use super::leader::{self, Elsewhere, Hints};
 use crate::context::{Call, Context};
 use crate::error_code::{ToErrorCode as _, leader_hint};
@@ -82,17 +85,19 @@ struct Refused {
     error: ErrorCode,
     message: Option<String>,
     hint: Option<LeaderHint>,
+    /// The record that is wrong, by its index in the batch.
+    record_index: Option<i32>,
 }
 
 impl Refused {
     fn new(error: ErrorCode, message: impl Into<String>) -> Self {
-        Self { error, message: Some(message.into()), hint: None }
+        Self { error, message: Some(message.into()), hint: None, record_index: None }
     }
 }
 
 impl From<Elsewhere> for Refused {
     fn from(elsewhere: Elsewhere) -> Self {
-        Self { error: elsewhere.error, message: None, hint: elsewhere.hint }
+        Self { error: elsewhere.error, message: None, hint: elsewhere.hint, record_index: None }
     }
 }
 
@@ -196,22 +201,40 @@ impl Appender<'_> {
         let waiter = if self.call.version < 3 {
             let converted = self.converted(&records)?;
             let Some(mut batch) = converted else { return Ok(Appending::Nothing) };
+            self.check_keys(topic_id, &batch)?;
             replica.produce(&mut batch, &options)
         } else {
             check_batch(self.call.version, &records)?;
+            self.check_keys(topic_id, &records)?;
             with_own_copy(&records, |batch| replica.produce(batch, &options))
         };
         Ok(Appending::Waiting(waiter))
     }
 
+    /// Checks that each record for a compacted topic has a key: without one it could neither be kept nor dropped.
+    fn check_keys(&self, topic_id: TopicId, batch: &[u8]) -> Result<(), Refused> {
+        if !compacted::is_compacted(self.image, topic_id) {
+            return Ok(());
+        }
+        let checked = self.guarded(ErrorCode::InvalidRecord, || compacted::check_records(batch))?;
+        checked.map_err(|error| Refused {
+            record_index: compacted::index_of(&error),
+            ..Refused::new(ErrorCode::InvalidRecord, error.to_string())
+        })
+    }
+
     /// Converts an old client's messages. Pure work on bytes of a client, as decoding is, and guarded as that is.
     fn converted(&self, records: &Bytes) -> Result<Option<Vec<u8>>, Refused> {
-        let converted = process::guarded(|| up_convert(records, CONVERSION_LIMIT_BYTES));
-        let converted = converted.map_err(|panicked| {
-            self.context.metrics.connections.decode_panics.inc();
-            Refused::new(ErrorCode::CorruptMessage, panicked.to_string())
-        })?;
+        let converted = self
+            .guarded(ErrorCode::CorruptMessage, || up_convert(records, CONVERSION_LIMIT_BYTES))?;
         converted.map_err(|error| Refused::new(error.error_code(), error.to_string()))
+    }
+
+    fn guarded<T>(&self, error: ErrorCode, work: impl FnOnce() -> T) -> Result<T, Refused> {
+        process::guarded(work).map_err(|panicked| {
+            self.context.metrics.connections.decode_panics.inc();
+            Refused::new(error, panicked.to_string())
+        })
     }
 }
 
@@ -328,9 +351,15 @@ async fn complete(
     };
     let image = context.controller.image();
     let current_leader = hints.name(&image, call, refused.hint);
+    let message = refused.message.as_deref().map(Into::into);
+    let record_errors = refused.record_index.into_iter().map(|batch_index| {
+        let batch_index_error_message = message.clone();
+        BatchIndexAndErrorMessage { batch_index, batch_index_error_message }
+    });
     PartitionProduceResponse {
         error_code: for_version(call.version, refused.error),
         base_offset: -1,
+        record_errors: record_errors.collect(),
         error_message: refused.message.map(Into::into),
         current_leader,
         ..PartitionProduceResponse::default()
@@ -380,7 +409,7 @@ fn refusal(error: &ProduceError) -> Refused {
         ProduceError::Refused(reason) => format!("{error}: {reason}"),
         _ => error.to_string(),
     };
-    Refused { error: error.error_code(), message: Some(message), hint }
+    Refused { error: error.error_code(), message: Some(message), hint, record_index: None }
 }
 
 /// Clients are told codes that their version knows.

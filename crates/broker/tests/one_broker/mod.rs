@@ -15,6 +15,9 @@ use protocol::ApiRequest;
 use protocol::header::{decode_response, encode_request};
 use protocol::messages::{DescribeGroupsRequest, FindCoordinatorRequest};
 
+/// What a broker says once it serves.
+const SERVES: &str = "listener PLAINTEXT serves";
+
 /// A broker of its own on free ports; its process is killed when the value is dropped.
 pub(crate) struct Broker {
     process: Child,
@@ -48,10 +51,9 @@ impl Broker {
         }
         let config = dir.path().join("server.properties");
         std::fs::write(&config, text).unwrap();
-        let process = server(&config);
         let at = |index| address(index).parse().unwrap();
-        let broker = Self { process, kafka: at(0), http: at(3), dir };
-        broker.wait_until_it_answers();
+        let mut broker = Self { process: server(&config), kafka: at(0), http: at(3), dir };
+        broker.wait_until_it_serves();
         broker
     }
 
@@ -62,12 +64,23 @@ impl Broker {
         stream
     }
 
-    fn wait_until_it_answers(&self) {
+    /// Waits until the process says that it serves: a port alone might be another program's.
+    fn wait_until_it_serves(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(self.kafka).is_err() {
-            assert!(Instant::now() < deadline, "the broker does not listen");
-            std::thread::yield_now();
+        loop {
+            // Looked at before the log, so that the last words of a process that ended are read.
+            let ended = self.process.try_wait().unwrap();
+            if self.log().contains(SERVES) {
+                return;
+            }
+            assert_eq!(ended, None, "the broker ended:\n{}", self.log());
+            assert!(Instant::now() < deadline, "the broker does not serve");
+            std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
     /// Sends bytes and returns what comes back before the broker closes; `None` when it answers and stays.
@@ -146,8 +159,10 @@ impl Broker {
     pub(crate) fn killed_and_started_again(mut self) -> Self {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
+        let log = self.dir.path().join("log");
+        std::fs::remove_file(log).unwrap();
         self.process = server(&self.dir.path().join("server.properties"));
-        self.wait_until_it_answers();
+        self.wait_until_it_serves();
         self
     }
 
@@ -178,7 +193,12 @@ impl Connection {
 
     /// Sends a request whose answer is read later.
     pub(crate) fn send<R: ApiRequest>(&mut self, version: i16, request: &R) {
-        let frame = encode_request(7, Some("test"), version, request).unwrap();
+        self.send_as("test", version, request);
+    }
+
+    /// Sends a request of a client that calls itself something.
+    pub(crate) fn send_as<R: ApiRequest>(&mut self, client_id: &str, version: i16, request: &R) {
+        let frame = encode_request(7, Some(client_id), version, request).unwrap();
         self.stream.write_all(&frame.into_bytes()).unwrap();
     }
 
@@ -195,8 +215,7 @@ impl Connection {
 impl Drop for Broker {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-            eprintln!("the broker's log:\n{log}");
+            eprintln!("the broker's log:\n{}", self.log());
         }
         let _ = self.process.kill();
         let _ = self.process.wait();
