@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -124,7 +125,8 @@ def add_arguments(parser):
 
 
 def targets(options):
-    """What starts a cluster of each target that was asked for."""
+    """What starts a cluster of each target that was asked for. From here on SIGTERM ends the run as Ctrl-C does: its clusters end with it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     found = []
     if options.steadfast:
         found.append(lambda *overrides: Steadfast(options.steadfast, options.port, overrides))

@@ -13,7 +13,7 @@ from kafka.errors import KafkaError
 
 PARTITIONS = 6
 # How long a condition may take to become true: long enough for a JVM to start on a busy machine.
-WAIT_SECONDS = 60
+WAIT_SECONDS = 90
 # What an answer says while leadership moves; librdkafka asks no second time.
 MOVING = {RdkafkaError.NOT_LEADER_FOR_PARTITION, RdkafkaError.LEADER_NOT_AVAILABLE, RdkafkaError._TRANSPORT, RdkafkaError._TIMED_OUT,
           RdkafkaError.REQUEST_TIMED_OUT, RdkafkaError.FENCED_LEADER_EPOCH, RdkafkaError.UNKNOWN_LEADER_EPOCH}

@@ -275,6 +275,7 @@ impl Member {
         let offsets = chosen
             .map(|partition| OffsetToCommit {
                 topic: topic(),
+                topic_id: None,
                 partition,
                 offset: Offset(value),
                 leader_epoch: None,

@@ -531,7 +531,7 @@ impl World {
                 self.fill(place);
             }
         }
-        if self.is_settled() {
+        if self.is_settled() && self.is_abandoned() {
             self.compare_with_log();
             self.delete_for_good();
             self.report.statistics.acknowledged =
@@ -577,6 +577,15 @@ impl World {
                 });
                 is_one && owned == (0..PARTITIONS).collect()
             })
+    }
+
+    /// The sessions of the group without processes have ended.
+    fn is_abandoned(&mut self) -> bool {
+        let now = self.time();
+        match ask(self.live_shard(), now, Request::Describe(GroupId::from(DELETED))) {
+            Response::Describe(group) => group.is_none_or(|group| group.state == GroupState::Empty),
+            other => panic!("DescribeGroups is answered by {other:?}"),
+        }
     }
 
     /// Loads a shard of its own from the log.

@@ -1,7 +1,7 @@
 //! What a user is promised, checked with real processes: one file per promise, one program for all, one cluster at a time.
 //!
 //! Clusters wait for their turn (`cluster_tests::turn`), so the threads of the test harness do no harm. `STEADFAST_TEST_ROUNDS` sets how often
-//! each kind of kill is repeated (3), `STEADFAST_TEST_MISSED` how many records a broker misses (200000), `STEADFAST_TEST_SEED` and
+//! each kind of kill is repeated (3), `STEADFAST_TEST_MISSED` how many records a broker misses (200000), `STEADFAST_TEST_GROUPS` how many groups a coordinator takes over (1000), `STEADFAST_TEST_SEED` and
 //! `STEADFAST_TEST_DEEDS` what happens on a hard day, `STEADFAST_TEST_LOGS` a folder for the brokers' logs. Figures go to standard error.
 
 mod a_broker_that_missed_much_catches_up;
@@ -15,6 +15,7 @@ mod all_brokers_killed_at_once_lose_nothing;
 mod groups;
 mod groups_are_managed_by_the_command_line;
 mod it_starts_fast_and_idles_cheaply;
+mod many_groups_load_fast;
 mod power_lost_everywhere_keeps_what_was_acked;
 mod sarama_runs_untouched;
 mod the_command_line_keeps_its_contract;
