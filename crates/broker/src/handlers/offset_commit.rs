@@ -3,7 +3,6 @@
 //! What the versions differ in is resolved here: topics by name or by id, times to live, codes that older clients do not know. Versions 0 and 1 are stored as all others:
 //! version 0 was ZooKeeper's, and the times of version 1 are the broker's.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use controller::metadata::{Image, Topic};
@@ -42,16 +41,7 @@ pub(crate) async fn handle(
             sort_out(call, &image, topic, &mut refused, &mut offsets);
         }
     }
-    let count = offsets.len();
-    let mut named = BTreeSet::new();
-    // No client does, and each time would be a record of its own.
-    let names_twice = offsets.iter().any(|one| !named.insert((one.topic.clone(), one.partition)));
-    let codes = if names_twice {
-        vec![ErrorCode::InvalidRequest; count]
-    } else {
-        committed_codes(context, call, &request, offsets).await
-    };
-    let mut codes = codes.into_iter();
+    let mut codes = committed_codes(context, call, &request, offsets).await.into_iter();
     let mut refused = refused.into_iter();
     let mut next = || match refused.next() {
         Some(Some(refused)) => refused,
