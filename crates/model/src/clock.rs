@@ -20,7 +20,14 @@ impl Clock {
     /// Returns the monotonic time since the start.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        Timestamp(u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        self.timestamp_of(Instant::now())
+    }
+
+    /// Returns the timestamp of an `Instant`; one from before the start is [`Timestamp::ZERO`].
+    #[must_use]
+    pub fn timestamp_of(&self, instant: Instant) -> Timestamp {
+        let elapsed = instant.saturating_duration_since(self.origin);
+        Timestamp(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// Returns the `Instant` of a timestamp of this clock, to arm a timer with.

@@ -5,6 +5,7 @@
 pub mod acks;
 pub mod clock;
 pub mod config;
+pub mod deadlines;
 pub mod epoch;
 pub mod error_code;
 pub mod ids;
@@ -15,6 +16,7 @@ pub mod topic;
 
 pub use acks::Acks;
 pub use clock::Clock;
+pub use deadlines::Deadlines;
 pub use epoch::{BrokerEpoch, LeaderEpoch, PartitionEpoch, ProducerEpoch};
 pub use error_code::ErrorCode;
 pub use ids::{BrokerId, ClusterId, DirectoryId, IncarnationId, ProducerId, TopicId};

@@ -66,7 +66,7 @@ struct State {
     waiters: ProduceWaiters,
     watchers: Watchers,
     meter: CommitMeter,
-    /// When this replica's earliest entry in the heap of timers fires.
+    /// When this replica's earliest entry among the timers fires.
     armed: Option<Timestamp>,
     /// Leader's side: who fetches, over which stream.
     followers: Vec<FollowerLink>,
