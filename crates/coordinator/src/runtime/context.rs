@@ -8,7 +8,6 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::clock::RuntimeClock;
 use super::timers::Timers;
 use super::writer::PartitionWriter;
 use crate::config::CoordinatorConfig;
@@ -20,7 +19,6 @@ pub(super) struct Context {
     pub(super) writer: Arc<dyn PartitionWriter>,
     pub(super) config: CoordinatorConfig,
     pub(super) metrics: GroupMetrics,
-    pub(super) clock: RuntimeClock,
     pub(super) timers: Timers,
     pub(super) tasks: TaskTracker,
     pub(super) runtime: Handle,

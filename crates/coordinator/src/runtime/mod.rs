@@ -8,7 +8,6 @@
 //! may take back a member id, a generation between JoinGroup and the leader's SyncGroup, and a LeaveGroup; members then join again. What was appended under an older leader epoch than the
 //! partition's is nothing: the log refuses it.
 
-mod clock;
 mod context;
 mod load;
 mod log_size;
@@ -24,8 +23,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use futures_util::future::join_all;
-use model::Offset;
+use model::{Clock, Offset};
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -33,7 +33,6 @@ use uuid::Uuid;
 pub use refusal::Refusal;
 pub use writer::{Leadership, LogRange, PartitionWriter, ReadError, WriteError};
 
-use self::clock::RuntimeClock;
 use self::context::Context;
 use self::shard::ShardHandle;
 use self::timers::Timers;
@@ -90,8 +89,7 @@ impl GroupCoordinator {
             writer,
             config,
             metrics,
-            clock: RuntimeClock::start(),
-            timers: Timers::default(),
+            timers: Timers::new(Clock::start()),
             tasks,
             runtime,
             stop: CancellationToken::new(),
@@ -100,7 +98,7 @@ impl GroupCoordinator {
             rewrites: context::rewrites(),
         });
         let timers = Arc::clone(&context);
-        context.spawn(async move { timers.timers.run(timers.clock, timers.stop.clone()).await });
+        context.spawn(async move { timers.timers.run(timers.stop.clone()).await });
         Arc::new(Self { context, shards: RwLock::default() })
     }
 
@@ -169,7 +167,7 @@ impl GroupCoordinator {
         if let Request::Join(join) = &mut request {
             join.drawn_member_id = draw_member_id(join);
         }
-        let began = self.context.clock.monotonic();
+        let began = Instant::now();
         let shard = self.shards().get(&partition).cloned();
         let result = match shard {
             Some(shard) => shard.answer(request).await,
@@ -177,7 +175,7 @@ impl GroupCoordinator {
         };
         match &result {
             Ok(_) if is_commit => {
-                self.context.metrics.committed(self.context.clock.monotonic().since(began));
+                self.context.metrics.committed(began.elapsed());
             }
             Ok(_) => {}
             Err(refusal) => self.context.metrics.refused(*refusal),

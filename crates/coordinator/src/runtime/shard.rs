@@ -58,7 +58,7 @@ struct Loaded {
     writes: Writes,
     parked: BTreeMap<RequestId, ReplySender>,
     last_request: RequestId,
-    /// When the shard's earliest entry in the heap of timers fires.
+    /// When the shard's earliest entry among the timers fires.
     armed: Option<Timestamp>,
     /// Timers wait until then, because the partition took no writes.
     refused_until: Option<Timestamp>,
@@ -180,7 +180,7 @@ impl ShardHandle {
 
     /// Steps a request. A refusal has changed nothing; one after a failed append throws the state away, and of an append of several batches some may stay in the log.
     fn submit(&self, request: Request) -> Result<Submitted, Refusal> {
-        let mut effects = Effects::begin(self.context.clock.now());
+        let mut effects = Effects::begin(self.context.timers.now());
         let submitted = self.step_request(request, &mut effects);
         self.finish(effects);
         submitted
@@ -219,7 +219,7 @@ impl ShardHandle {
 
     /// Makes the shard serve what a load has read. Does nothing when the leadership has ended meanwhile.
     pub(super) fn publish(&self, load: LoadNumber, replayed: Replayed) {
-        let mut effects = Effects::begin(self.context.clock.now());
+        let mut effects = Effects::begin(self.context.timers.now());
         let Replayed { mut machine, log_end_offset, size_bytes } = replayed;
         machine.loaded(effects.now);
         {
@@ -280,7 +280,7 @@ impl ShardHandle {
         load: LoadNumber,
         after: Option<&RewriteCursor>,
     ) -> Option<RewrittenChunk> {
-        let mut effects = Effects::begin(self.context.clock.now());
+        let mut effects = Effects::begin(self.context.timers.now());
         let chunk = {
             let mut state = self.lock();
             let loaded = state.of_load(load)?;
@@ -347,7 +347,7 @@ impl ShardHandle {
 
     /// Changes the state under the lock, steps what is due, drains the machine, then does what is left without the lock.
     fn pass(&self, change: impl FnOnce(&mut State)) {
-        let mut effects = Effects::begin(self.context.clock.now());
+        let mut effects = Effects::begin(self.context.timers.now());
         {
             let mut state = self.lock();
             change(&mut state);

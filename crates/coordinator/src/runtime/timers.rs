@@ -1,115 +1,82 @@
-//! One heap of timers for all shards, drained by one task.
+//! The timers of all shards: one set of deadlines, drained by one task, and the clock that they go by.
 //!
 //! A shard arms an entry when its next timeout becomes earlier than the entry it has; it never removes one. It knows which entry is its live one and ignores the others
 //! when they fire, so stale entries cost one look each and do not multiply.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::{Mutex, MutexGuard, Weak};
 
-use model::Timestamp;
+use model::{Clock, Deadlines, Timestamp};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::clock::RuntimeClock;
 use super::shard::ShardHandle;
+use crate::group::Now;
 
-/// The heap.
-#[derive(Debug, Default)]
+/// The entries, and the wake-up of the task that waits for the earliest.
+#[derive(Debug)]
 pub(super) struct Timers {
-    heap: Mutex<BinaryHeap<Reverse<Entry>>>,
+    clock: Clock,
+    deadlines: Mutex<Deadlines<Weak<ShardHandle>>>,
     earlier: Notify,
 }
 
-#[derive(Debug)]
-struct Entry {
-    at: Timestamp,
-    shard: Weak<ShardHandle>,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.at.cmp(&other.at)
-    }
-}
-
 impl Timers {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, deadlines: Mutex::default(), earlier: Notify::new() }
+    }
+
+    /// Returns the time of a step.
+    pub(super) fn now(&self) -> Now {
+        Now { monotonic: self.monotonic(), wall: self.clock.wall() }
+    }
+
     /// Wakes a shard at a time. Called without any shard's lock.
     pub(super) fn arm(&self, at: Timestamp, shard: Weak<ShardHandle>) {
-        let mut heap = self.lock();
-        let is_earliest = heap.peek().is_none_or(|Reverse(first)| at < first.at);
-        heap.push(Reverse(Entry { at, shard }));
-        drop(heap);
+        let is_earliest = self.lock().insert(at, shard);
         if is_earliest {
             self.earlier.notify_one();
         }
     }
 
     /// Fires entries as they fall due, until the token is cancelled.
-    pub(super) async fn run(&self, clock: RuntimeClock, stop: CancellationToken) {
+    pub(super) async fn run(&self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let next = match self.fire(clock.monotonic()) {
-                Next::Due => {
-                    tokio::task::yield_now().await;
-                    continue;
-                }
-                Next::At(at) => Some(clock.instant_of(at)),
-                Next::Never => None,
-            };
-            let sleep = async {
+            let now = self.monotonic();
+            let next = self.fire(now);
+            let wait = async {
                 match next {
-                    Some(at) => tokio::time::sleep_until(at).await,
+                    Some(at) if at <= now => tokio::task::yield_now().await,
+                    Some(at) => tokio::time::sleep_until(self.clock.instant_of(at).into()).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.earlier.notified() => {}
-                () = sleep => {}
+                () = wait => {}
             }
         }
     }
 
-    /// Fires the first entry if it is due.
-    fn fire(&self, now: Timestamp) -> Next {
-        let mut heap = self.lock();
-        let Some(Reverse(first)) = heap.peek() else { return Next::Never };
-        if first.at > now {
-            return Next::At(first.at);
-        }
-        let entry = heap.pop();
-        drop(heap);
-        if let Some(Reverse(Entry { at, shard })) = entry
+    /// Fires the earliest entry if it is due at `now`: one shard's step is a turn. Returns when the earliest of the rest falls due.
+    fn fire(&self, now: Timestamp) -> Option<Timestamp> {
+        // The lock is released before the shard is stepped: it may arm its next entry.
+        let due = self.lock().pop_due(now);
+        if let Some((at, shard)) = due
             && let Some(shard) = shard.upgrade()
         {
             shard.timeout_reached(at);
         }
-        Next::Due
+        self.lock().earliest()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BinaryHeap<Reverse<Entry>>> {
-        self.heap.lock().expect("a panic ends the process, so no lock is ever poisoned")
+    /// Reads the time by which the task sleeps, so that a test which holds it holds it for the machines too.
+    fn monotonic(&self) -> Timestamp {
+        self.clock.timestamp_of(Instant::now().into_std())
     }
-}
 
-/// When the next entry fires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    Due,
-    At(Timestamp),
-    Never,
+    fn lock(&self) -> MutexGuard<'_, Deadlines<Weak<ShardHandle>>> {
+        self.deadlines.lock().expect("a panic ends the process, so no lock is ever poisoned")
+    }
 }
