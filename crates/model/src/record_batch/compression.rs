@@ -10,8 +10,6 @@ mod snappy;
 use std::borrow::Cow;
 use std::io::{Read, Write};
 
-pub use lz4::{compress_lz4_format_0, decompress_lz4_format_0};
-
 /// Codec of a batch's records (attribute bits 0 to 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Codec {

@@ -1,9 +1,10 @@
 //! Record batches become message sets for Fetch 0 to 3.
 
-use model::record_batch::compression::{Codec, compress, compress_lz4_format_0};
+use model::record_batch::compression::{Codec, compress};
 use model::record_batch::{Batch, Batches, Record, Records, TimestampType};
 use model::{Offset, UnixMillis};
 
+use super::lz4_format_0::compress_lz4;
 use super::message_writer::NewMessage;
 use super::{ConversionError, MessageFormat};
 
@@ -89,7 +90,7 @@ fn convert_batch(
         return Ok(());
     }
     let value = match (conversion.format, codec) {
-        (MessageFormat::V0, Codec::Lz4) => compress_lz4_format_0(&inner)?,
+        (MessageFormat::V0, Codec::Lz4) => compress_lz4(&inner)?,
         _ => compress(codec, None, &inner)?,
     };
     let wrapper = NewMessage {

@@ -9,8 +9,9 @@
 
 use model::UnixMillis;
 use model::record_batch::TimestampType;
-use model::record_batch::compression::{Codec, decompress, decompress_lz4_format_0};
+use model::record_batch::compression::{Codec, decompress};
 
+use super::lz4_format_0::decompress_lz4;
 use super::{ConversionError, MessageFormat};
 
 /// One message as it stands in a set, perhaps a wrapper.
@@ -135,7 +136,7 @@ fn visit_wrapped(
     let invalid = |what| ConversionError::Message { position: wrapper.position, what };
     let value = wrapper.value.ok_or_else(|| invalid("a compressed message has no value"))?;
     let inflated = match (wrapper.format, wrapper.codec) {
-        (MessageFormat::V0, Codec::Lz4) => decompress_lz4_format_0(value, limit_bytes)?.into(),
+        (MessageFormat::V0, Codec::Lz4) => decompress_lz4(value, limit_bytes)?.into(),
         (_, codec) => decompress(codec, value, limit_bytes)?,
     };
     let last_inner_offset = last_inner_offset(&inflated, wrapper)?;

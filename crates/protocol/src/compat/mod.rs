@@ -7,6 +7,7 @@
 //! Nothing here assigns offsets of the log. Invariant: whatever the bytes, memory is bounded by the caller's limit.
 
 mod down_convert;
+mod lz4_format_0;
 mod message_set;
 mod message_writer;
 mod up_convert;

@@ -14,8 +14,6 @@ proptest! {
             let compressed = compress(codec, None, &data).unwrap();
             prop_assert_eq!(&*decompress(codec, &compressed, LIMIT).unwrap(), &data[..]);
         }
-        let compressed = compress_lz4_format_0(&data).unwrap();
-        prop_assert_eq!(decompress_lz4_format_0(&compressed, LIMIT).unwrap(), data);
     }
 
     #[test]
@@ -25,7 +23,6 @@ proptest! {
                 prop_assert!(output.len() <= 1_000);
             }
         }
-        let _ = decompress_lz4_format_0(&data, 1_000);
     }
 
     #[test]
@@ -93,20 +90,4 @@ fn a_snappy_length_that_its_block_cannot_hold_reserves_nothing() {
     // The varint says 2^32 - 1 bytes, the block has none.
     let result = decompress(Codec::Snappy, &[0xff, 0xff, 0xff, 0xff, 0x0f], usize::MAX);
     assert!(matches!(result, Err(CompressionError::Invalid { .. })), "{result:?}");
-}
-
-#[test]
-fn the_broken_descriptor_checksum_of_format_0_is_the_one_that_kafka_writes() {
-    // Both are fixed by Kafka's own writer: flags 0x60, blocks of 64 KiB.
-    assert_eq!(
-        compress_lz4_format_0(b"x").unwrap()[..7],
-        [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x1a]
-    );
-    assert_eq!(
-        compress(Codec::Lz4, None, b"x").unwrap()[..7],
-        [0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82]
-    );
-    assert!(decompress(Codec::Lz4, &compress_lz4_format_0(b"x").unwrap(), LIMIT).is_err());
-    let standard = compress(Codec::Lz4, None, b"x").unwrap();
-    assert_eq!(decompress_lz4_format_0(&standard, LIMIT).unwrap(), b"x");
 }
