@@ -7,9 +7,6 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Largest frame that is received unless configured otherwise (Kafka's `socket.request.max.bytes`): 100 MiB.
-pub const DEFAULT_MAX_FRAME_BYTES: usize = 100 * 1024 * 1024;
-
 /// Bytes of the length in front of a frame.
 pub const LENGTH_BYTES: usize = size_of::<i32>();
 

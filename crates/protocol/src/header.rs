@@ -68,11 +68,8 @@ pub enum RequestError {
 }
 
 impl RequestHeader {
-    /// Reads a header and leaves the reader at the body.
-    ///
-    /// # Errors
-    /// All of [`RequestError`] but `Body`.
-    pub fn read(reader: &mut Reader) -> Result<Self, RequestError> {
+    /// Reads a header and leaves the reader at the body. Errors are all of [`RequestError`] but `Body`.
+    pub(crate) fn read(reader: &mut Reader) -> Result<Self, RequestError> {
         let named = |field| {
             move |error: DecodeError| RequestError::Header(error.within("RequestHeader", field))
         };
@@ -182,10 +179,7 @@ pub fn decode_response<R: ApiRequest>(
 }
 
 /// Reads the header of a response, returns its correlation id and leaves the reader at the body.
-///
-/// # Errors
-/// [`DecodeError`].
-pub fn read_response_header(
+pub(crate) fn read_response_header(
     api_key: ApiKey,
     version: i16,
     reader: &mut Reader,

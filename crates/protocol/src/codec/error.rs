@@ -102,7 +102,7 @@ pub enum Problem {
     /// Null where this version of the message has no null.
     #[error("is null, which this version does not allow")]
     Null,
-    /// A varint that does not end within 5 or 10 bytes, or exceeds its type.
+    /// A varint that does not end within 5 bytes, or exceeds 32 bits.
     #[error("a varint is too long")]
     VarintTooLong,
     /// A byte in front of a nullable structure that is neither -1 nor 1.

@@ -11,10 +11,13 @@ mod wire;
 mod writer;
 
 pub use error::{DecodeError, EncodeError, Problem};
-pub use reader::Reader;
+pub(crate) use reader::Reader;
 pub use string::{KafkaString, NotUtf8};
-pub use wire::Wire;
-pub use writer::{SPLICE_BYTES, Writer};
+pub(crate) use wire::Wire;
+pub(crate) use writer::Writer;
+
+#[cfg(test)]
+pub(crate) use writer::SPLICE_BYTES;
 
 /// How lengths are written in a version of a message, and whether its structures end in tagged fields (KIP-482).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,4 +29,4 @@ pub enum Layout {
 }
 
 /// The longest string that Kafka's own codec reads or writes, in bytes.
-pub const MAX_STRING_BYTES: usize = 0x7fff;
+pub(crate) const MAX_STRING_BYTES: usize = 0x7fff;

@@ -114,14 +114,6 @@ impl Reader {
         self.read_array().map(i16::from_be_bytes)
     }
 
-    /// Reads two bytes, high byte first, unsigned.
-    ///
-    /// # Errors
-    /// [`Problem::Truncated`].
-    pub fn read_u16(&mut self) -> Result<u16, DecodeError> {
-        self.read_array().map(u16::from_be_bytes)
-    }
-
     /// Reads four bytes, high byte first, signed.
     ///
     /// # Errors
@@ -160,36 +152,12 @@ impl Reader {
     /// [`Problem::Truncated`], or [`Problem::VarintTooLong`] when it goes on after 5 bytes or exceeds 32 bits.
     pub fn read_unsigned_varint(&mut self) -> Result<u32, DecodeError> {
         let start = self.position;
-        let value = self.read_varint_of(5)?;
-        u32::try_from(value).map_err(|_| DecodeError::new(Problem::VarintTooLong, start))
-    }
-
-    /// Reads a signed (zig-zag) varint of at most 5 bytes.
-    ///
-    /// # Errors
-    /// As [`Reader::read_unsigned_varint`].
-    pub fn read_varint(&mut self) -> Result<i32, DecodeError> {
-        let value = self.read_unsigned_varint()?;
-        Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
-    }
-
-    /// Reads a signed (zig-zag) varint of at most 10 bytes.
-    ///
-    /// # Errors
-    /// [`Problem::Truncated`], or [`Problem::VarintTooLong`] when it goes on after 10 bytes or exceeds 64 bits.
-    pub fn read_varlong(&mut self) -> Result<i64, DecodeError> {
-        let value = self.read_varint_of(10)?;
-        Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
-    }
-
-    fn read_varint_of(&mut self, most_bytes: u32) -> Result<u64, DecodeError> {
-        let start = self.position;
-        let mut value = 0u64;
-        for index in 0..most_bytes {
+        let mut value = 0u32;
+        for index in 0..5 {
             let byte = self.read_u8()?;
-            let bits = u64::from(byte & 0x7f);
-            // The tenth byte has room for one bit.
-            if index == 9 && bits > 1 {
+            let bits = u32::from(byte & 0x7f);
+            // The fifth byte has room for four bits.
+            if index == 4 && bits > 0x0f {
                 break;
             }
             value |= bits << (7 * index);

@@ -42,7 +42,6 @@ macro_rules! number {
 number! {
     i8: read_i8, put_i8;
     i16: read_i16, put_i16;
-    u16: read_u16, put_u16;
     i32: read_i32, put_i32;
     i64: read_i64, put_i64;
 }

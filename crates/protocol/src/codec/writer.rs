@@ -26,7 +26,7 @@ pub struct Writer {
 }
 
 /// From here on bytes are referred to instead of copied: below, a copy is cheaper than one more piece to send.
-pub const SPLICE_BYTES: usize = 4096;
+pub(crate) const SPLICE_BYTES: usize = 4096;
 
 impl Default for Writer {
     fn default() -> Self {
@@ -82,11 +82,6 @@ impl Writer {
     /// Writes two bytes, high byte first.
     pub fn put_i16(&mut self, value: i16) {
         self.buffer.put_i16(value);
-    }
-
-    /// Writes two bytes, high byte first.
-    pub fn put_u16(&mut self, value: u16) {
-        self.buffer.put_u16(value);
     }
 
     /// Writes four bytes, high byte first.

@@ -14,60 +14,42 @@ use model::record_batch::compression::{Codec, decompress};
 use super::lz4_format_0::decompress_lz4;
 use super::{ConversionError, MessageFormat};
 
-/// One message as it stands in a set, perhaps a wrapper.
+/// One message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SetMessage<'a> {
-    /// Where it begins in the set, in bytes.
-    pub position: usize,
-    /// The offset field: whatever a producer put there, the log's offset in a fetch response.
-    pub offset: i64,
+pub(super) struct Message<'a> {
+    /// Where it begins in its set, in bytes.
+    pub(super) position: usize,
+    /// The offset: whatever a producer put there, the log's offset in a fetch response.
+    pub(super) offset: i64,
     /// The format.
-    pub format: MessageFormat,
+    pub(super) format: MessageFormat,
     /// The codec of the value; a message with any but `None` is a wrapper.
-    pub codec: Codec,
+    pub(super) codec: Codec,
     /// What the timestamp means; `CreateTime` in format 0.
-    pub timestamp_type: TimestampType,
+    pub(super) timestamp_type: TimestampType,
     /// The timestamp; −1 in format 0.
-    pub timestamp: UnixMillis,
+    pub(super) timestamp: UnixMillis,
     /// The key; `None` for null.
-    pub key: Option<&'a [u8]>,
+    pub(super) key: Option<&'a [u8]>,
     /// The value; `None` for null.
-    pub value: Option<&'a [u8]>,
-}
-
-/// One record of a set, out of its wrapper if it had one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogMessage<'a> {
-    /// The absolute offset, worked out from the wrapper's where that is relative.
-    pub offset: i64,
-    /// What the timestamp means: the wrapper's type where there is a wrapper.
-    pub timestamp_type: TimestampType,
-    /// The timestamp: the wrapper's under log append time; −1 in format 0.
-    pub timestamp: UnixMillis,
-    /// The codec of the wrapper, `None` without one.
-    pub codec: Codec,
-    /// The key; `None` for null.
-    pub key: Option<&'a [u8]>,
-    /// The value; `None` for null.
-    pub value: Option<&'a [u8]>,
+    pub(super) value: Option<&'a [u8]>,
 }
 
 /// Iterator over the messages of a set, without a look into wrappers. A message that is cut off at the end is left out, as in Kafka; every other
 /// fault is an error and ends the iteration.
 #[derive(Clone, Debug)]
-pub struct MessageSet<'a> {
+pub(super) struct MessageSet<'a> {
     bytes: &'a [u8],
     position: usize,
 }
 
 impl<'a> MessageSet<'a> {
     /// Iterates over a message set.
-    #[must_use]
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, position: 0 }
     }
 
-    fn read(&mut self) -> Option<Result<SetMessage<'a>, ConversionError>> {
+    fn read(&mut self) -> Option<Result<Message<'a>, ConversionError>> {
         let position = self.position;
         let mut rest = self.bytes.get(position..)?;
         let offset = i64::from_be_bytes(take(&mut rest)?);
@@ -81,14 +63,14 @@ impl<'a> MessageSet<'a> {
         self.position = position + OVERHEAD_BYTES + size;
         Some(
             parse_message(message)
-                .map(|parsed| SetMessage { position, offset, ..parsed })
+                .map(|parsed| Message { position, offset, ..parsed })
                 .map_err(|what| ConversionError::Message { position, what }),
         )
     }
 }
 
 impl<'a> Iterator for MessageSet<'a> {
-    type Item = Result<SetMessage<'a>, ConversionError>;
+    type Item = Result<Message<'a>, ConversionError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let message = self.read();
@@ -99,39 +81,33 @@ impl<'a> Iterator for MessageSet<'a> {
     }
 }
 
-/// Visits every record of a message set in order, those inside wrappers included. `limit_bytes` bounds what all wrappers of the set inflate to.
+/// Visits every message of a set that holds a record, in order, those inside wrappers included: they come with their absolute offset, and with the wrapper's
+/// timestamp where that is the log's. `limit_bytes` bounds what all wrappers of the set inflate to.
 ///
 /// # Errors
 /// [`ConversionError`] of the reading, or what `visit` returns.
-pub fn visit_messages(
+pub(super) fn visit_messages(
     bytes: &[u8],
     limit_bytes: usize,
-    mut visit: impl FnMut(LogMessage<'_>) -> Result<(), ConversionError>,
+    mut visit: impl FnMut(Message<'_>) -> Result<(), ConversionError>,
 ) -> Result<(), ConversionError> {
     let mut left_bytes = limit_bytes;
     for message in MessageSet::new(bytes) {
         let message = message?;
         if message.codec != Codec::None {
             left_bytes -= visit_wrapped(&message, left_bytes, &mut visit)?;
-            continue;
+        } else {
+            visit(message)?;
         }
-        visit(LogMessage {
-            offset: message.offset,
-            timestamp_type: message.timestamp_type,
-            timestamp: message.timestamp,
-            codec: Codec::None,
-            key: message.key,
-            value: message.value,
-        })?;
     }
     Ok(())
 }
 
 /// Visits the records inside a wrapper and returns the bytes that it inflated to.
 fn visit_wrapped(
-    wrapper: &SetMessage<'_>,
+    wrapper: &Message<'_>,
     limit_bytes: usize,
-    visit: &mut impl FnMut(LogMessage<'_>) -> Result<(), ConversionError>,
+    visit: &mut impl FnMut(Message<'_>) -> Result<(), ConversionError>,
 ) -> Result<usize, ConversionError> {
     let invalid = |what| ConversionError::Message { position: wrapper.position, what };
     let value = wrapper.value.ok_or_else(|| invalid("a compressed message has no value"))?;
@@ -156,20 +132,13 @@ fn visit_wrapped(
             TimestampType::LogAppendTime => wrapper.timestamp,
             TimestampType::CreateTime => inner.timestamp,
         };
-        visit(LogMessage {
-            offset,
-            timestamp_type: wrapper.timestamp_type,
-            timestamp,
-            codec: wrapper.codec,
-            key: inner.key,
-            value: inner.value,
-        })?;
+        visit(Message { offset, timestamp_type: wrapper.timestamp_type, timestamp, ..inner })?;
     }
     Ok(inflated.len())
 }
 
 /// Checks what a wrapper may hold (uncompressed messages of its own format, all there, at least one) and returns the last one's offset field.
-fn last_inner_offset(inflated: &[u8], wrapper: &SetMessage<'_>) -> Result<i64, ConversionError> {
+fn last_inner_offset(inflated: &[u8], wrapper: &Message<'_>) -> Result<i64, ConversionError> {
     let invalid = |what| ConversionError::Message { position: wrapper.position, what };
     let mut last = None;
     let mut end = 0;
@@ -197,7 +166,7 @@ fn last_inner_offset(inflated: &[u8], wrapper: &SetMessage<'_>) -> Result<i64, C
 }
 
 /// Reads one message from its checksum on; `position` and `offset` are the caller's to fill in.
-fn parse_message(message: &[u8]) -> Result<SetMessage<'_>, &'static str> {
+fn parse_message(message: &[u8]) -> Result<Message<'_>, &'static str> {
     let mut rest = message;
     let crc = take(&mut rest).map(u32::from_be_bytes).ok_or(SHORT)?;
     if crc_fast::crc32_iso_hdlc(rest) != crc {
@@ -228,7 +197,7 @@ fn parse_message(message: &[u8]) -> Result<SetMessage<'_>, &'static str> {
     if !rest.is_empty() {
         return Err("its size is larger than its fields");
     }
-    Ok(SetMessage {
+    Ok(Message {
         position: 0,
         offset: 0,
         format,

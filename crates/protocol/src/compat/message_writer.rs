@@ -70,13 +70,7 @@ impl NewMessage<'_> {
     }
 
     fn attributes(&self) -> i8 {
-        let codec = match self.codec {
-            Codec::None => 0,
-            Codec::Gzip => 1,
-            Codec::Snappy => 2,
-            Codec::Lz4 => 3,
-            Codec::Zstd => 4,
-        };
+        let codec = i8::try_from(self.codec.to_attributes()).expect("a codec has three bits");
         match (self.format, self.timestamp_type) {
             (MessageFormat::V1, TimestampType::LogAppendTime) => codec | LOG_APPEND_TIME_BIT,
             _ => codec,

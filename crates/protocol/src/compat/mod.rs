@@ -16,7 +16,6 @@ use model::record_batch::compression::CompressionError;
 use model::record_batch::{BatchError, BuildError, RecordsError};
 
 pub use down_convert::{DownConversion, down_convert};
-pub use message_set::{LogMessage, MessageSet, SetMessage, visit_messages};
 pub use up_convert::up_convert;
 
 /// A format older than record batches (Kafka's magic 0 and 1).
@@ -30,8 +29,7 @@ pub enum MessageFormat {
 
 impl MessageFormat {
     /// Reads the magic byte; `None` for any but 0 and 1.
-    #[must_use]
-    pub fn from_magic(magic: i8) -> Option<Self> {
+    fn from_magic(magic: i8) -> Option<Self> {
         match magic {
             0 => Some(Self::V0),
             1 => Some(Self::V1),
@@ -40,8 +38,7 @@ impl MessageFormat {
     }
 
     /// Returns the magic byte.
-    #[must_use]
-    pub fn to_magic(self) -> u8 {
+    fn to_magic(self) -> u8 {
         match self {
             Self::V0 => 0,
             Self::V1 => 1,
@@ -57,12 +54,6 @@ impl MessageFormat {
             _ => None,
         }
     }
-}
-
-/// Returns the magic byte of the first message or batch in `records`, which is at the same place in all formats.
-#[must_use]
-pub fn first_magic(records: &[u8]) -> Option<i8> {
-    records.get(MAGIC_POSITION).map(|magic| i8::from_be_bytes([*magic]))
 }
 
 /// Says why records could not be converted.
@@ -104,9 +95,6 @@ pub enum ConversionError {
     #[error("record batch cannot be built")]
     Build(#[from] BuildError),
 }
-
-/// Position of the magic byte in a message and in a record batch.
-const MAGIC_POSITION: usize = 16;
 
 #[cfg(test)]
 mod tests;

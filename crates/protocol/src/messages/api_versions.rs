@@ -63,23 +63,6 @@ message! {
     }
 }
 
-impl ApiVersionsRequest {
-    /// Says whether name and version of the client library are what Kafka takes (KIP-511), else the answer is
-    /// INVALID_REQUEST: letters, digits, `-` and `.`, with a letter or digit at both ends. Versions below 3 have neither.
-    #[must_use]
-    pub fn is_valid(&self, version: i16) -> bool {
-        let fields = [&self.client_software_name, &self.client_software_version];
-        version < 3 || fields.iter().all(|text| is_software_word(text.as_bytes()))
-    }
-}
-
-fn is_software_word(text: &[u8]) -> bool {
-    let at_ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    at_ends(text.first())
-        && at_ends(text.last())
-        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
-}
-
 impl ApiVersionsResponse {
     /// Says all that the table lists. Features are left to the caller.
     #[must_use]
@@ -89,8 +72,7 @@ impl ApiVersionsResponse {
     }
 
     /// Answers a request of a version that is not served: has to be sent in version 0.
-    #[must_use]
-    pub fn unsupported_version() -> Self {
+    pub(crate) fn unsupported_version() -> Self {
         Self {
             error_code: ErrorCode::UnsupportedVersion,
             api_keys: vec![ApiVersion::of(ApiKey::ApiVersions)],
@@ -101,8 +83,7 @@ impl ApiVersionsResponse {
 
 impl ApiVersion {
     /// Takes an API's row out of the table.
-    #[must_use]
-    pub fn of(key: ApiKey) -> Self {
+    fn of(key: ApiKey) -> Self {
         let versions = key.versions();
         Self { api_key: key.to_wire(), min_version: versions.min, max_version: versions.max }
     }
@@ -111,25 +92,6 @@ impl ApiVersion {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn software_names_are_words_of_letters_digits_dots_and_dashes() {
-        let request = |name: &str, version: &str| ApiVersionsRequest {
-            client_software_name: name.into(),
-            client_software_version: version.into(),
-        };
-        for (name, version) in
-            [("librdkafka", "v2.15.0"), ("apache-kafka-java", "4.3.1"), ("k", "0")]
-        {
-            assert!(request(name, version).is_valid(3), "{name} {version}");
-        }
-        for (name, version) in
-            [("", "1"), ("a", ""), ("-a", "1"), ("a.", "1"), ("a b", "1"), ("a", "1_0"), ("ä", "1")]
-        {
-            assert!(!request(name, version).is_valid(4), "{name} {version}");
-            assert!(request(name, version).is_valid(2), "{name} {version}");
-        }
-    }
 
     #[test]
     fn the_table_is_what_is_advertised() {

@@ -72,15 +72,7 @@ macro_rules! consumer_protocol {
             /// # Errors
             /// When a string is too long.
             pub fn encode(&self) -> Result<Bytes, EncodeError> {
-                self.encode_version(Self::FORMAT.newest)
-            }
-
-            /// Writes it behind an older version, which leaves out what that lacks.
-            ///
-            /// # Errors
-            /// When a string is too long, or there is no such version.
-            pub fn encode_version(&self, version: i16) -> Result<Bytes, EncodeError> {
-                Self::FORMAT.encode(self, version)
+                Self::FORMAT.encode(self, Self::FORMAT.newest)
             }
         }
     )*};

@@ -303,7 +303,8 @@ fn versions_of_values_that_are_not_known_are_refused() {
             assert_eq!(error.problem(), &Problem::UnsupportedVersion(version));
         }
     }
-    let error = ConsumerProtocolSubscription::default().encode_version(4).unwrap_err();
+    let format = ConsumerProtocolSubscription::FORMAT;
+    let error = format.encode(&ConsumerProtocolSubscription::default(), 4).unwrap_err();
     let api = "ConsumerProtocolSubscription";
     assert_eq!(error, EncodeError::UnsupportedVersion { api, version: 4 });
 }
