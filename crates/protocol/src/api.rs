@@ -1,7 +1,7 @@
 //! The one table of the APIs that are served: key, name, versions, messages.
 //!
-//! It drives ApiVersions, dispatch and the reference page. Adding an API is one line here and its messages in a file under
-//! [`messages`](crate::messages).
+//! It drives ApiVersions, the decoding of requests and the reference page, and the broker's dispatch is an exhaustive match over
+//! its [`Request`]. Adding an API is one line here and its messages in a file under [`messages`](crate::messages).
 
 use std::fmt::{self, Write as _};
 
@@ -80,12 +80,7 @@ macro_rules! apis {
         }
 
         /// All APIs that are served, in the order of their keys.
-        pub const APIS: &[Api] = &[$(Api {
-            key: ApiKey::$name,
-            name: stringify!($name),
-            versions: VersionRange { min: $min, max: $max },
-            flexible_from: apis!(@flexible $($flexible)?),
-        },)*];
+        pub const APIS: &[Api] = &[$(ApiKey::$name.api(),)*];
 
         impl ApiKey {
             /// Reads the wire's number; `None` when the API is not served.
@@ -99,7 +94,7 @@ macro_rules! apis {
 
             /// Returns the API's row of the table.
             #[must_use]
-            pub fn api(self) -> Api {
+            pub const fn api(self) -> Api {
                 match self {
                     $(Self::$name => Api {
                         key: Self::$name,
@@ -111,19 +106,32 @@ macro_rules! apis {
             }
         }
 
-        /// A request of any API.
+        apis!(@body Request "A request of ": $($name $request)*);
+        apis!(@body Response "A response of ": $($name $response)*);
+        // A broker reads requests and writes responses; tests want both ways of both.
+        apis!(@read [] Request: $($name)*);
+        apis!(@read [#[cfg(test)]] Response: $($name)*);
+        apis!(@write [#[cfg(test)]] Request: $($name)*);
+        apis!(@write [] Response: $($name)*);
+
+        $(
+            impl ApiRequest for $request {
+                type Response = $response;
+            }
+        )*
+    };
+
+    (@flexible) => { None };
+    (@flexible $flexible:literal) => { Some($flexible) };
+
+    (@body $body:ident $what:literal: $($name:ident $message:ident)*) => {
+        #[doc = concat!($what, "any API.")]
         #[derive(Clone, Debug, PartialEq)]
-        pub enum Request {
-            $(#[doc = concat!("A request of ", stringify!($name), ".")] $name($request),)*
+        pub enum $body {
+            $(#[doc = concat!($what, stringify!($name), ".")] $name($message),)*
         }
 
-        /// A response of any API.
-        #[derive(Clone, Debug, PartialEq)]
-        pub enum Response {
-            $(#[doc = concat!("A response of ", stringify!($name), ".")] $name($response),)*
-        }
-
-        impl Request {
+        impl $body {
             /// Returns the API.
             #[must_use]
             pub fn api_key(&self) -> ApiKey {
@@ -132,122 +140,62 @@ macro_rules! apis {
                 }
             }
 
-            /// Reads the body of a request, behind its header.
-            ///
-            /// # Errors
-            /// When the version is not served or the bytes are no such request.
-            pub fn read(
+            /// Draws a message that its version can carry.
+            #[cfg(test)]
+            pub(crate) fn sample(
+                source: &mut crate::tests::sample::Source,
                 key: ApiKey,
                 version: i16,
-                reader: &mut Reader,
-            ) -> Result<Self, DecodeError> {
-                enter(key, version, reader)?;
+            ) -> Self {
                 match key {
-                    $(ApiKey::$name => Wire::read(reader).map(Self::$name),)*
-                }
-            }
-        }
-
-        impl Response {
-            /// Returns the API.
-            #[must_use]
-            pub fn api_key(&self) -> ApiKey {
-                match self {
-                    $(Self::$name(_) => ApiKey::$name,)*
-                }
-            }
-
-            /// Reads the body of a response, behind its header.
-            ///
-            /// # Errors
-            /// When the version is not served or the bytes are no such response.
-            pub fn read(
-                key: ApiKey,
-                version: i16,
-                reader: &mut Reader,
-            ) -> Result<Self, DecodeError> {
-                enter(key, version, reader)?;
-                match key {
-                    $(ApiKey::$name => Wire::read(reader).map(Self::$name),)*
-                }
-            }
-
-            /// Writes the body, in the version and layout that the writer has been set to.
-            pub(crate) fn write(&self, writer: &mut Writer) {
-                match self {
-                    $(Self::$name(response) => response.write(writer),)*
+                    $(ApiKey::$name => {
+                        Self::$name(crate::tests::sample::Sample::sample(source, version))
+                    })*
                 }
             }
         }
 
         $(
-            impl ApiMessage for $request {
+            impl ApiMessage for $message {
                 const API: ApiKey = ApiKey::$name;
             }
 
-            impl ApiMessage for $response {
-                const API: ApiKey = ApiKey::$name;
-            }
-
-            impl ApiRequest for $request {
-                type Response = $response;
-            }
-
-            impl From<$request> for Request {
-                fn from(request: $request) -> Self {
-                    Self::$name(request)
-                }
-            }
-
-            impl From<$response> for Response {
-                fn from(response: $response) -> Self {
-                    Self::$name(response)
+            impl From<$message> for $body {
+                fn from(message: $message) -> Self {
+                    Self::$name(message)
                 }
             }
         )*
+    };
 
-        #[cfg(test)]
-        impl Request {
-            /// Writes the body, in the version and layout that the writer has been set to.
-            pub(crate) fn write(&self, writer: &mut Writer) {
-                match self {
-                    $(Self::$name(request) => request.write(writer),)*
-                }
-            }
-
-            /// Draws a request that its version can carry.
-            pub(crate) fn sample(
-                source: &mut crate::tests::sample::Source,
+    (@read [$(#[$when:meta])?] $body:ident: $($name:ident)*) => {
+        $(#[$when])?
+        impl $body {
+            /// Reads the body of a message, behind its header. An error when the version is not served or the bytes are no such message.
+            pub(crate) fn read(
                 key: ApiKey,
                 version: i16,
-            ) -> Self {
+                reader: &mut Reader,
+            ) -> Result<Self, DecodeError> {
+                enter(key, version, reader)?;
                 match key {
-                    $(ApiKey::$name => {
-                        Self::$name(crate::tests::sample::Sample::sample(source, version))
-                    })*
-                }
-            }
-        }
-
-        #[cfg(test)]
-        impl Response {
-            /// Draws a response that its version can carry.
-            pub(crate) fn sample(
-                source: &mut crate::tests::sample::Source,
-                key: ApiKey,
-                version: i16,
-            ) -> Self {
-                match key {
-                    $(ApiKey::$name => {
-                        Self::$name(crate::tests::sample::Sample::sample(source, version))
-                    })*
+                    $(ApiKey::$name => Wire::read(reader).map(Self::$name),)*
                 }
             }
         }
     };
 
-    (@flexible) => { None };
-    (@flexible $flexible:literal) => { Some($flexible) };
+    (@write [$(#[$when:meta])?] $body:ident: $($name:ident)*) => {
+        $(#[$when])?
+        impl $body {
+            /// Writes the body, in the version and layout that the writer has been set to.
+            pub(crate) fn write(&self, writer: &mut Writer) {
+                match self {
+                    $(Self::$name(message) => message.write(writer),)*
+                }
+            }
+        }
+    };
 }
 
 apis! {
@@ -304,8 +252,7 @@ impl ApiKey {
     }
 
     /// Returns the layout of request and response bodies of a version.
-    #[must_use]
-    pub fn layout(self, version: i16) -> Layout {
+    pub(crate) fn layout(self, version: i16) -> Layout {
         match self.api().flexible_from {
             Some(flexible_from) if version >= flexible_from => Layout::Flexible,
             _ => Layout::Classic,
@@ -314,8 +261,7 @@ impl ApiKey {
 
     /// Returns the layout of a response's header. ApiVersions always has the classic one, since its reader does not know
     /// yet what the broker speaks (KIP-511).
-    #[must_use]
-    pub fn response_header_layout(self, version: i16) -> Layout {
+    pub(crate) fn response_header_layout(self, version: i16) -> Layout {
         match self {
             Self::ApiVersions => Layout::Classic,
             _ => self.layout(version),
@@ -365,7 +311,6 @@ mod tests {
         assert!(APIS.is_sorted_by(|earlier, later| earlier.key.to_wire() < later.key.to_wire()));
         for api in APIS {
             assert_eq!(ApiKey::from_wire(api.key.to_wire()), Some(api.key));
-            assert_eq!(api.key.api(), *api);
         }
         assert_eq!(ApiKey::from_wire(-1), None);
         assert_eq!(ApiKey::from_wire(4), None);
