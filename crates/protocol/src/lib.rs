@@ -2,7 +2,8 @@
 //!
 //! [`api`] holds the one table of what is served, [`messages`] the messages, each declared once, [`codec`] the bounded
 //! reader and the writer below them, [`header`] and [`frame`] what stands around a message, [`compat`] the record formats
-//! before the batch, [`records`] what Kafka keeps in opaque bytes, [`group_partition`] where it keeps a group. Nothing
+//! before the batch. Two formats lie inside bytes that the protocol itself does not read: [`group_log`], the records of
+//! `__consumer_offsets` and where a group's stand, and [`consumer_protocol`], what consumers say to each other. Nothing
 //! here does I/O, keeps state between frames, or knows what a request means. Invariant: bytes of a peer never panic, and
 //! never make more memory than a small multiple of the frame that brought them.
 
@@ -12,11 +13,12 @@ mod declare;
 pub mod api;
 pub mod codec;
 pub mod compat;
+pub mod consumer_protocol;
 pub mod frame;
-pub mod group_partition;
+pub mod group_log;
 pub mod header;
 pub mod messages;
-pub mod records;
+mod versioned;
 
 #[cfg(test)]
 mod tests;
@@ -24,5 +26,5 @@ mod tests;
 pub use api::{APIS, Api, ApiKey, ApiMessage, ApiRequest, Request, Response, VersionRange};
 pub use codec::{DecodeError, EncodeError, KafkaString};
 pub use frame::Frame;
-pub use group_partition::partition_of_group;
+pub use group_log::partition_of_group;
 pub use header::{RequestError, RequestHeader};

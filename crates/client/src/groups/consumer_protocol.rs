@@ -4,7 +4,7 @@ use bytes::Bytes;
 use model::TopicPartition;
 use protocol::EncodeError;
 use protocol::codec::KafkaString;
-use protocol::records::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
+use protocol::consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
 
 use super::Subscription;
 use crate::admin::by_topic;

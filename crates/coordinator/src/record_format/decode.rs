@@ -9,7 +9,7 @@ use model::record_batch::{
 };
 use model::{LeaderEpoch, Offset, UnixMillis};
 use protocol::codec::{KafkaString, Problem};
-use protocol::records::group_log::{
+use protocol::group_log::{
     GroupLogKey, GroupMetadataValue, MemberMetadata, OffsetCommitKey, OffsetCommitValue,
 };
 

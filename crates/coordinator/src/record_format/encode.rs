@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::record_batch::{BatchBuilder, BatchOptions, BuildError, HEADER_BYTES, NewRecord};
 use model::{LeaderEpoch, UnixMillis};
-use protocol::records::group_log::{
+use protocol::group_log::{
     GroupMetadataKey, GroupMetadataValue, MemberMetadata, OffsetCommitKey, OffsetCommitValue,
 };
 

@@ -5,8 +5,8 @@ mod bad_input;
 mod fixture;
 mod headers;
 mod oracle;
-mod records;
 pub(crate) mod sample;
+mod versioned;
 
 use bytes::{Buf, Bytes};
 

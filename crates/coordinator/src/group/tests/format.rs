@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use model::{ErrorCode, LeaderEpoch};
-use protocol::records::ConsumerProtocolSubscription;
+use protocol::consumer_protocol::ConsumerProtocolSubscription;
 
 use crate::group::record::{GroupMetadataRecord, GroupRecord};
 use crate::group::response::{FetchedOffset, GroupDescription, JoinAnswer, Response, SyncAnswer};

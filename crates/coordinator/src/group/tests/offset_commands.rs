@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use model::{LeaderEpoch, Offset};
-use protocol::records::ConsumerProtocolSubscription;
+use protocol::consumer_protocol::ConsumerProtocolSubscription;
 
 use super::commands::{Arguments, Millis};
 use crate::group::ids::TopicName;

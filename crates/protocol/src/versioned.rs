@@ -1,18 +1,9 @@
-//! Kafka's formats inside bytes that the protocol itself does not read: the records of `__consumer_offsets`, and what
-//! consumers say to each other through a group.
+//! Structures that stand behind two bytes with their version, inside bytes that the protocol itself does not read: records of `__consumer_offsets`
+//! ([`group_log`](crate::group_log)), what consumers say to each other ([`consumer_protocol`](crate::consumer_protocol)).
 //!
-//! Each is a structure behind two bytes with its version, declared as the messages are. Nothing here decides what a
-//! record means. Invariant: as for messages, bytes of a log or a peer never panic, and never make more memory than a small
+//! Each is declared as the messages are. Invariant: as for messages, bytes of a log or a peer never panic, and never make more memory than a small
 //! multiple of themselves. Strings and bytes that come out are slices of what went in and keep it in memory: what
 //! outlives it takes copies (`String::from(&text)`).
-
-pub mod consumer_protocol;
-pub mod group_log;
-
-pub use consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
-pub use group_log::{
-    GroupLogKey, GroupMetadataKey, GroupMetadataValue, OffsetCommitKey, OffsetCommitValue,
-};
 
 use bytes::{Buf, Bytes};
 
@@ -23,11 +14,11 @@ use crate::frame::LENGTH_BYTES;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Format {
     /// Kafka's name.
-    name: &'static str,
+    pub(crate) name: &'static str,
     /// The newest version.
     pub(crate) newest: i16,
     /// The first version with the flexible layout, if there is one.
-    flexible_from: Option<i16>,
+    pub(crate) flexible_from: Option<i16>,
 }
 
 impl Format {
@@ -46,7 +37,7 @@ impl Format {
     }
 
     /// Reads a structure whose version has been read.
-    fn read<T: Wire>(self, version: i16, reader: &mut Reader) -> Result<T, DecodeError> {
+    pub(crate) fn read<T: Wire>(self, version: i16, reader: &mut Reader) -> Result<T, DecodeError> {
         if !(0..=self.newest).contains(&version) {
             return Err(reader.error(Problem::UnsupportedVersion(version)));
         }
@@ -64,7 +55,7 @@ impl Format {
 }
 
 /// Writes two bytes and a structure.
-fn write<T: Wire>(
+pub(crate) fn write<T: Wire>(
     value: &T,
     prefix: i16,
     version: i16,

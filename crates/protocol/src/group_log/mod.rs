@@ -3,11 +3,15 @@
 //! A record without a value says that its key is gone. Kafka has more kinds of keys, for groups of KIP-848 and younger;
 //! they read as [`GroupLogKey::Unknown`] and are to be skipped.
 
+mod partition;
+
 use bytes::Bytes;
 use model::TopicId;
 
-use super::{Format, write};
 use crate::codec::{DecodeError, EncodeError, KafkaString, Layout, Reader, Wire};
+use crate::versioned::{Format, write};
+
+pub use partition::partition_of_group;
 
 /// Whose record it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

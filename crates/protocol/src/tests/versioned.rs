@@ -10,12 +10,12 @@ use super::bad_input::HOSTILE;
 use super::fixture::bytes_of;
 use super::sample::{Sample, Source};
 use crate::codec::{DecodeError, EncodeError, Problem};
-use crate::group_partition::partition_of_group;
-use crate::records::consumer_protocol::{AssignedPartitions, OwnedPartitions};
-use crate::records::group_log::MemberMetadata;
-use crate::records::{
-    ConsumerProtocolAssignment, ConsumerProtocolSubscription, GroupLogKey, GroupMetadataKey,
-    GroupMetadataValue, OffsetCommitKey, OffsetCommitValue,
+use crate::consumer_protocol::{
+    AssignedPartitions, ConsumerProtocolAssignment, ConsumerProtocolSubscription, OwnedPartitions,
+};
+use crate::group_log::{
+    GroupLogKey, GroupMetadataKey, GroupMetadataValue, MemberMetadata, OffsetCommitKey,
+    OffsetCommitValue, partition_of_group,
 };
 
 macro_rules! records {

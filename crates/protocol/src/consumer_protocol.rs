@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 
-use super::Format;
 use crate::codec::{DecodeError, EncodeError, KafkaString, Reader};
+use crate::versioned::Format;
 
 /// Protocol type of a group of consumers.
 pub const PROTOCOL_TYPE: &str = "consumer";
