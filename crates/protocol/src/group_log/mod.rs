@@ -1,4 +1,4 @@
-//! Records of `__consumer_offsets`: keys and values of positions and of classic groups.
+//! Records of `__consumer_offsets`: keys and values of committed offsets and of classic groups.
 //!
 //! A record without a value says that its key is gone. Kafka has more kinds of keys, for groups of KIP-848 and younger;
 //! they read as [`GroupLogKey::Unknown`] and are to be skipped.
@@ -16,7 +16,7 @@ pub use partition::partition_of_group;
 /// Whose record it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GroupLogKey {
-    /// A position; its value is an [`OffsetCommitValue`].
+    /// A committed offset; its value is an [`OffsetCommitValue`].
     OffsetCommit(OffsetCommitKey),
     /// A classic group; its value is a [`GroupMetadataValue`].
     GroupMetadata(GroupMetadataKey),
@@ -41,15 +41,15 @@ impl GroupLogKey {
     }
 }
 
-/// Kind of a position's key before Kafka 0.9; the rest of the key and its value are as in the next kind.
+/// Kind of a committed offset's key before Kafka 0.9; the rest of the key and its value are as in the next kind.
 const OLDEST_OFFSET_COMMIT_KIND: i16 = 0;
-/// Kind of a position's key.
+/// Kind of a committed offset's key.
 const OFFSET_COMMIT_KIND: i16 = 1;
 /// Kind of a classic group's key.
 const GROUP_METADATA_KIND: i16 = 2;
 
 message! {
-    /// Key of a position.
+    /// Key of a committed offset.
     OffsetCommitKey {
         /// Id of the group.
         group: KafkaString [0+],
@@ -65,17 +65,17 @@ message! {
         group: KafkaString [0+],
     }
 
-    /// A position, versions 0 to 4.
+    /// A committed offset, versions 0 to 4.
     OffsetCommitValue {
         /// Offset of the next record to read.
         offset: i64 [0+],
         /// Leader epoch of the last record that was read, −1 when it is not known.
         leader_epoch: i32 [3+] = -1,
-        /// Text to keep with the position.
+        /// Text to keep with the offset.
         metadata: KafkaString [0+],
         /// Unix milliseconds of the commit.
         commit_timestamp: i64 [0+],
-        /// Unix milliseconds when the position is gone, −1 for what the broker is configured to.
+        /// Unix milliseconds when the offset is gone, −1 for what the broker is configured to.
         expire_timestamp: i64 [1-1] = -1,
         /// Id of the topic, zero when it is not known.
         topic_id: TopicId [4+, tag 0],
@@ -142,7 +142,7 @@ impl OffsetCommitValue {
     pub(crate) const FORMAT: Format =
         Format { name: "OffsetCommitValue", newest: 4, flexible_from: Some(4) };
 
-    /// Reads the value of a position's record, in any version.
+    /// Reads the value of a committed offset's record, in any version.
     ///
     /// # Errors
     /// When the version is not known, or the bytes are no such value.

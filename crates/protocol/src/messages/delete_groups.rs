@@ -1,4 +1,4 @@
-//! DeleteGroups (key 42): forgets groups and their positions.
+//! DeleteGroups (key 42): forgets groups and their committed offsets.
 
 use model::ErrorCode;
 

@@ -1,11 +1,11 @@
-//! OffsetCommit (key 8): stores the positions of a group.
+//! OffsetCommit (key 8): commits offsets for a group.
 
 use model::{ErrorCode, TopicId};
 
 use crate::codec::KafkaString;
 
 message! {
-    /// Asks the coordinator of a group to store positions.
+    /// Asks the coordinator of a group to commit offsets.
     OffsetCommitRequest {
         /// Id of the group.
         group_id: KafkaString [0+],
@@ -15,13 +15,13 @@ message! {
         member_id: KafkaString [1+],
         /// Instance id of a static member (KIP-345).
         group_instance_id: Option<KafkaString> [7+],
-        /// Milliseconds to keep the positions, −1 for what the broker is configured to.
+        /// Milliseconds to keep the committed offsets, −1 for what the broker is configured to.
         retention_time_ms: i64 [2-4] = -1,
         /// The topics.
         topics: Vec<OffsetCommitRequestTopic> [0+],
     }
 
-    /// A topic to store positions in.
+    /// A topic to commit offsets of.
     OffsetCommitRequestTopic {
         /// Name of the topic.
         name: KafkaString [0-9],
@@ -31,7 +31,7 @@ message! {
         partitions: Vec<OffsetCommitRequestPartition> [0+],
     }
 
-    /// A position.
+    /// An offset to commit.
     OffsetCommitRequestPartition {
         /// Number of the partition.
         partition_index: i32 [0+],
@@ -41,11 +41,11 @@ message! {
         committed_leader_epoch: i32 [6+] = -1,
         /// Unix milliseconds of the commit, −1 for the broker's time.
         commit_timestamp: i64 [1-1] = -1,
-        /// Text to keep with the position.
+        /// Text to keep with the offset.
         committed_metadata: Option<KafkaString> [0+] = Some(KafkaString::default()),
     }
 
-    /// Says what became of the positions.
+    /// Says what became of the commit.
     OffsetCommitResponse {
         /// Milliseconds for which the client has been throttled.
         throttle_time_ms: i32 [3+],

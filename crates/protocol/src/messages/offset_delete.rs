@@ -1,11 +1,11 @@
-//! OffsetDelete (key 47): forgets positions of a group (KIP-496).
+//! OffsetDelete (key 47): forgets committed offsets of a group (KIP-496).
 
 use model::ErrorCode;
 
 use crate::codec::KafkaString;
 
 message! {
-    /// Asks the coordinator to forget positions.
+    /// Asks the coordinator to forget committed offsets.
     OffsetDeleteRequest {
         /// Id of the group.
         group_id: KafkaString [0+],
@@ -13,7 +13,7 @@ message! {
         topics: Vec<OffsetDeleteRequestTopic> [0+],
     }
 
-    /// A topic to forget positions of.
+    /// A topic to forget committed offsets of.
     OffsetDeleteRequestTopic {
         /// Name of the topic.
         name: KafkaString [0+],
@@ -21,13 +21,13 @@ message! {
         partitions: Vec<OffsetDeleteRequestPartition> [0+],
     }
 
-    /// A partition to forget the position of.
+    /// A partition to forget the committed offset of.
     OffsetDeleteRequestPartition {
         /// Number of the partition.
         partition_index: i32 [0+],
     }
 
-    /// Says what became of the positions.
+    /// Says what became of the committed offsets.
     OffsetDeleteResponse {
         /// Error of the whole request.
         error_code: ErrorCode [0+] = ErrorCode::None,

@@ -1,11 +1,11 @@
-//! OffsetFetch (key 9): reads the positions of groups.
+//! OffsetFetch (key 9): reads the committed offsets of groups.
 
 use model::{ErrorCode, TopicId};
 
 use crate::codec::KafkaString;
 
 message! {
-    /// Asks the coordinator for positions: of one group up to version 7, of several from version 8 on (KIP-709).
+    /// Asks the coordinator for committed offsets: of one group up to version 7, of several from version 8 on (KIP-709).
     OffsetFetchRequest {
         /// Id of the group.
         group_id: KafkaString [0-7],
@@ -13,11 +13,11 @@ message! {
         topics: Option<Vec<OffsetFetchRequestTopic>> [0-7, null 2+] = Some(Vec::new()),
         /// The groups.
         groups: Vec<OffsetFetchRequestGroup> [8+],
-        /// Whether positions that an open transaction may change are refused (KIP-447).
+        /// Whether offsets that an open transaction may change are refused (KIP-447).
         require_stable: bool [7+],
     }
 
-    /// A topic to read positions of.
+    /// A topic to read committed offsets of.
     OffsetFetchRequestTopic {
         /// Name of the topic.
         name: KafkaString [0-7],
@@ -25,7 +25,7 @@ message! {
         partition_indexes: Vec<i32> [0-7],
     }
 
-    /// A group to read positions of.
+    /// A group to read committed offsets of.
     OffsetFetchRequestGroup {
         /// Id of the group.
         group_id: KafkaString [8+],
@@ -37,7 +37,7 @@ message! {
         topics: Option<Vec<OffsetFetchRequestTopics>> [8+] = Some(Vec::new()),
     }
 
-    /// A topic to read positions of, within a group.
+    /// A topic to read committed offsets of, within a group.
     OffsetFetchRequestTopics {
         /// Name of the topic.
         name: KafkaString [8-9],
@@ -47,7 +47,7 @@ message! {
         partition_indexes: Vec<i32> [8+],
     }
 
-    /// Brings positions.
+    /// Brings committed offsets.
     OffsetFetchResponse {
         /// Milliseconds for which the client has been throttled.
         throttle_time_ms: i32 [3+],
@@ -59,7 +59,7 @@ message! {
         groups: Vec<OffsetFetchResponseGroup> [8+],
     }
 
-    /// A topic with positions.
+    /// A topic with committed offsets.
     OffsetFetchResponseTopic {
         /// Name of the topic.
         name: KafkaString [0-7],
@@ -67,7 +67,7 @@ message! {
         partitions: Vec<OffsetFetchResponsePartition> [0-7],
     }
 
-    /// A position.
+    /// A committed offset.
     OffsetFetchResponsePartition {
         /// Number of the partition.
         partition_index: i32 [0-7],
@@ -75,7 +75,7 @@ message! {
         committed_offset: i64 [0-7] = -1,
         /// Leader epoch of the last record that was read, −1 when it is not known (KIP-320).
         committed_leader_epoch: i32 [5-7] = -1,
-        /// Text that was kept with the position.
+        /// Text that was kept with the offset.
         metadata: Option<KafkaString> [0-7] = Some(KafkaString::default()),
         /// Error of this partition.
         error_code: ErrorCode [0-7] = ErrorCode::None,
@@ -91,7 +91,7 @@ message! {
         error_code: ErrorCode [8+] = ErrorCode::None,
     }
 
-    /// A topic with positions, within a group.
+    /// A topic with committed offsets, within a group.
     OffsetFetchResponseTopics {
         /// Name of the topic.
         name: KafkaString [8-9],
@@ -101,7 +101,7 @@ message! {
         partitions: Vec<OffsetFetchResponsePartitions> [8+],
     }
 
-    /// A position, within a group.
+    /// A committed offset, within a group.
     OffsetFetchResponsePartitions {
         /// Number of the partition.
         partition_index: i32 [8+],
@@ -109,7 +109,7 @@ message! {
         committed_offset: i64 [8+] = -1,
         /// Leader epoch of the last record that was read, −1 when it is not known (KIP-320).
         committed_leader_epoch: i32 [8+] = -1,
-        /// Text that was kept with the position.
+        /// Text that was kept with the offset.
         metadata: Option<KafkaString> [8+] = Some(KafkaString::default()),
         /// Error of this partition.
         error_code: ErrorCode [8+] = ErrorCode::None,

@@ -180,8 +180,8 @@ fn nulls_begin_in_the_versions_in_which_kafka_has_them() {
     let body = Body::Response(unknown_id.into());
     assert_eq!(written_in(ApiKey::DeleteTopics, &body), from(6, 6));
 
-    let all_positions = OffsetFetchRequest { topics: None, ..Default::default() };
-    let body = Body::Request(all_positions.into());
+    let all_offsets = OffsetFetchRequest { topics: None, ..Default::default() };
+    let body = Body::Request(all_offsets.into());
     assert_eq!(written_in(ApiKey::OffsetFetch, &body), from(2, 10));
 
     let no_protocol = JoinGroupResponse { protocol_name: None, ..Default::default() };

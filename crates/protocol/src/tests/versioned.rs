@@ -122,8 +122,8 @@ fn group_values(group: &str) -> Vec<Option<GroupMetadataValue>> {
         .collect()
 }
 
-/// The values of a position, in the order of the log.
-fn positions(group: &str, partition: i32) -> Vec<Option<OffsetCommitValue>> {
+/// The values of a committed offset, in the order of the log.
+fn committed(group: &str, partition: i32) -> Vec<Option<OffsetCommitValue>> {
     let key = OffsetCommitKey { group: group.into(), topic: "golden".into(), partition };
     let key = key.encode().unwrap();
     let records = logged().into_iter().filter(|record| record.key == key);
@@ -156,8 +156,8 @@ fn a_brokers_log_is_read_and_written_unchanged() {
             GroupLogKey::OffsetCommit(offset_key) => {
                 assert_eq!(offset_key.encode(), Ok(key));
                 if let Some(value) = value {
-                    let position = OffsetCommitValue::decode(value.clone()).unwrap();
-                    assert_eq!(position.encode(), Ok(value));
+                    let committed = OffsetCommitValue::decode(value.clone()).unwrap();
+                    assert_eq!(committed.encode(), Ok(value));
                 }
                 offset_key.group
             }
@@ -245,22 +245,22 @@ fn what_a_java_consumer_says_and_is_given_is_read_and_written_unchanged() {
 }
 
 #[test]
-fn positions_in_a_brokers_log_are_those_that_were_committed() {
-    let [Some(read)] = &positions("golden-group", 0)[..] else { panic!("committed once") };
+fn offsets_in_a_brokers_log_are_those_that_were_committed() {
+    let [Some(read)] = &committed("golden-group", 0)[..] else { panic!("committed once") };
     assert_eq!((read.offset, read.leader_epoch, &*read.metadata), (3, 0, ""));
     assert_eq!(read.expire_timestamp, -1);
     assert!(!read.topic_id.is_zero());
 
-    let [Some(kept)] = &positions("raw-group", 1)[..] else { panic!("committed once") };
+    let [Some(kept)] = &committed("raw-group", 1)[..] else { panic!("committed once") };
     assert_eq!((kept.offset, kept.leader_epoch, &*kept.metadata), (43, 5, "meta"));
     assert_eq!(kept.topic_id, read.topic_id);
 
-    let [Some(retained)] = &positions("raw-group", 0)[..] else { panic!("committed once") };
+    let [Some(retained)] = &committed("raw-group", 0)[..] else { panic!("committed once") };
     assert_eq!((retained.offset, retained.leader_epoch, &*retained.metadata), (42, -1, "größe"));
     assert_eq!(retained.expire_timestamp - retained.commit_timestamp, 3_600_000);
     assert!(retained.topic_id.is_zero());
 
-    assert!(matches!(positions("simple-group", 0)[..], [Some(_), None]));
+    assert!(matches!(committed("simple-group", 0)[..], [Some(_), None]));
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn every_record_survives_a_round_trip_in_every_version() {
 }
 
 #[test]
-fn positions_from_before_kafka_0_9_have_the_same_key_behind_another_number() {
+fn committed_offsets_from_before_kafka_0_9_have_the_same_key_behind_another_number() {
     let key = OffsetCommitKey { group: "g".into(), topic: "t".into(), partition: 7 };
     let mut bytes = key.encode().unwrap().to_vec();
     assert_eq!(bytes[..2], [0, 1]);
