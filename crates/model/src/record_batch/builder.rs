@@ -4,8 +4,8 @@
 
 use super::compression::{Codec, CompressionError, compress};
 use super::header::{
-    BatchProducer, CONTROL_BIT, HEADER_BYTES, LOG_APPEND_TIME_BIT, LOG_OVERHEAD_BYTES,
-    TRANSACTIONAL_BIT, TimestampType, crc_of,
+    BatchHeader, BatchProducer, CONTROL_BIT, HEADER_BYTES, LOG_APPEND_TIME_BIT, LOG_OVERHEAD_BYTES,
+    TRANSACTIONAL_BIT, TimestampType,
 };
 use super::records::Header;
 use super::varint;
@@ -74,7 +74,7 @@ pub enum BuildError {
 }
 
 /// Greatest size of a batch that the builder makes, in bytes, before compression.
-pub const MAX_BATCH_BYTES: usize = 1 << 30;
+const MAX_BATCH_BYTES: usize = 1 << 30;
 
 /// Collects records and makes one batch of them.
 #[derive(Clone, Debug)]
@@ -196,28 +196,22 @@ impl BatchBuilder {
                 batch
             }
         };
-        let length =
-            i32::try_from(batch.len() - LOG_OVERHEAD_BYTES).map_err(|_| BuildError::TooLarge)?;
-        let options = &self.options;
-        let producer = options.producer;
-        let mut header = Vec::with_capacity(HEADER_BYTES);
-        header.extend_from_slice(&options.base_offset.0.to_be_bytes());
-        header.extend_from_slice(&length.to_be_bytes());
-        header.extend_from_slice(&LeaderEpoch::to_wire(options.leader_epoch).to_be_bytes());
-        header.push(2);
-        header.extend_from_slice(&[0; 4]);
-        header.extend_from_slice(&options.attributes().to_be_bytes());
-        header.extend_from_slice(&self.last_offset_delta.max(0).to_be_bytes());
-        header.extend_from_slice(&self.base_timestamp.map_or(-1, |base| base.0).to_be_bytes());
-        header.extend_from_slice(&self.max_timestamp.0.to_be_bytes());
-        header.extend_from_slice(&producer.map_or(-1, |producer| producer.id.0).to_be_bytes());
-        header.extend_from_slice(&producer.map_or(-1, |producer| producer.epoch.0).to_be_bytes());
-        let sequence = producer.and_then(|producer| producer.base_sequence).unwrap_or(-1);
-        header.extend_from_slice(&sequence.to_be_bytes());
-        header.extend_from_slice(&self.record_count.to_be_bytes());
-        batch[..HEADER_BYTES].copy_from_slice(&header);
-        let crc = crc_of(&batch);
-        batch[CRC..CRC + 4].copy_from_slice(&crc.to_be_bytes());
+        if i32::try_from(batch.len() - LOG_OVERHEAD_BYTES).is_err() {
+            return Err(BuildError::TooLarge);
+        }
+        let header = BatchHeader {
+            base_offset: self.options.base_offset,
+            size_bytes: batch.len(),
+            leader_epoch: self.options.leader_epoch,
+            crc: 0,
+            attributes: self.options.attributes(),
+            last_offset_delta: self.last_offset_delta.max(0),
+            base_timestamp: self.base_timestamp.unwrap_or(UnixMillis(-1)),
+            max_timestamp: self.max_timestamp,
+            producer: self.options.producer,
+            record_count: self.record_count,
+        };
+        header.write_to(&mut batch);
         Ok(batch)
     }
 
@@ -298,6 +292,3 @@ fn write_nullable(output: &mut Vec<u8>, bytes: Option<&[u8]>) {
 fn narrow(length: usize) -> i32 {
     i32::try_from(length).expect("the batch's size was checked against its limit")
 }
-
-/// Position of the checksum in the header.
-const CRC: usize = 17;

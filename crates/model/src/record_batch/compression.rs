@@ -32,7 +32,7 @@ impl Codec {
     /// Reads the codec out of attribute bits; `None` for the codes 5 to 7, which nobody defined.
     #[must_use]
     pub fn from_attributes(attributes: i16) -> Option<Self> {
-        match attributes & COMPRESSION_MASK {
+        match attributes & COMPRESSION_BITS {
             0 => Some(Self::None),
             1 => Some(Self::Gzip),
             2 => Some(Self::Snappy),
@@ -171,7 +171,8 @@ fn invalid(codec: Codec, reason: &'static str) -> CompressionError {
     CompressionError::Invalid { codec, source }
 }
 
-const COMPRESSION_MASK: i16 = 0b0000_0111;
+/// The attribute bits that hold the codec.
+pub(super) const COMPRESSION_BITS: i16 = 0b0000_0111;
 
 #[cfg(test)]
 mod tests;

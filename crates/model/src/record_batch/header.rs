@@ -20,7 +20,7 @@
 //! 61 records
 //! ```
 
-use super::compression::Codec;
+use super::compression::{COMPRESSION_BITS, Codec};
 use crate::epoch::{LeaderEpoch, ProducerEpoch};
 use crate::ids::ProducerId;
 use crate::offset::Offset;
@@ -30,7 +30,7 @@ use crate::timestamp::UnixMillis;
 pub const HEADER_BYTES: usize = 61;
 
 /// Bytes of a batch that its length field does not count: base offset and the length itself (Kafka's `Records.LOG_OVERHEAD`).
-pub const LOG_OVERHEAD_BYTES: usize = 12;
+pub(super) const LOG_OVERHEAD_BYTES: usize = 12;
 
 /// The header of one batch, checked field by field and field against field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,6 +258,28 @@ impl BatchHeader {
         (self.attributes & DELETE_HORIZON_BIT != 0).then_some(self.base_timestamp)
     }
 
+    /// Writes the header over the first bytes of its batch, which is there in full, with the checksum of what stands behind it; `self.crc` is not looked at.
+    pub(super) fn write_to(&self, batch: &mut [u8]) {
+        assert_eq!(batch.len(), self.size_bytes, "the header is that of the batch");
+        let length = i32::try_from(self.size_bytes - LOG_OVERHEAD_BYTES)
+            .expect("a batch is no larger than its length field can say");
+        let producer = self.producer;
+        let base_sequence = producer.and_then(|producer| producer.base_sequence);
+        put(batch, BASE_OFFSET, self.base_offset.0.to_be_bytes());
+        put(batch, LENGTH, length.to_be_bytes());
+        put(batch, LEADER_EPOCH, LeaderEpoch::to_wire(self.leader_epoch).to_be_bytes());
+        put(batch, MAGIC, [2]);
+        put(batch, ATTRIBUTES, self.attributes.to_be_bytes());
+        put(batch, LAST_OFFSET_DELTA, self.last_offset_delta.to_be_bytes());
+        put(batch, BASE_TIMESTAMP, self.base_timestamp.0.to_be_bytes());
+        put(batch, MAX_TIMESTAMP, self.max_timestamp.0.to_be_bytes());
+        put(batch, PRODUCER_ID, producer.map_or(-1, |producer| producer.id.0).to_be_bytes());
+        put(batch, PRODUCER_EPOCH, producer.map_or(-1, |producer| producer.epoch.0).to_be_bytes());
+        put(batch, BASE_SEQUENCE, base_sequence.unwrap_or(-1).to_be_bytes());
+        put(batch, RECORD_COUNT, self.record_count.to_be_bytes());
+        put_crc(batch);
+    }
+
     fn check_fields(&self) -> Result<(), BatchError> {
         let invalid = |field, value| Err(BatchError::Field { field, value });
         if self.base_offset < Offset::ZERO {
@@ -332,8 +354,7 @@ pub fn set_log_append_time(batch: &mut [u8], now: UnixMillis) -> Result<(), Batc
     let attributes = header.attributes | LOG_APPEND_TIME_BIT;
     put(batch, ATTRIBUTES, attributes.to_be_bytes());
     put(batch, MAX_TIMESTAMP, now.0.to_be_bytes());
-    let crc = crc_of(&batch[..header.size_bytes]);
-    put(batch, CRC, crc.to_be_bytes());
+    put_crc(&mut batch[..header.size_bytes]);
     Ok(())
 }
 
@@ -347,8 +368,7 @@ pub fn set_producer(batch: &mut [u8], producer: BatchProducer) -> Result<(), Bat
     put(batch, PRODUCER_ID, producer.id.0.to_be_bytes());
     put(batch, PRODUCER_EPOCH, producer.epoch.0.to_be_bytes());
     put(batch, BASE_SEQUENCE, producer.base_sequence.unwrap_or(-1).to_be_bytes());
-    let crc = crc_of(&batch[..header.size_bytes]);
-    put(batch, CRC, crc.to_be_bytes());
+    put_crc(&mut batch[..header.size_bytes]);
     Ok(())
 }
 
@@ -356,17 +376,19 @@ pub fn set_producer(batch: &mut [u8], producer: BatchProducer) -> Result<(), Bat
 pub(super) fn rewrite_block(batch: &mut [u8], length: i32, codec: Codec) {
     let attributes = i16::from_be_bytes([batch[ATTRIBUTES], batch[ATTRIBUTES + 1]]);
     put(batch, LENGTH, length.to_be_bytes());
-    put(
-        batch,
-        ATTRIBUTES,
-        ((attributes & !COMPRESSION_BITS) | codec.to_attributes()).to_be_bytes(),
-    );
+    let attributes = (attributes & !COMPRESSION_BITS) | codec.to_attributes();
+    put(batch, ATTRIBUTES, attributes.to_be_bytes());
+    put_crc(batch);
+}
+
+/// Computes the checksum of a whole batch and writes it.
+fn put_crc(batch: &mut [u8]) {
     let crc = crc_of(batch);
     put(batch, CRC, crc.to_be_bytes());
 }
 
 /// Computes the checksum of a whole batch.
-pub(super) fn crc_of(batch: &[u8]) -> u32 {
+fn crc_of(batch: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(&batch[ATTRIBUTES..])
 }
 
@@ -429,5 +451,4 @@ const RECORD_COUNT: usize = 57;
 pub(super) const LOG_APPEND_TIME_BIT: i16 = 0b0000_1000;
 pub(super) const TRANSACTIONAL_BIT: i16 = 0b0001_0000;
 pub(super) const CONTROL_BIT: i16 = 0b0010_0000;
-const COMPRESSION_BITS: i16 = 0b0000_0111;
 const DELETE_HORIZON_BIT: i16 = 0b0100_0000;

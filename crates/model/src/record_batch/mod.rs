@@ -12,12 +12,11 @@ mod records;
 mod varint;
 
 pub use batches::{Batch, Batches};
-pub use builder::{BatchBuilder, BatchKind, BatchOptions, BuildError, MAX_BATCH_BYTES, NewRecord};
+pub use builder::{BatchBuilder, BatchKind, BatchOptions, BuildError, NewRecord};
 pub use compression::Codec;
 pub use header::{
-    BatchError, BatchHeader, BatchProducer, HEADER_BYTES, LOG_OVERHEAD_BYTES, ProducedBatchError,
-    TimestampType, set_base_offset, set_leader_epoch, set_log_append_time, set_producer,
-    verify_crc,
+    BatchError, BatchHeader, BatchProducer, HEADER_BYTES, ProducedBatchError, TimestampType,
+    set_base_offset, set_leader_epoch, set_log_append_time, set_producer, verify_crc,
 };
 pub use recompress::recompress;
 pub use records::{
