@@ -2,9 +2,7 @@
 
 use controller::metadata::Image;
 use model::TopicId;
-use model::record_batch::{
-    Batches, KeyRule, RecordRules, RecordsError, validate_records, verify_crc,
-};
+use model::record_batch::{Batches, KeyRule, RecordsError, validate_records, verify_crc};
 
 /// Most bytes that a batch's records may inflate to: what coordinators take when they load.
 const LIMIT_BYTES: usize = 64 << 20;
@@ -26,13 +24,7 @@ pub(super) fn check_records(bytes: &[u8]) -> Result<(), RecordsError> {
     if verify_crc(bytes).is_err() {
         return Ok(());
     }
-    let rules = RecordRules {
-        keys: KeyRule::Required,
-        earliest: None,
-        latest: None,
-        limit_bytes: LIMIT_BYTES,
-    };
-    validate_records(batch, &rules).map(|_| ())
+    validate_records(batch, KeyRule::Required, LIMIT_BYTES)
 }
 
 /// Returns which record it was, where one was.

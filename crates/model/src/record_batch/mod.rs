@@ -20,8 +20,7 @@ pub use header::{
 };
 pub use recompress::recompress;
 pub use records::{
-    Header, Headers, KeyRule, Record, RecordIter, RecordRules, Records, RecordsError,
-    RecordsSummary, validate_records,
+    Header, Headers, KeyRule, Record, RecordIter, Records, RecordsError, validate_records,
 };
 
 #[cfg(test)]

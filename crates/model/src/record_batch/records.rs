@@ -90,18 +90,6 @@ pub enum RecordsError {
         /// Index of the record in its batch.
         index: i32,
     },
-    /// A timestamp outside the topic's window (Kafka: `INVALID_TIMESTAMP`).
-    #[error("record {index} has timestamp {timestamp}, outside the range [{earliest}, {latest}]")]
-    Timestamp {
-        /// Index of the record in its batch.
-        index: i32,
-        /// Its timestamp.
-        timestamp: i64,
-        /// The earliest that is accepted.
-        earliest: i64,
-        /// The latest that is accepted.
-        latest: i64,
-    },
 }
 
 impl<'a> Records<'a> {
@@ -223,19 +211,6 @@ impl<'a> Iterator for Headers<'a> {
     }
 }
 
-/// What a topic demands of each record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordRules {
-    /// Whether keys must be there, as compacted topics demand.
-    pub keys: KeyRule,
-    /// Earliest create time that is accepted (Kafka's `message.timestamp.before.max.ms` below now); `None` for any.
-    pub earliest: Option<UnixMillis>,
-    /// Latest create time that is accepted (Kafka's `message.timestamp.after.max.ms` above now); `None` for any.
-    pub latest: Option<UnixMillis>,
-    /// Most bytes that the records may have when decompressed.
-    pub limit_bytes: usize,
-}
-
 /// Whether a record must have a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyRule {
@@ -245,66 +220,28 @@ pub enum KeyRule {
     Required,
 }
 
-/// What the full walk over a batch found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordsSummary {
-    /// Greatest timestamp of a record; −1 when there is no record.
-    pub max_timestamp: UnixMillis,
-    /// Offset of the first record that has it (KIP-734).
-    pub offset_of_max_timestamp: Offset,
-}
-
 /// Walks over all records of a batch from a client and checks them (Kafka's `LogValidator.validateRecord`): shape, count, offset deltas without a gap,
-/// keys, timestamps. Header and checksum are the caller's to check. Timestamps are not checked under [`TimestampType::LogAppendTime`].
+/// keys. They may inflate to `limit_bytes` at most. Header, checksum and timestamps are the log's to check.
 ///
 /// # Errors
 /// The first [`RecordsError`] in the order of the records.
 pub fn validate_records(
     batch: Batch<'_>,
-    rules: &RecordRules,
-) -> Result<RecordsSummary, RecordsError> {
-    let records = Records::of(batch, rules.limit_bytes)?;
-    let mut summary = RecordsSummary {
-        max_timestamp: UnixMillis(-1),
-        offset_of_max_timestamp: batch.header.base_offset,
-    };
+    keys: KeyRule,
+    limit_bytes: usize,
+) -> Result<(), RecordsError> {
+    let records = Records::of(batch, limit_bytes)?;
     for (index, record) in (0_i32..).zip(records.iter()) {
         let record = record?;
         let delta = record.offset - batch.header.base_offset;
         if delta != i64::from(index) {
             return Err(RecordsError::OffsetDelta { index, delta });
         }
-        if rules.keys == KeyRule::Required && record.key.is_none() {
+        if keys == KeyRule::Required && record.key.is_none() {
             return Err(RecordsError::NoKey { index });
         }
-        if batch.header.timestamp_type() == TimestampType::CreateTime {
-            check_timestamp(index, record.timestamp, rules)?;
-        }
-        if record.timestamp > summary.max_timestamp {
-            summary.max_timestamp = record.timestamp;
-            summary.offset_of_max_timestamp = record.offset;
-        }
     }
-    Ok(summary)
-}
-
-fn check_timestamp(
-    index: i32,
-    timestamp: UnixMillis,
-    rules: &RecordRules,
-) -> Result<(), RecordsError> {
-    let earliest = rules.earliest.unwrap_or(UnixMillis(i64::MIN));
-    let latest = rules.latest.unwrap_or(UnixMillis(i64::MAX));
-    // Kafka lets −1, "no timestamp", pass: old clients have none.
-    if timestamp.0 == -1 || (earliest <= timestamp && timestamp <= latest) {
-        return Ok(());
-    }
-    Err(RecordsError::Timestamp {
-        index,
-        timestamp: timestamp.0,
-        earliest: earliest.0,
-        latest: latest.0,
-    })
+    Ok(())
 }
 
 /// Reads a length, where −1 is null, and as many bytes; the outer `None` is malformed input.
