@@ -1,6 +1,6 @@
 //! Epochs: the counters that tell an old actor from the present one.
 //!
-//! Absence is `Option`; the −1 of the wire exists in `protocol` alone.
+//! Absence is `Option`; the −1 of wire and disk ends at `from_wire` and begins at `to_wire`.
 
 use std::fmt;
 
