@@ -2,6 +2,8 @@
 //!
 //! Owns the declaration and the check of a value; file, flags, environment, DescribeConfigs and the generated page are built from it elsewhere.
 
+use crate::quote::quoted;
+
 /// Declaration of one configuration key, with Kafka's name and meaning.
 #[derive(Clone, Copy, Debug)]
 pub struct ConfigKey {
@@ -87,7 +89,7 @@ pub enum ConfigUpdate {
 pub struct InvalidConfigValue {
     /// The key's name.
     pub key: String,
-    /// The refused text.
+    /// The refused text; of a long one the beginning.
     pub value: String,
     /// What would be accepted.
     pub reason: String,
@@ -102,7 +104,7 @@ impl ConfigKey {
         let text = value.trim();
         let refused = |reason: String| InvalidConfigValue {
             key: self.name.to_owned(),
-            value: value.to_owned(),
+            value: quoted(value),
             reason,
         };
         match self.kind {
@@ -130,9 +132,11 @@ impl ConfigKey {
                     !element.is_empty() && !allowed.is_empty() && !allowed.contains(element)
                 });
                 match unknown {
-                    Some(element) => {
-                        Err(refused(format!("{element} is none of {}", allowed.join(", "))))
-                    }
+                    Some(element) => Err(refused(format!(
+                        "{} is none of {}",
+                        quoted(element),
+                        allowed.join(", ")
+                    ))),
                     None => Ok(()),
                 }
             }
@@ -188,6 +192,15 @@ mod tests {
         ];
         for (kind, value, accepted) in cases {
             assert_eq!(key(kind).validate(value).is_ok(), accepted, "{kind:?} {value}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_a_value_fits_the_wire_however_long_it_is() {
+        let longest_of_the_wire = "x".repeat(32_767);
+        for kind in [ConfigKind::Boolean, ConfigKind::List { allowed: &["delete", "compact"] }] {
+            let error = key(kind).validate(&longest_of_the_wire).unwrap_err().to_string();
+            assert!(error.len() < 1_000, "{kind:?}: {} bytes", error.len());
         }
     }
 }

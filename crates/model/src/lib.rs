@@ -10,6 +10,7 @@ pub mod epoch;
 pub mod error_code;
 pub mod ids;
 pub mod offset;
+mod quote;
 pub mod record_batch;
 pub mod timestamp;
 pub mod topic;

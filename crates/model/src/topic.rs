@@ -3,9 +3,10 @@
 use std::fmt;
 
 use crate::ids::TopicId;
+use crate::quote::quoted;
 
-/// Longest legal topic name in bytes: with a partition number and a suffix it still fits a file name.
-pub const MAX_TOPIC_NAME_LENGTH: usize = 249;
+/// Longest legal topic name: with a partition number and a suffix it still fits a file name.
+const MAX_TOPIC_NAME_BYTES: usize = 249;
 
 /// A partition by the name of its topic, as clients and directories name it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,9 +48,9 @@ pub enum InvalidTopicName {
     /// The name is "." or "..".
     #[error("Topic name is invalid: '{0}' is not allowed")]
     Dots(String),
-    /// The name is longer than [`MAX_TOPIC_NAME_LENGTH`].
+    /// The name, of which this is the beginning, is longer than 249 bytes.
     #[error(
-        "Topic name is invalid: the length of '{0}' is longer than the max allowed length {MAX_TOPIC_NAME_LENGTH}"
+        "Topic name is invalid: the length of '{0}' is longer than the max allowed length {MAX_TOPIC_NAME_BYTES}"
     )]
     TooLong(String),
     /// The name has a character outside ASCII letters, digits, '.', '_' and '-'.
@@ -70,8 +71,8 @@ pub fn validate_topic_name(name: &str) -> Result<(), InvalidTopicName> {
     if name == "." || name == ".." {
         return Err(InvalidTopicName::Dots(name.to_owned()));
     }
-    if name.len() > MAX_TOPIC_NAME_LENGTH {
-        return Err(InvalidTopicName::TooLong(name.to_owned()));
+    if name.len() > MAX_TOPIC_NAME_BYTES {
+        return Err(InvalidTopicName::TooLong(quoted(name)));
     }
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
     {
@@ -98,6 +99,14 @@ mod tests {
         for name in ["", ".", "..", "a b", "a/b", "ü", &"x".repeat(250)] {
             assert!(validate_topic_name(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_said_of_a_name_fits_the_wire_however_long_it_is() {
+        let longest_of_the_wire = "x".repeat(32_767);
+        let error = validate_topic_name(&longest_of_the_wire).unwrap_err().to_string();
+        assert!(error.len() < 1_000, "{} bytes", error.len());
+        assert!(error.starts_with("Topic name is invalid: the length of 'xxx"), "{error}");
     }
 
     #[test]
