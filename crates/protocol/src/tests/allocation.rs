@@ -6,6 +6,7 @@ use std::cell::Cell;
 thread_local! {
     static HELD: Cell<usize> = const { Cell::new(0) };
     static PEAK: Cell<usize> = const { Cell::new(0) };
+    static COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
 struct Counting;
@@ -24,6 +25,7 @@ unsafe impl GlobalAlloc for Counting {
             held.set(held.get().wrapping_add(layout.size()));
             PEAK.with(|peak| peak.set(peak.get().max(held.get())));
         });
+        COUNT.with(|count| count.set(count.get() + 1));
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
@@ -33,6 +35,13 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: the caller keeps the contract of `dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
+}
+
+/// Runs `work` and returns how many times it allocated.
+pub(super) fn count_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = COUNT.get();
+    let result = work();
+    (result, COUNT.get() - before)
 }
 
 /// Runs `work` and returns the most bytes that it held at once beyond those held before.

@@ -7,17 +7,19 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 use model::{ErrorCode, TopicId};
 
+use super::allocation::{count_of, peak_of};
 use super::sample::Source;
 use super::{Body, for_each_version};
 use crate::api::{ApiKey, Response};
 use crate::codec::{DecodeError, EncodeError, Problem, Reader, SPLICE_BYTES};
-use crate::frame::{LENGTH_BYTES, frame_length};
+use crate::frame::{LENGTH_BYTES, frame_length, take_frame};
 use crate::header::{
     RequestError, RequestHeader, decode_request, decode_response, encode_request, encode_response,
     read_response_header, unsupported_api_versions,
 };
-use crate::messages::fetch::{FetchableTopicResponse, PartitionData};
+use crate::messages::fetch::{FetchPartition, FetchTopic, FetchableTopicResponse, PartitionData};
 use crate::messages::metadata::MetadataRequestTopic;
+use crate::messages::produce::{PartitionProduceData, TopicProduceData};
 use crate::messages::{
     ApiVersionsRequest, ApiVersionsResponse, DeleteTopicsResponse, FetchRequest, FetchResponse,
     JoinGroupResponse, MetadataRequest, MetadataResponse, OffsetFetchRequest, ProduceRequest,
@@ -260,4 +262,42 @@ fn records_of_a_request_are_slices_of_its_frame() {
         let records = read.topic_data[0].partition_data[0].records.as_ref().unwrap();
         assert!(frame.as_ptr_range().contains(&records.as_ptr()));
     }
+}
+
+/// Puts a request into a receive buffer and takes its frame out, as a connection does.
+fn received(request: Frame) -> Bytes {
+    let mut buffer = BytesMut::from(&request.into_bytes()[..]);
+    buffer.extend_from_slice(b"the next request");
+    take_frame(&mut buffer, usize::MAX).unwrap().unwrap()
+}
+
+#[test]
+fn requests_for_records_allocate_for_their_lists_alone_and_copy_no_records() {
+    let data = PartitionProduceData { index: 0, records: Some(vec![b'r'; 1 << 20].into()) };
+    let topic = TopicProduceData { partition_data: vec![data], ..Default::default() };
+    let produce = ProduceRequest { topic_data: vec![topic], ..Default::default() };
+    let topic = FetchTopic { partitions: vec![FetchPartition::default()], ..Default::default() };
+    let fetch = FetchRequest { topics: vec![topic], ..Default::default() };
+    let frames = [
+        encode_request(1, Some("client"), 13, &produce).unwrap(),
+        encode_request(1, Some("client"), 18, &fetch).unwrap(),
+    ];
+    for frame in frames.map(received) {
+        let (((_, request), count), peak) = peak_of(|| count_of(|| decode_request(frame).unwrap()));
+        assert_eq!(count, 2, "the topics and the partitions of {}", request.api_key());
+        assert!(peak < 1024, "{} held {peak} bytes", request.api_key());
+    }
+}
+
+#[test]
+fn a_response_with_records_allocates_four_times_and_copies_no_records() {
+    let data = PartitionData { records: Some(vec![b'r'; 1 << 20].into()), ..Default::default() };
+    // So that the records are shared already, as those are that come from a log.
+    let _log = data.clone();
+    let topic = FetchableTopicResponse { partitions: vec![data], ..Default::default() };
+    let response = FetchResponse { responses: vec![topic], ..Default::default() }.into();
+    let ((frame, count), peak) = peak_of(|| count_of(|| encode_response(1, 18, &response)));
+    assert!(frame.unwrap().remaining() > 1 << 20);
+    assert_eq!(count, 4, "the buffer and its owner, the list of splices, the list of pieces");
+    assert!(peak < 1024, "held {peak} bytes");
 }
