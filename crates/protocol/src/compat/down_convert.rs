@@ -5,7 +5,7 @@ use model::record_batch::{Batch, Batches, Record, Records, TimestampType};
 use model::{Offset, UnixMillis};
 
 use super::lz4_format_0::compress_lz4;
-use super::message_writer::NewMessage;
+use super::message::Message;
 use super::{ConversionError, MessageFormat};
 
 /// What a conversion goes by.
@@ -93,7 +93,7 @@ fn convert_batch(
         (MessageFormat::V0, Codec::Lz4) => compress_lz4(&inner)?,
         _ => compress(codec, None, &inner)?,
     };
-    let wrapper = NewMessage {
+    let wrapper = Message {
         offset: last.0,
         format: conversion.format,
         codec,
@@ -111,9 +111,9 @@ fn message_of<'a>(
     offset: i64,
     batch: &Batch<'_>,
     conversion: &DownConversion,
-) -> NewMessage<'a> {
+) -> Message<'a> {
     let timestamp_type: TimestampType = batch.header.timestamp_type();
-    NewMessage {
+    Message {
         offset,
         format: conversion.format,
         codec: Codec::None,

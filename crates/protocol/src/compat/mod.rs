@@ -8,8 +8,8 @@
 
 mod down_convert;
 mod lz4_format_0;
+mod message;
 mod message_set;
-mod message_writer;
 mod up_convert;
 
 use model::record_batch::compression::CompressionError;

@@ -8,8 +8,8 @@ use model::record_batch::{
 use model::{Offset, ProducerEpoch, ProducerId, UnixMillis};
 use proptest::prelude::*;
 
-use super::message_set::{Message, MessageSet, visit_messages};
-use super::message_writer::NewMessage;
+use super::message::Message;
+use super::message_set::{MessageSet, visit_messages};
 use super::*;
 
 const LIMIT: usize = 1 << 20;
@@ -315,7 +315,7 @@ fn every_flipped_bit_of_a_message_is_noticed() {
 
 fn wrapper(format: MessageFormat, codec: Codec, value: Option<&[u8]>) -> Vec<u8> {
     let mut set = Vec::new();
-    NewMessage {
+    Message {
         offset: 0,
         format,
         codec,

@@ -19,8 +19,9 @@ pub fn up_convert(
     limit_bytes: usize,
 ) -> Result<Option<Vec<u8>>, ConversionError> {
     let mut codec = Codec::None;
-    for message in MessageSet::new(message_set) {
-        let message = message?;
+    let mut set = MessageSet::new(message_set);
+    while let Some(message) = set.next() {
+        let message = message.map_err(|what| set.invalid(what))?;
         if message.timestamp_type == TimestampType::LogAppendTime {
             return Err(ConversionError::LogAppendTime);
         }
