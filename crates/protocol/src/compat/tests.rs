@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::message::Message;
 use super::message_set::{MessageSet, visit_messages};
 use super::*;
+use crate::tests::fixture::bytes_of;
 
 const LIMIT: usize = 1 << 20;
 const OLD_CODECS: [Codec; 4] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4];
@@ -25,7 +26,7 @@ fn fixture(name: &str) -> Vec<u8> {
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
         .unwrap_or_else(|| panic!("no fixture {name}"));
-    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    bytes_of(hex).into()
 }
 
 fn java_name(format: MessageFormat, codec: Codec, timestamps: &str) -> String {

@@ -43,7 +43,7 @@ fn line(text: &str) -> Line {
 }
 
 /// Reads hexadecimal digits.
-pub(super) fn bytes_of(hex: &str) -> Bytes {
+pub(crate) fn bytes_of(hex: &str) -> Bytes {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 

@@ -2,7 +2,7 @@
 
 mod allocation;
 mod bad_input;
-mod fixture;
+pub(crate) mod fixture;
 mod headers;
 mod oracle;
 pub(crate) mod sample;
