@@ -93,7 +93,7 @@ pub enum Problem {
         /// Bytes that the array would take in memory.
         bytes: usize,
     },
-    /// A string of more than [`super::MAX_STRING_BYTES`].
+    /// A string of more than 32,767 bytes.
     #[error("a string of {0} bytes is too long")]
     StringTooLong(usize),
     /// A string that is not UTF-8.
@@ -134,7 +134,7 @@ pub enum EncodeError {
         /// The version that was asked for.
         version: i16,
     },
-    /// A string of more than [`super::MAX_STRING_BYTES`].
+    /// A string of more than 32,767 bytes.
     #[error("a string of {0} bytes is too long")]
     StringTooLong(usize),
     /// A field or a frame of more than 2,147,483,647 bytes.

@@ -1,4 +1,5 @@
-//! The bounded codec: [`Reader`] over a received frame, [`Writer`] for a frame to send, [`Wire`] for what can stand in one.
+//! The bounded codec: `Reader` over a received frame, `Writer` for a frame to send, `Wire` for what can stand in one.
+//! The three are this crate's means; others see the strings and the errors.
 //!
 //! A value has two layouts (KIP-482): the classic one with fixed-size lengths, and the flexible one with compact lengths
 //! and a section of tagged fields at the end of each structure. A message has one layout per version, so reader and writer
