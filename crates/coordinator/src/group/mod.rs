@@ -7,47 +7,32 @@
 //! State changes at the append, before it is committed; so a reply names the write that it depends on ([`Action::Reply`]) and the driver holds it until that is committed.
 //! A shard whose append failed is thrown away and loaded again: the log is the truth.
 
+mod administration;
 mod classic_group;
-mod cleanup;
 mod deletion;
-mod heartbeat;
 pub mod ids;
-mod invariants;
-mod join;
-mod leave;
-mod member;
-mod members;
+mod membership;
 #[cfg(not(feature = "mutations"))]
 mod mutation;
 #[cfg(feature = "mutations")]
 pub mod mutation;
 mod offset_requests;
 mod offsets;
-mod pending;
-mod protocols;
-mod queries;
-mod rebalance;
 pub mod record;
-mod replay;
 pub mod request;
 pub mod response;
-mod session;
 mod shard;
 pub mod state;
-mod static_members;
-mod sync;
 #[cfg(test)]
 mod tests;
-mod timers;
-mod topic_deletion;
 mod turn;
 
 use std::time::Duration;
 
 use model::{Timestamp, UnixMillis};
 
+pub use self::administration::ShardCounts;
 pub use self::offsets::RewriteCursor;
-pub use self::queries::ShardCounts;
 pub use self::shard::Shard;
 
 use self::record::GroupRecord;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use model::{ErrorCode, UnixMillis};
 
-use super::super::ids::TopicName;
-use super::super::record::{GroupRecord, OffsetRecord};
-use super::super::request::{CommitOffsets, MemberRef, OffsetToCommit};
-use super::super::response::Response;
-use super::super::state::GroupState;
-use super::super::{GroupConfig, MAX_TEXT_BYTES};
 use super::{Decision, GroupFacts, live};
+use crate::group::ids::TopicName;
+use crate::group::record::{GroupRecord, OffsetRecord};
+use crate::group::request::{CommitOffsets, MemberRef, OffsetToCommit};
+use crate::group::response::Response;
+use crate::group::state::GroupState;
+use crate::group::{GroupConfig, MAX_TEXT_BYTES};
 
 /// Decides about a commit. `group` is absent when there is no such group; `membership` is what the group says of the one who commits (`Ok` for a member that is not
 /// fenced), and is looked at only where membership matters.

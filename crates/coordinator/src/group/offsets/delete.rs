@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use model::ErrorCode;
 
-use super::super::ids::{GroupId, TopicIdentity};
-use super::super::mutation::{self, Mutation};
-use super::super::record::GroupRecord;
-use super::super::request::DeleteOffsets;
-use super::super::response::{DeleteOffsetsAnswer, Response};
-use super::super::state::GroupState;
 use super::stored::{GroupOffsets, StoredOffset, tombstone};
 use super::{Decision, GroupFacts};
+use crate::group::ids::{GroupId, TopicIdentity};
+use crate::group::mutation::{self, Mutation};
+use crate::group::record::GroupRecord;
+use crate::group::request::DeleteOffsets;
+use crate::group::response::{DeleteOffsetsAnswer, Response};
+use crate::group::state::GroupState;
 
 /// Decides about a deletion (Kafka's `deleteOffsets`). A partition without a committed offset is no error. That its topic exists is for the handler to check.
 pub(in crate::group) fn delete(

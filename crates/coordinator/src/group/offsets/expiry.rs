@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use model::UnixMillis;
 
-use super::super::ids::GroupId;
-use super::super::record::GroupRecord;
-use super::super::state::GroupState;
 use super::GroupFacts;
 use super::stored::{GroupOffsets, StoredOffset, tombstone};
+use crate::group::ids::GroupId;
+use crate::group::record::GroupRecord;
+use crate::group::state::GroupState;
 
 /// What of a group has expired.
 #[derive(Clone, Debug, PartialEq, Eq)]

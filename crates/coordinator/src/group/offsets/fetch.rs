@@ -2,10 +2,10 @@
 
 use model::ErrorCode;
 
-use super::super::ids::TopicName;
-use super::super::request::FetchOffsets;
-use super::super::response::{CommittedOffset, FetchOffsetsAnswer, FetchedOffset, Response};
 use super::stored::{GroupOffsets, StoredOffset};
+use crate::group::ids::TopicName;
+use crate::group::request::FetchOffsets;
+use crate::group::response::{CommittedOffset, FetchOffsetsAnswer, FetchedOffset, Response};
 
 /// Answers a fetch; `offsets` is absent when there is no such group, which has no offsets then: no error (Kafka's `fetchOffsets`).
 ///

@@ -2,9 +2,9 @@
 //!
 //! Invariant: a walk from no cursor to none passes each key that is live from its beginning to its end, with the value of the moment in which it is passed.
 
-use super::super::ids::{GroupId, TopicName};
-use super::super::record::{GroupMetadataRecord, GroupRecord, OffsetRecord};
 use super::stored::{GroupOffsets, StoredOffset};
+use crate::group::ids::{GroupId, TopicName};
+use crate::group::record::{GroupMetadataRecord, GroupRecord, OffsetRecord};
 
 /// How far a walk has come: the last key that it passed.
 #[derive(Clone, Debug, PartialEq, Eq)]

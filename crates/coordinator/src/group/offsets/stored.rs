@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{LeaderEpoch, Offset, TopicId, UnixMillis};
 
-use super::super::ids::{GroupId, TopicIdentity, TopicName};
-use super::super::record::{GroupRecord, OffsetRecord};
 use super::live;
+use crate::group::ids::{GroupId, TopicIdentity, TopicName};
+use crate::group::record::{GroupRecord, OffsetRecord};
 
 /// What was last committed for each partition. Invariant: no topic without partitions; partitions ascend.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

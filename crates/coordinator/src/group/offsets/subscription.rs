@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::super::ids::TopicName;
 use super::CONSUMER;
+use crate::group::ids::TopicName;
 
 /// Returns the topics that the members of a generation subscribe to, from their metadata of its strategy; `None` when that is not known: the group is not one of
 /// consumers, has members but no strategy yet, or one's metadata cannot be read (Kafka's `computeSubscribedTopics`).

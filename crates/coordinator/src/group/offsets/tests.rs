@@ -8,12 +8,12 @@ use model::{LeaderEpoch, Offset, TopicId, UnixMillis};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::super::ids::{GenerationId, GroupId, TopicName};
-use super::super::record::{GroupMetadataRecord, GroupRecord, OffsetRecord};
-use super::super::state::GroupState;
 use super::live::{LiveChunk, RewriteCursor, group_record_bytes, offset_record_bytes};
 use super::stored::{GroupOffsets, LiveTotals, StoredOffset};
 use super::{GroupFacts, expired, subscribed_topics};
+use crate::group::ids::{GenerationId, GroupId, TopicName};
+use crate::group::record::{GroupMetadataRecord, GroupRecord, OffsetRecord};
+use crate::group::state::GroupState;
 
 /// Groups as their log says, and the log.
 #[derive(Default)]

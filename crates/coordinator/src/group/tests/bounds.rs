@@ -7,13 +7,13 @@ use model::{ErrorCode, Offset, Timestamp, TopicId, UnixMillis};
 use super::commands::{config, join_request, now};
 use crate::group::classic_group::MAX_PENDING_COUNT;
 use crate::group::ids::{MemberId, TopicIdentity, TopicName};
-use crate::group::pending::MAX_BYTES;
 use crate::group::record::{GroupRecord, OffsetRecord};
 use crate::group::request::{
     CommitOffsets, FirstJoin, JoinGroup, JoinProtocol, MemberRef, OffsetToCommit, Request,
     RequestId,
 };
 use crate::group::response::Response;
+use crate::group::turn::MAX_PENDING_BYTES;
 use crate::group::{Action, Event, GroupConfig, Shard};
 use crate::record_format;
 
@@ -144,7 +144,7 @@ fn a_flood_of_first_joins_to_ever_new_groups_is_bounded() {
             ..join_request()
         };
         assert_eq!(answer(&mut shard, request), ErrorCode::MemberIdRequired);
-        assert!(shard.timers.pending.bytes() <= MAX_BYTES);
+        assert!(shard.timers.pending.bytes() <= MAX_PENDING_BYTES);
     }
     let left: usize = shard.counts().groups.values().sum();
     assert!((100..300).contains(&left), "{left} groups are left");

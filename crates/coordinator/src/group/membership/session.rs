@@ -2,14 +2,14 @@
 
 use model::ErrorCode;
 
-use super::classic_group::{Group, Phase};
-use super::ids::MemberId;
-use super::mutation::{self, Mutation};
 use super::rebalance;
-use super::turn::Turn;
+use crate::group::classic_group::{Group, Phase};
+use crate::group::ids::MemberId;
+use crate::group::mutation::{self, Mutation};
+use crate::group::turn::Turn;
 
 /// The timer of a member, or of an id that was given out, came. It may come too early: a sign of life moves the deadline alone.
-pub(super) fn timer_came(group: &mut Group, turn: &mut Turn<'_>, member_id: &MemberId) {
+pub(in crate::group) fn timer_came(group: &mut Group, turn: &mut Turn<'_>, member_id: &MemberId) {
     let now = turn.now.monotonic;
     if let Some(until) = group.pending.get(member_id) {
         if *until <= now {
@@ -40,7 +40,11 @@ pub(super) fn timer_came(group: &mut Group, turn: &mut Turn<'_>, member_id: &Mem
 }
 
 /// Forgets an id that was given out: nobody waits for it any longer.
-pub(super) fn forget_pending(group: &mut Group, turn: &mut Turn<'_>, member_id: &MemberId) {
+pub(in crate::group) fn forget_pending(
+    group: &mut Group,
+    turn: &mut Turn<'_>,
+    member_id: &MemberId,
+) {
     group.remove_pending(member_id, turn);
     rebalance::complete_if_all_joined(group, turn);
     if group.is_void() {

@@ -2,21 +2,22 @@
 
 use model::ErrorCode;
 
-use super::classic_group::{Group, Phase};
-use super::ids::MemberId;
 use super::join;
-use super::member::{Member, Standing};
-use super::mutation::{self, Mutation};
-use super::request::{JoinGroup, RequestId, SkipAssignment};
-use super::response::{JoinAnswer, Response};
-use super::turn::Turn;
-use super::{protocols, rebalance};
+use super::rebalance;
+use crate::group::classic_group::protocols;
+use crate::group::classic_group::{Group, Phase};
+use crate::group::classic_group::{Member, Standing};
+use crate::group::ids::MemberId;
+use crate::group::mutation::{self, Mutation};
+use crate::group::request::{JoinGroup, RequestId, SkipAssignment};
+use crate::group::response::{JoinAnswer, Response};
+use crate::group::turn::Turn;
 
 /// Gives the place of the member `present` to the one who joins under its static name and a new id.
 ///
 /// In a stable group whose strategy stays what it is nothing is rebalanced: the successor has the assignment. Whatever the member subscribes to now, its client compares
 /// with the assignment and asks for a rebalance if it must.
-pub(super) fn replace(
+pub(in crate::group) fn replace(
     group: &mut Group,
     turn: &mut Turn<'_>,
     id: RequestId,

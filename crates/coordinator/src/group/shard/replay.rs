@@ -6,13 +6,13 @@
 use bytes::Bytes;
 use model::Timestamp;
 
-use super::classic_group::{Existence, Group, Phase};
-use super::ids::{GroupId, MemberId};
-use super::member::{Member, Standing};
-use super::mutation::{self, Mutation};
-use super::record::{GroupMetadataRecord, GroupRecord, MemberRecord};
-use super::request::JoinProtocol;
-use super::shard::Shard;
+use super::Shard;
+use crate::group::classic_group::{Existence, Group, Phase};
+use crate::group::classic_group::{Member, Standing};
+use crate::group::ids::{GroupId, MemberId};
+use crate::group::mutation::{self, Mutation};
+use crate::group::record::{GroupMetadataRecord, GroupRecord, MemberRecord};
+use crate::group::request::JoinProtocol;
 
 impl Shard {
     /// Takes in a record of the log. Records come in the log's order, before [`Shard::loaded`].

@@ -3,26 +3,33 @@
 //! Invariant: the records of a step come out as one append, before the replies of the step; a reply depends on the last write of its own group, this step's
 //! included, and on no other group's.
 
+mod pending_ids;
+mod timers;
+
 use std::collections::VecDeque;
 
-use super::classic_group::Group;
-use super::ids::GroupId;
-use super::mutation::{self, Mutation};
-use super::offsets::LiveTotals;
-use super::pending::PendingIds;
-use super::record::GroupRecord;
-use super::request::RequestId;
-use super::response::Response;
-use super::timers::{Timer, Timers};
-use super::{Action, GroupConfig, Now, WriteId};
 use model::Timestamp;
 
+use crate::group::classic_group::Group;
+use crate::group::ids::GroupId;
+use crate::group::mutation::{self, Mutation};
+use crate::group::offsets::LiveTotals;
+use crate::group::record::GroupRecord;
+use crate::group::request::RequestId;
+use crate::group::response::Response;
+use crate::group::{Action, GroupConfig, Now, WriteId};
+
+#[cfg(test)]
+pub(in crate::group) use self::pending_ids::MAX_BYTES as MAX_PENDING_BYTES;
+use self::pending_ids::PendingIds;
+pub(in crate::group) use self::timers::{Timer, Timers};
+
 /// What the handlers of a group's requests and timers may reach beside the group.
-pub(super) struct Turn<'a> {
-    pub(super) now: Now,
-    pub(super) config: &'a GroupConfig,
+pub(in crate::group) struct Turn<'a> {
+    pub(in crate::group) now: Now,
+    pub(in crate::group) config: &'a GroupConfig,
     /// What the shard's live records take together; kept by whoever changes one.
-    pub(super) totals: &'a mut LiveTotals,
+    pub(in crate::group) totals: &'a mut LiveTotals,
     timers: &'a mut Timers,
     outbox: &'a mut Outbox,
     records_before: usize,
@@ -32,15 +39,15 @@ pub(super) struct Turn<'a> {
 }
 
 /// What a turn came to.
-pub(super) struct TurnEnd {
-    pub(super) fate: Fate,
+pub(in crate::group) struct TurnEnd {
+    pub(in crate::group) fate: Fate,
     /// How often an assignment was handed out.
-    pub(super) completed_rebalances: u64,
+    pub(in crate::group) completed_rebalances: u64,
 }
 
 /// What becomes of the group after its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(in crate::group) enum Fate {
     /// It stays.
     Stays,
     /// It is removed; its tombstones, if any were needed, are among the turn's records.
@@ -48,7 +55,7 @@ pub(super) enum Fate {
 }
 
 impl<'a> Turn<'a> {
-    pub(super) fn begin(
+    pub(in crate::group) fn begin(
         now: Now,
         config: &'a GroupConfig,
         totals: &'a mut LiveTotals,
@@ -70,40 +77,40 @@ impl<'a> Turn<'a> {
     }
 
     /// Has a record appended with this step's.
-    pub(super) fn write(&mut self, record: GroupRecord) {
+    pub(in crate::group) fn write(&mut self, record: GroupRecord) {
         self.outbox.records.push(record);
     }
 
     /// Answers a request of this group, once what the group wrote is committed.
-    pub(super) fn reply(&mut self, id: RequestId, response: Response) {
+    pub(in crate::group) fn reply(&mut self, id: RequestId, response: Response) {
         self.outbox.replies.push((id, response, None));
     }
 
     /// Has the group removed at the end of the turn.
-    pub(super) fn remove_group(&mut self) {
+    pub(in crate::group) fn remove_group(&mut self) {
         self.fate = Fate::Removed;
     }
 
     /// Counts a rebalance that ended in an assignment.
-    pub(super) fn note_completed_rebalance(&mut self) {
+    pub(in crate::group) fn note_completed_rebalance(&mut self) {
         self.completed_rebalances += 1;
     }
 
     /// The ids of all groups that were given out; kept by whoever gives one out or takes one back.
-    pub(super) fn pending(&mut self) -> &mut PendingIds {
+    pub(in crate::group) fn pending(&mut self) -> &mut PendingIds {
         &mut self.timers.pending
     }
 
-    pub(super) fn arm(&mut self, group_id: &GroupId, timer: Timer, at: Timestamp) {
+    pub(in crate::group) fn arm(&mut self, group_id: &GroupId, timer: Timer, at: Timestamp) {
         self.timers.insert(at, group_id.clone(), timer);
     }
 
-    pub(super) fn disarm(&mut self, group_id: &GroupId, timer: Timer, at: Timestamp) {
+    pub(in crate::group) fn disarm(&mut self, group_id: &GroupId, timer: Timer, at: Timestamp) {
         self.timers.remove(at, group_id.clone(), timer);
     }
 
     /// Ends the turn: notes the group's last write and makes the turn's replies depend on it.
-    pub(super) fn end(mut self, group: &mut Group) -> TurnEnd {
+    pub(in crate::group) fn end(mut self, group: &mut Group) -> TurnEnd {
         if self.outbox.records.len() > self.records_before {
             group.last_write = Some(self.outbox.write_of_step());
         }
@@ -121,7 +128,7 @@ impl<'a> Turn<'a> {
 
 /// The wishes of a shard.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Outbox {
+pub(in crate::group) struct Outbox {
     actions: VecDeque<Action>,
     last_write: Option<WriteId>,
     /// Of the step that runs.
@@ -132,12 +139,17 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// Answers a request that is not one group's.
-    pub(super) fn reply(&mut self, id: RequestId, response: Response, depends_on: Option<WriteId>) {
+    pub(in crate::group) fn reply(
+        &mut self,
+        id: RequestId,
+        response: Response,
+        depends_on: Option<WriteId>,
+    ) {
         self.replies.push((id, response, depends_on));
     }
 
     /// Returns the shard's last write so far.
-    pub(super) fn last_write(&self) -> Option<WriteId> {
+    pub(in crate::group) fn last_write(&self) -> Option<WriteId> {
         self.last_write
     }
 
@@ -147,7 +159,7 @@ impl Outbox {
     }
 
     /// Ends a step: its records become one append, and its replies follow.
-    pub(super) fn end_step(&mut self) {
+    pub(in crate::group) fn end_step(&mut self) {
         if !self.records.is_empty() {
             let write = self.write_of_step();
             self.last_write = Some(write);
@@ -159,7 +171,7 @@ impl Outbox {
         );
     }
 
-    pub(super) fn poll(&mut self) -> Option<Action> {
+    pub(in crate::group) fn poll(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 }

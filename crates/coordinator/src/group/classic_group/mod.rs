@@ -2,56 +2,61 @@
 //!
 //! It owns which states follow which (Kafka's `ClassicGroup`), what is in the log about it, and that its timers stand where its state says.
 
+mod invariants;
+mod member;
+mod members;
+pub(in crate::group) mod protocols;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::{ErrorCode, Timestamp, UnixMillis};
 
-use super::ids::{GenerationId, GroupId, GroupInstanceId, MemberId, TopicName};
-use super::member::{Member, Standing};
-use super::members::Members;
-use super::mutation::{self, Mutation};
-use super::offsets::{self, GroupFacts, GroupOffsets, LiveTotals};
-use super::protocols;
-use super::record::{GroupMetadataRecord, GroupRecord, MemberRecord};
-use super::response::{JoinAnswer, Response, SyncAnswer};
-use super::state::GroupState;
-use super::timers::Timer;
-use super::turn::Turn;
-use super::{Now, WriteId};
+use crate::group::ids::{GenerationId, GroupId, GroupInstanceId, MemberId, TopicName};
+use crate::group::mutation::{self, Mutation};
+use crate::group::offsets::{self, GroupFacts, GroupOffsets, LiveTotals};
+use crate::group::record::{GroupMetadataRecord, GroupRecord, MemberRecord};
+use crate::group::response::{JoinAnswer, Response, SyncAnswer};
+use crate::group::state::GroupState;
+use crate::group::turn::Timer;
+use crate::group::turn::Turn;
+use crate::group::{Now, WriteId};
+
+pub(in crate::group) use self::member::{Member, Standing};
+pub(in crate::group) use self::members::Members;
 
 /// A group of a shard.
 #[derive(Clone, Debug)]
-pub(super) struct Group {
-    pub(super) id: GroupId,
-    pub(super) phase: Phase,
+pub(in crate::group) struct Group {
+    pub(in crate::group) id: GroupId,
+    pub(in crate::group) phase: Phase,
     /// Wall-clock time of the last change of state; what empties and expires counts from it. `None` when a record of an old Kafka did not say.
-    pub(super) state_since: Option<UnixMillis>,
+    pub(in crate::group) state_since: Option<UnixMillis>,
     /// Set by the first member; `None` for a group of offsets alone.
-    pub(super) protocol_type: Option<String>,
+    pub(in crate::group) protocol_type: Option<String>,
     /// The strategy of the present generation; `None` without members.
-    pub(super) protocol_name: Option<String>,
-    pub(super) generation: GenerationId,
+    pub(in crate::group) protocol_name: Option<String>,
+    pub(in crate::group) generation: GenerationId,
     /// A member, when there is one.
-    pub(super) leader: Option<MemberId>,
-    pub(super) members: Members,
+    pub(in crate::group) leader: Option<MemberId>,
+    pub(in crate::group) members: Members,
     /// Ids that were given out (MEMBER_ID_REQUIRED) and have not joined yet, with the time at which each is forgotten.
-    pub(super) pending: BTreeMap<MemberId, Timestamp>,
+    pub(in crate::group) pending: BTreeMap<MemberId, Timestamp>,
     /// Members of the present generation that have not asked for their assignment, while they are waited for.
-    pub(super) missing_sync: Option<MissingSync>,
+    pub(in crate::group) missing_sync: Option<MissingSync>,
     /// The group's record in the log, as the last write or the replay left it.
-    pub(super) logged: Option<Box<GroupMetadataRecord>>,
+    pub(in crate::group) logged: Option<Box<GroupMetadataRecord>>,
     /// The last append that told of this group: what is said of the group depends on it.
-    pub(super) last_write: Option<WriteId>,
-    pub(super) existence: Existence,
+    pub(in crate::group) last_write: Option<WriteId>,
+    pub(in crate::group) existence: Existence,
     /// What the members of the last generation subscribe to, if that is known: it decides which offsets are in use.
-    pub(super) subscribed_topics: Option<BTreeSet<TopicName>>,
-    pub(super) offsets: GroupOffsets,
+    pub(in crate::group) subscribed_topics: Option<BTreeSet<TopicName>>,
+    pub(in crate::group) offsets: GroupOffsets,
 }
 
 /// Whether a group was there before the present step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Existence {
+pub(in crate::group) enum Existence {
     /// It was.
     Known,
     /// It was not: a blank one for the handlers' sake, which stays only if something came into it.
@@ -60,7 +65,7 @@ pub(super) enum Existence {
 
 /// What a group does, with what belongs to that alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(in crate::group) enum Phase {
     Empty,
     Preparing(JoinWait),
     Completing,
@@ -69,15 +74,15 @@ pub(super) enum Phase {
 
 /// How long a group waits for its members to join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct JoinWait {
+pub(in crate::group) struct JoinWait {
     /// When the wait ends.
-    pub(super) until: Timestamp,
-    pub(super) kind: JoinWaitKind,
+    pub(in crate::group) until: Timestamp,
+    pub(in crate::group) kind: JoinWaitKind,
 }
 
 /// What a group waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum JoinWaitKind {
+pub(in crate::group) enum JoinWaitKind {
     /// For the members of the last generation; it ends as soon as all have joined.
     Rebalance,
     /// For whoever comes to an empty group (KIP-134). It ends with time alone, and each newcomer prolongs it.
@@ -93,22 +98,26 @@ pub(super) enum JoinWaitKind {
 
 /// Whether somebody came while a group waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Newcomers {
+pub(in crate::group) enum Newcomers {
     None,
     Some,
 }
 
 /// Members that have not asked for their assignment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct MissingSync {
-    pub(super) members: BTreeSet<MemberId>,
+pub(in crate::group) struct MissingSync {
+    pub(in crate::group) members: BTreeSet<MemberId>,
     /// When they are removed.
-    pub(super) until: Timestamp,
+    pub(in crate::group) until: Timestamp,
 }
 
 impl Group {
     /// Makes an empty group that is not known yet.
-    pub(super) fn blank(id: GroupId, now: Option<UnixMillis>, last_write: Option<WriteId>) -> Self {
+    pub(in crate::group) fn blank(
+        id: GroupId,
+        now: Option<UnixMillis>,
+        last_write: Option<WriteId>,
+    ) -> Self {
         Self {
             id,
             phase: Phase::Empty,
@@ -129,19 +138,19 @@ impl Group {
     }
 
     /// Says whether the group was there before the present step.
-    pub(super) fn is_known(&self) -> bool {
+    pub(in crate::group) fn is_known(&self) -> bool {
         self.existence == Existence::Known
     }
 
     /// Says whether nothing would be lost if the group were not there.
-    pub(super) fn is_void(&self) -> bool {
+    pub(in crate::group) fn is_void(&self) -> bool {
         self.phase == Phase::Empty
             && self.pending.is_empty()
             && self.logged.is_none()
             && self.offsets.is_empty()
     }
 
-    pub(super) fn state(&self) -> GroupState {
+    pub(in crate::group) fn state(&self) -> GroupState {
         match self.phase {
             Phase::Empty => GroupState::Empty,
             Phase::Preparing(_) => GroupState::PreparingRebalance,
@@ -151,12 +160,12 @@ impl Group {
     }
 
     /// Enters a phase and notes since when.
-    pub(super) fn enter(&mut self, phase: Phase, now: Now) {
+    pub(in crate::group) fn enter(&mut self, phase: Phase, now: Now) {
         self.phase = phase;
         self.state_since = Some(now.wall);
     }
 
-    pub(super) fn is_leader(&self, member_id: &MemberId) -> bool {
+    pub(in crate::group) fn is_leader(&self, member_id: &MemberId) -> bool {
         self.leader.as_ref() == Some(member_id)
     }
 
@@ -164,7 +173,7 @@ impl Group {
     ///
     /// # Errors
     /// `FENCED_INSTANCE_ID` when another bears the name, `UNKNOWN_MEMBER_ID` when nobody does or the id is no member's.
-    pub(super) fn check_member(
+    pub(in crate::group) fn check_member(
         &self,
         member_id: &MemberId,
         instance: Option<&GroupInstanceId>,
@@ -186,7 +195,7 @@ impl Group {
     ///
     /// # Errors
     /// `ILLEGAL_GENERATION` when it is another one.
-    pub(super) fn check_generation(
+    pub(in crate::group) fn check_generation(
         &self,
         generation: Option<GenerationId>,
     ) -> Result<(), ErrorCode> {
@@ -194,14 +203,14 @@ impl Group {
     }
 
     /// Notes a member's sign of life.
-    pub(super) fn touch(&mut self, member_id: &MemberId, now: Now) {
+    pub(in crate::group) fn touch(&mut self, member_id: &MemberId, now: Now) {
         if let Some(member) = self.members.get_mut(member_id) {
             member.touch(now.monotonic);
         }
     }
 
     /// Starts a member's session anew, now that nothing of it is parked: it has its whole session timeout from here.
-    pub(super) fn restart_session(&mut self, member_id: &MemberId, turn: &mut Turn<'_>) {
+    pub(in crate::group) fn restart_session(&mut self, member_id: &MemberId, turn: &mut Turn<'_>) {
         if let Some(member) = self.members.get(member_id) {
             let deadline = turn.now.monotonic + member.session_timeout;
             self.set_deadline(member_id, deadline, turn);
@@ -209,7 +218,7 @@ impl Group {
     }
 
     /// Moves a member's deadline, back perhaps, and sees that its timer stands at or before it.
-    pub(super) fn set_deadline(
+    pub(in crate::group) fn set_deadline(
         &mut self,
         member_id: &MemberId,
         deadline: Timestamp,
@@ -227,7 +236,7 @@ impl Group {
     }
 
     /// Removes a member. What it had parked is answered with `error`: UNKNOWN_MEMBER_ID has the client join anew if it is still there.
-    pub(super) fn remove_member(
+    pub(in crate::group) fn remove_member(
         &mut self,
         member_id: &MemberId,
         error: ErrorCode,
@@ -246,7 +255,7 @@ impl Group {
     }
 
     /// Answers what a member that is none any more had parked, and takes its timer away.
-    pub(super) fn dismiss(
+    pub(in crate::group) fn dismiss(
         &self,
         member_id: &MemberId,
         member: &Member,
@@ -267,7 +276,7 @@ impl Group {
     }
 
     /// Gives an id out. When too many are out already, the one that would be forgotten first is forgotten now: its client, if it still comes, is given another.
-    pub(super) fn add_pending(
+    pub(in crate::group) fn add_pending(
         &mut self,
         member_id: MemberId,
         until: Timestamp,
@@ -285,7 +294,11 @@ impl Group {
     }
 
     /// Forgets an id that was given out; says whether it was.
-    pub(super) fn remove_pending(&mut self, member_id: &MemberId, turn: &mut Turn<'_>) -> bool {
+    pub(in crate::group) fn remove_pending(
+        &mut self,
+        member_id: &MemberId,
+        turn: &mut Turn<'_>,
+    ) -> bool {
         let until = self.pending.remove(member_id);
         if let Some(at) = until {
             turn.pending().remove(at, &self.id, member_id);
@@ -295,7 +308,11 @@ impl Group {
     }
 
     /// Notes that a member's SyncGroup need not be waited for.
-    pub(super) fn forget_missing_sync(&mut self, member_id: &MemberId, turn: &mut Turn<'_>) {
+    pub(in crate::group) fn forget_missing_sync(
+        &mut self,
+        member_id: &MemberId,
+        turn: &mut Turn<'_>,
+    ) {
         let Some(missing) = &mut self.missing_sync else { return };
         missing.members.remove(member_id);
         if missing.members.is_empty() {
@@ -305,14 +322,14 @@ impl Group {
     }
 
     /// Stops waiting for members to sync.
-    pub(super) fn clear_missing_sync(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::group) fn clear_missing_sync(&mut self, turn: &mut Turn<'_>) {
         if let Some(missing) = self.missing_sync.take() {
             turn.disarm(&self.id, Timer::Sync, missing.until);
         }
     }
 
     /// Takes all timers of the group away: it is removed.
-    pub(super) fn disarm_all(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::group) fn disarm_all(&mut self, turn: &mut Turn<'_>) {
         self.clear_missing_sync(turn);
         if let Phase::Preparing(wait) = self.phase {
             turn.disarm(&self.id, Timer::Join, wait.until);
@@ -329,7 +346,7 @@ impl Group {
     }
 
     /// Returns the group's record as it is now.
-    pub(super) fn to_record(&self) -> GroupMetadataRecord {
+    pub(in crate::group) fn to_record(&self) -> GroupMetadataRecord {
         let protocol_name = self.protocol_name.as_deref().unwrap_or_default();
         let members = self.members.iter().map(|(id, member)| MemberRecord {
             member_id: id.clone(),
@@ -352,19 +369,19 @@ impl Group {
     }
 
     /// Says whether a batch would hold the group's record.
-    pub(super) fn fits_a_record(&self, turn: &Turn<'_>) -> bool {
+    pub(in crate::group) fn fits_a_record(&self, turn: &Turn<'_>) -> bool {
         offsets::group_record_bytes(&self.id, &self.to_record()) <= turn.config.max_record_bytes
     }
 
     /// Writes the group as it is to the log. It has no members, or it [fits](Self::fits_a_record).
-    pub(super) fn write_metadata(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::group) fn write_metadata(&mut self, turn: &mut Turn<'_>) {
         let value = self.to_record();
         self.set_logged(Some(value.clone()), turn.totals);
         turn.write(GroupRecord::Group { group_id: self.id.clone(), value: Some(value) });
     }
 
     /// Notes what the log says of the group.
-    pub(super) fn set_logged(
+    pub(in crate::group) fn set_logged(
         &mut self,
         value: Option<GroupMetadataRecord>,
         totals: &mut LiveTotals,
@@ -376,7 +393,11 @@ impl Group {
     }
 
     /// Writes records about the group's offsets to the log and takes them in.
-    pub(super) fn write_offsets(&mut self, records: Vec<GroupRecord>, turn: &mut Turn<'_>) {
+    pub(in crate::group) fn write_offsets(
+        &mut self,
+        records: Vec<GroupRecord>,
+        turn: &mut Turn<'_>,
+    ) {
         self.take_in_offsets(&records, turn);
         for record in records {
             turn.write(record);
@@ -384,7 +405,11 @@ impl Group {
     }
 
     /// Takes in records about the group's offsets.
-    pub(super) fn take_in_offsets(&mut self, records: &[GroupRecord], turn: &mut Turn<'_>) {
+    pub(in crate::group) fn take_in_offsets(
+        &mut self,
+        records: &[GroupRecord],
+        turn: &mut Turn<'_>,
+    ) {
         for record in records {
             if let GroupRecord::Offset { topic, partition, value, .. } = record {
                 let key = (topic.clone(), *partition);
@@ -394,7 +419,7 @@ impl Group {
     }
 
     /// Returns what the rules about offsets must know of the group.
-    pub(super) fn facts(&self) -> GroupFacts<'_> {
+    pub(in crate::group) fn facts(&self) -> GroupFacts<'_> {
         GroupFacts {
             state: self.state(),
             generation_id: self.generation,
@@ -405,7 +430,7 @@ impl Group {
     }
 
     /// Notes what the members of a generation that has just begun, or was loaded, subscribe to.
-    pub(super) fn note_subscriptions(&mut self) {
+    pub(in crate::group) fn note_subscriptions(&mut self) {
         let name = self.protocol_name.as_deref();
         let metadata: Vec<_> = self
             .members
@@ -417,12 +442,12 @@ impl Group {
     }
 
     /// Says whether all who are known have joined, and nobody who was given an id is still to come.
-    pub(super) fn have_all_joined(&self) -> bool {
+    pub(in crate::group) fn have_all_joined(&self) -> bool {
         self.members.parked_join_count() == self.members.len() && self.pending.is_empty()
     }
 
     /// Begins the next generation: its number and its strategy.
-    pub(super) fn advance_generation(&mut self) {
+    pub(in crate::group) fn advance_generation(&mut self) {
         if !mutation::is_active(Mutation::GenerationStays) {
             // A log could hold the last number there is; the first one again is as good as any then.
             self.generation = GenerationId(self.generation.0.checked_add(1).unwrap_or(0).max(0));
@@ -432,7 +457,7 @@ impl Group {
     }
 
     /// Makes one who was never told so a member from now on.
-    pub(super) fn establish(&mut self, member_id: &MemberId) {
+    pub(in crate::group) fn establish(&mut self, member_id: &MemberId) {
         if let Some(member) = self.members.get_mut(member_id) {
             member.standing = Standing::Established;
         }
@@ -440,4 +465,4 @@ impl Group {
 }
 
 /// The most ids of one group that are given out and have not joined. A client comes back with its id at once, so a group with more of them is flooded.
-pub(super) const MAX_PENDING_COUNT: usize = 1_000;
+pub(in crate::group) const MAX_PENDING_COUNT: usize = 1_000;

@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 
 use model::Timestamp;
 
-use super::ids::{GroupId, MemberId};
-use super::pending::PendingIds;
+use super::pending_ids::PendingIds;
+use crate::group::ids::{GroupId, MemberId};
 
 /// What falls due in a group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Timer {
+pub(in crate::group) enum Timer {
     /// The wait for members to join ends.
     Join,
     /// The wait for members to sync ends.
@@ -23,28 +23,28 @@ pub(super) enum Timer {
 
 /// The entries, the earliest first.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Timers {
+pub(in crate::group) struct Timers {
     entries: BTreeSet<(Timestamp, GroupId, Timer)>,
     /// Those of the entries that are ids that were given out.
-    pub(super) pending: PendingIds,
+    pub(in crate::group) pending: PendingIds,
 }
 
 impl Timers {
-    pub(super) fn insert(&mut self, at: Timestamp, group_id: GroupId, timer: Timer) {
+    pub(in crate::group) fn insert(&mut self, at: Timestamp, group_id: GroupId, timer: Timer) {
         self.entries.insert((at, group_id, timer));
     }
 
-    pub(super) fn remove(&mut self, at: Timestamp, group_id: GroupId, timer: Timer) {
+    pub(in crate::group) fn remove(&mut self, at: Timestamp, group_id: GroupId, timer: Timer) {
         self.entries.remove(&(at, group_id, timer));
     }
 
     /// Returns when the earliest entry falls due.
-    pub(super) fn next(&self) -> Option<Timestamp> {
+    pub(in crate::group) fn next(&self) -> Option<Timestamp> {
         self.entries.first().map(|(at, _, _)| *at)
     }
 
     /// Takes the earliest entry if it is due.
-    pub(super) fn take_due(&mut self, now: Timestamp) -> Option<(GroupId, Timer)> {
+    pub(in crate::group) fn take_due(&mut self, now: Timestamp) -> Option<(GroupId, Timer)> {
         let (at, _, _) = self.entries.first()?;
         if *at > now {
             return None;
@@ -53,7 +53,12 @@ impl Timers {
     }
 
     /// Says whether an entry is there.
-    pub(super) fn contains(&self, at: Timestamp, group_id: &GroupId, timer: Timer) -> bool {
+    pub(in crate::group) fn contains(
+        &self,
+        at: Timestamp,
+        group_id: &GroupId,
+        timer: Timer,
+    ) -> bool {
         self.entries.contains(&(at, group_id.clone(), timer))
     }
 }

@@ -5,24 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::members::Members;
-use super::request::JoinProtocol;
+use crate::group::request::JoinProtocol;
 
 /// How many members know each strategy, and how much they say of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct ProtocolCounts {
+pub(in crate::group) struct ProtocolCounts {
     members: BTreeMap<String, usize>,
     bytes: usize,
 }
 
 impl ProtocolCounts {
-    pub(super) fn add(&mut self, protocols: &[JoinProtocol]) {
+    pub(in crate::group) fn add(&mut self, protocols: &[JoinProtocol]) {
         for protocol in protocols {
             self.bytes += bytes_of(protocol);
             *self.members.entry(protocol.name.clone()).or_default() += 1;
         }
     }
 
-    pub(super) fn subtract(&mut self, protocols: &[JoinProtocol]) {
+    pub(in crate::group) fn subtract(&mut self, protocols: &[JoinProtocol]) {
         for protocol in protocols {
             self.bytes -= bytes_of(protocol);
             if let Some(count) = self.members.get_mut(&protocol.name) {
@@ -35,18 +35,18 @@ impl ProtocolCounts {
     }
 
     /// Returns how many bytes the strategies of all members take, with what is said of them.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::group) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Says whether exactly so many members know a strategy.
-    pub(super) fn is(&self, name: &str, count: usize) -> bool {
+    pub(in crate::group) fn is(&self, name: &str, count: usize) -> bool {
         self.members.get(name).copied().unwrap_or(0) == count
     }
 }
 
 /// Returns how many bytes these strategies take, with what is said of them.
-pub(super) fn bytes(protocols: &[JoinProtocol]) -> usize {
+pub(in crate::group) fn bytes(protocols: &[JoinProtocol]) -> usize {
     protocols.iter().map(bytes_of).sum()
 }
 
@@ -55,7 +55,7 @@ fn bytes_of(protocol: &JoinProtocol) -> usize {
 }
 
 /// Copies what a member says of its strategies: it outlives the request, whose frame must not be kept for it. Of two with one name the first counts.
-pub(super) fn keep(protocols: &[JoinProtocol]) -> Vec<JoinProtocol> {
+pub(in crate::group) fn keep(protocols: &[JoinProtocol]) -> Vec<JoinProtocol> {
     let mut names = BTreeSet::new();
     let first = protocols.iter().filter(|protocol| names.insert(protocol.name.as_str()));
     let kept = first.map(|protocol| JoinProtocol {
@@ -66,15 +66,15 @@ pub(super) fn keep(protocols: &[JoinProtocol]) -> Vec<JoinProtocol> {
 }
 
 /// The most strategies that a member may name. Clients name one to three.
-pub(super) const MAX_COUNT: usize = 100;
+pub(in crate::group) const MAX_COUNT: usize = 100;
 
 /// Says whether one who knows these strategies shares one with all members.
-pub(super) fn are_shared(members: &Members, protocols: &[JoinProtocol]) -> bool {
+pub(in crate::group) fn are_shared(members: &Members, protocols: &[JoinProtocol]) -> bool {
     protocols.iter().any(|protocol| members.protocols().is(&protocol.name, members.len()))
 }
 
 /// Holds the vote: each member for the first of its strategies that all know; most votes win, and the first by name among equals. `None` without members.
-pub(super) fn choose(members: &Members) -> Option<String> {
+pub(in crate::group) fn choose(members: &Members) -> Option<String> {
     let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
     for (_, member) in members.iter() {
         let known_to_all =

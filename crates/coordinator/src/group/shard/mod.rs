@@ -1,39 +1,43 @@
 //! The groups of one partition of `__consumer_offsets`: where each event finds its group, and the wishes find their way out.
 
+mod cleanup;
+mod replay;
+mod topic_deletion;
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use model::Timestamp;
 
-use super::classic_group::{Existence, Group};
-use super::cleanup::{self, Cleanup};
-use super::ids::GroupId;
-use super::offsets::LiveTotals;
-use super::request::{Request, RequestId};
-use super::response::Response;
-use super::timers::{Timer, Timers};
-use super::topic_deletion::{TopicDeletions, TopicPass};
-use super::turn::{Fate, Outbox, Turn, TurnEnd};
-use super::{
-    Action, Event, GroupConfig, Now, WriteId, deletion, heartbeat, join, leave, offset_requests,
-    offsets, queries, rebalance, session, sync,
+use self::cleanup::Cleanup;
+use self::topic_deletion::{TopicDeletions, TopicPass};
+use crate::group::classic_group::{Existence, Group};
+use crate::group::ids::GroupId;
+use crate::group::membership::{heartbeat, join, leave, rebalance, session, sync};
+use crate::group::offsets::LiveTotals;
+use crate::group::request::{Request, RequestId};
+use crate::group::response::Response;
+use crate::group::turn::{Fate, Outbox, Turn, TurnEnd};
+use crate::group::turn::{Timer, Timers};
+use crate::group::{
+    Action, Event, GroupConfig, Now, WriteId, administration, deletion, offset_requests, offsets,
 };
 
 /// All groups of one partition of `__consumer_offsets`.
 #[derive(Debug)]
 pub struct Shard {
-    pub(super) config: GroupConfig,
-    pub(super) groups: BTreeMap<GroupId, Group>,
-    pub(super) timers: Timers,
-    pub(super) cleanup: Cleanup,
+    pub(in crate::group) config: GroupConfig,
+    pub(in crate::group) groups: BTreeMap<GroupId, Group>,
+    pub(in crate::group) timers: Timers,
+    pub(in crate::group) cleanup: Cleanup,
     deletions: TopicDeletions,
     outbox: Outbox,
-    pub(super) totals: LiveTotals,
+    pub(in crate::group) totals: LiveTotals,
     /// The last append that took a group away: what is said of a group that does not exist depends on it.
     last_removal: Option<WriteId>,
     /// Time of the last step, or of the load.
     now: Timestamp,
-    pub(super) completed_rebalance_count: u64,
+    pub(in crate::group) completed_rebalance_count: u64,
 }
 
 impl Shard {
@@ -152,10 +156,10 @@ impl Shard {
                 });
             }
             Request::Describe(group_id) => self.answer(now, id, &group_id, |group, _| {
-                Response::Describe(queries::describe(group))
+                Response::Describe(administration::describe(group))
             }),
             Request::List(request) => {
-                let listed = queries::list(self.groups.values(), &request);
+                let listed = administration::list(self.groups.values(), &request);
                 self.outbox.reply(id, Response::List(listed), self.outbox.last_write());
             }
             Request::Delete(group_id) => self.answer(now, id, &group_id, |group, turn| {

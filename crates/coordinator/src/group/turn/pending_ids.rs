@@ -7,31 +7,41 @@ use std::collections::BTreeSet;
 
 use model::Timestamp;
 
-use super::ids::{GroupId, MemberId};
+use crate::group::ids::{GroupId, MemberId};
 
 /// All pending ids of a shard.
 #[derive(Clone, Debug, Default)]
-pub(super) struct PendingIds {
+pub(in crate::group) struct PendingIds {
     /// The one that is forgotten first is the first.
     entries: BTreeSet<(Timestamp, GroupId, MemberId)>,
     bytes: usize,
 }
 
 impl PendingIds {
-    pub(super) fn insert(&mut self, until: Timestamp, group_id: &GroupId, member_id: &MemberId) {
+    pub(in crate::group) fn insert(
+        &mut self,
+        until: Timestamp,
+        group_id: &GroupId,
+        member_id: &MemberId,
+    ) {
         if self.entries.insert((until, group_id.clone(), member_id.clone())) {
             self.bytes += bytes_of(group_id, member_id);
         }
     }
 
-    pub(super) fn remove(&mut self, until: Timestamp, group_id: &GroupId, member_id: &MemberId) {
+    pub(in crate::group) fn remove(
+        &mut self,
+        until: Timestamp,
+        group_id: &GroupId,
+        member_id: &MemberId,
+    ) {
         if self.entries.remove(&(until, group_id.clone(), member_id.clone())) {
             self.bytes -= bytes_of(group_id, member_id);
         }
     }
 
     /// Returns the id to forget, while there are too many.
-    pub(super) fn surplus(&self) -> Option<(GroupId, MemberId)> {
+    pub(in crate::group) fn surplus(&self) -> Option<(GroupId, MemberId)> {
         if self.bytes <= MAX_BYTES {
             return None;
         }
@@ -39,7 +49,7 @@ impl PendingIds {
     }
 
     #[cfg(test)]
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::group) fn bytes(&self) -> usize {
         self.bytes
     }
 }
@@ -52,4 +62,4 @@ fn bytes_of(group_id: &GroupId, member_id: &MemberId) -> usize {
 const OVERHEAD_BYTES: usize = 1_000;
 
 /// The most that the pending ids of a shard may take, about: some 7,000 of them under usual names. A client comes back with its id at once.
-pub(super) const MAX_BYTES: usize = 8 << 20;
+pub(in crate::group) const MAX_BYTES: usize = 8 << 20;

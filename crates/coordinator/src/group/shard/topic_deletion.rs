@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use super::ids::{GroupId, TopicIdentity};
+use crate::group::ids::{GroupId, TopicIdentity};
 
 /// What is still to be done about topics that are gone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct TopicDeletions {
+pub(in crate::group) struct TopicDeletions {
     running: Option<TopicPass>,
     /// Of which no pass has begun.
     waiting: BTreeSet<TopicIdentity>,
@@ -18,23 +18,23 @@ pub(super) struct TopicDeletions {
 
 /// One pass over all groups.
 #[derive(Clone, Debug)]
-pub(super) struct TopicPass {
-    pub(super) topics: Vec<TopicIdentity>,
+pub(in crate::group) struct TopicPass {
+    pub(in crate::group) topics: Vec<TopicIdentity>,
     /// Where to go on.
-    pub(super) from: Bound<GroupId>,
+    pub(in crate::group) from: Bound<GroupId>,
 }
 
 impl TopicDeletions {
-    pub(super) fn add(&mut self, topics: Vec<TopicIdentity>) {
+    pub(in crate::group) fn add(&mut self, topics: Vec<TopicIdentity>) {
         self.waiting.extend(topics);
     }
 
-    pub(super) fn is_due(&self) -> bool {
+    pub(in crate::group) fn is_due(&self) -> bool {
         self.running.is_some() || !self.waiting.is_empty()
     }
 
     /// Takes the pass that runs, or the next one; `None` when all is done.
-    pub(super) fn take(&mut self) -> Option<TopicPass> {
+    pub(in crate::group) fn take(&mut self) -> Option<TopicPass> {
         if let Some(pass) = self.running.take() {
             return Some(pass);
         }
@@ -48,14 +48,14 @@ impl TopicDeletions {
     }
 
     /// Puts a pass back that is not at its end.
-    pub(super) fn pause(&mut self, pass: TopicPass) {
+    pub(in crate::group) fn pause(&mut self, pass: TopicPass) {
         self.running = Some(pass);
     }
 }
 
 impl TopicPass {
     /// What it costs to look at a group, in units of [`super::cleanup::PART`].
-    pub(super) fn group_cost(&self) -> usize {
+    pub(in crate::group) fn group_cost(&self) -> usize {
         1 + self.topics.len() / TOPICS_PER_UNIT
     }
 }

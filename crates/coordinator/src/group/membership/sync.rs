@@ -7,16 +7,21 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use model::ErrorCode;
 
-use super::classic_group::{Group, Phase};
-use super::ids::MemberId;
-use super::mutation::{self, Mutation};
 use super::rebalance;
-use super::request::{RequestId, SyncGroup};
-use super::response::{Response, SyncAnswer};
-use super::turn::Turn;
+use crate::group::classic_group::{Group, Phase};
+use crate::group::ids::MemberId;
+use crate::group::mutation::{self, Mutation};
+use crate::group::request::{RequestId, SyncGroup};
+use crate::group::response::{Response, SyncAnswer};
+use crate::group::turn::Turn;
 
 /// Handles a SyncGroup.
-pub(super) fn sync(group: &mut Group, turn: &mut Turn<'_>, id: RequestId, request: SyncGroup) {
+pub(in crate::group) fn sync(
+    group: &mut Group,
+    turn: &mut Turn<'_>,
+    id: RequestId,
+    request: SyncGroup,
+) {
     let member_id = request.member.member_id.clone();
     if let Err(error) = check(group, &request) {
         return turn.reply(id, Response::Sync(SyncAnswer::error(error)));
@@ -132,7 +137,7 @@ fn present_answer(group: &Group, member_id: &MemberId) -> SyncAnswer {
 }
 
 /// The timer of the wait for members to sync came: those who did not are removed.
-pub(super) fn wait_ended(group: &mut Group, turn: &mut Turn<'_>) {
+pub(in crate::group) fn wait_ended(group: &mut Group, turn: &mut Turn<'_>) {
     let Some(missing) = group.missing_sync.take_if(|missing| missing.until <= turn.now.monotonic)
     else {
         return;
@@ -145,7 +150,7 @@ pub(super) fn wait_ended(group: &mut Group, turn: &mut Turn<'_>) {
 
 impl SyncAnswer {
     /// Returns an answer that is an error.
-    pub(super) fn error(error: ErrorCode) -> Self {
+    pub(in crate::group) fn error(error: ErrorCode) -> Self {
         Self { error, protocol_type: None, protocol_name: None, assignment: Bytes::new() }
     }
 }

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use model::Timestamp;
 
-use super::classic_group::Group;
-use super::deletion;
-use super::ids::GroupId;
-use super::offsets;
-use super::turn::Turn;
+use crate::group::classic_group::Group;
+use crate::group::deletion;
+use crate::group::ids::GroupId;
+use crate::group::offsets;
+use crate::group::turn::Turn;
 
 /// Where the look for what has expired stands.
 #[derive(Clone, Debug)]
-pub(super) struct Cleanup {
+pub(in crate::group) struct Cleanup {
     interval: Duration,
     /// When to begin a pass, or to go on with it.
     due_at: Timestamp,
@@ -25,34 +25,34 @@ pub(super) struct Cleanup {
 
 impl Cleanup {
     /// `interval` is `offsets.retention.check.interval.ms`.
-    pub(super) fn new(interval: Duration) -> Self {
+    pub(in crate::group) fn new(interval: Duration) -> Self {
         Self { interval, due_at: Timestamp::ZERO, after: None }
     }
 
     /// Waits a whole interval before the next pass.
-    pub(super) fn rest(&mut self, now: Timestamp) {
+    pub(in crate::group) fn rest(&mut self, now: Timestamp) {
         self.due_at = now + self.interval;
         self.after = None;
     }
 
     /// Goes on behind a group, in the next step.
-    pub(super) fn pause(&mut self, now: Timestamp, after: GroupId) {
+    pub(in crate::group) fn pause(&mut self, now: Timestamp, after: GroupId) {
         self.due_at = now;
         self.after = Some(after);
     }
 
-    pub(super) fn due_at(&self) -> Timestamp {
+    pub(in crate::group) fn due_at(&self) -> Timestamp {
         self.due_at
     }
 
     /// Returns where the pass is to go on.
-    pub(super) fn position(&self) -> Bound<GroupId> {
+    pub(in crate::group) fn position(&self) -> Bound<GroupId> {
         self.after.clone().map_or(Bound::Unbounded, Bound::Excluded)
     }
 }
 
 /// Removes what of a group has expired, and the group if nothing is left. Returns how much that cost, in units of [`PART`].
-pub(super) fn expire(group: &mut Group, turn: &mut Turn<'_>) -> usize {
+pub(in crate::group) fn expire(group: &mut Group, turn: &mut Turn<'_>) -> usize {
     let looked_at = group.offsets.len();
     let retention = turn.config.offsets_retention;
     let facts = group.facts();
@@ -66,7 +66,7 @@ pub(super) fn expire(group: &mut Group, turn: &mut Turn<'_>) -> usize {
 }
 
 /// After how much a pass lets others have their turn: a unit is a record written, a group looked at, or some offsets looked at.
-pub(super) const PART: usize = 1_000;
+pub(in crate::group) const PART: usize = 1_000;
 
 /// To look at an offset costs so much less than to write a record.
 const OFFSETS_PER_UNIT: usize = 20;

@@ -2,14 +2,18 @@
 
 use model::ErrorCode;
 
-use super::classic_group::Group;
 use super::rebalance;
-use super::request::{LeaveGroup, LeavingMember};
-use super::response::LeaveAnswer;
-use super::turn::Turn;
+use crate::group::classic_group::Group;
+use crate::group::request::{LeaveGroup, LeavingMember};
+use crate::group::response::LeaveAnswer;
+use crate::group::turn::Turn;
 
 /// Answers a LeaveGroup.
-pub(super) fn leave(group: &mut Group, turn: &mut Turn<'_>, request: &LeaveGroup) -> LeaveAnswer {
+pub(in crate::group) fn leave(
+    group: &mut Group,
+    turn: &mut Turn<'_>,
+    request: &LeaveGroup,
+) -> LeaveAnswer {
     if request.group_id.as_str().is_empty() {
         return LeaveAnswer { error: ErrorCode::InvalidGroupId, members: Vec::new() };
     }

@@ -2,12 +2,16 @@
 
 use model::ErrorCode;
 
-use super::classic_group::{Group, Phase};
-use super::request::Heartbeat;
-use super::turn::Turn;
+use crate::group::classic_group::{Group, Phase};
+use crate::group::request::Heartbeat;
+use crate::group::turn::Turn;
 
 /// Answers a heartbeat.
-pub(super) fn heartbeat(group: &mut Group, turn: &mut Turn<'_>, request: &Heartbeat) -> ErrorCode {
+pub(in crate::group) fn heartbeat(
+    group: &mut Group,
+    turn: &mut Turn<'_>,
+    request: &Heartbeat,
+) -> ErrorCode {
     let member = &request.member;
     if member.group_id.as_str().is_empty() {
         return ErrorCode::InvalidGroupId;

@@ -5,14 +5,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::ids::{GroupInstanceId, MemberId};
 use super::member::Member;
 use super::protocols::ProtocolCounts;
-use super::request::{JoinProtocol, RequestId};
+use crate::group::ids::{GroupInstanceId, MemberId};
+use crate::group::request::{JoinProtocol, RequestId};
 
 /// The members of a group, in the order of their ids.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Members {
+pub(in crate::group) struct Members {
     by_id: BTreeMap<MemberId, Member>,
     by_instance: BTreeMap<GroupInstanceId, MemberId>,
     protocols: ProtocolCounts,
@@ -20,61 +20,61 @@ pub(super) struct Members {
 }
 
 impl Members {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::group) fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::group) fn len(&self) -> usize {
         self.by_id.len()
     }
 
-    pub(super) fn contains(&self, member_id: &MemberId) -> bool {
+    pub(in crate::group) fn contains(&self, member_id: &MemberId) -> bool {
         self.by_id.contains_key(member_id)
     }
 
-    pub(super) fn get(&self, member_id: &MemberId) -> Option<&Member> {
+    pub(in crate::group) fn get(&self, member_id: &MemberId) -> Option<&Member> {
         self.by_id.get(member_id)
     }
 
-    pub(super) fn get_mut(&mut self, member_id: &MemberId) -> Option<&mut Member> {
+    pub(in crate::group) fn get_mut(&mut self, member_id: &MemberId) -> Option<&mut Member> {
         self.by_id.get_mut(member_id)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&MemberId, &Member)> {
+    pub(in crate::group) fn iter(&self) -> impl Iterator<Item = (&MemberId, &Member)> {
         self.by_id.iter()
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&MemberId, &mut Member)> {
+    pub(in crate::group) fn iter_mut(&mut self) -> impl Iterator<Item = (&MemberId, &mut Member)> {
         self.by_id.iter_mut()
     }
 
     /// Returns the first member's id.
-    pub(super) fn first(&self) -> Option<&MemberId> {
+    pub(in crate::group) fn first(&self) -> Option<&MemberId> {
         self.by_id.keys().next()
     }
 
     /// Returns the id that a static member has now.
-    pub(super) fn id_of(&self, instance: &GroupInstanceId) -> Option<&MemberId> {
+    pub(in crate::group) fn id_of(&self, instance: &GroupInstanceId) -> Option<&MemberId> {
         self.by_instance.get(instance)
     }
 
     /// Returns how many members know each strategy.
-    pub(super) fn protocols(&self) -> &ProtocolCounts {
+    pub(in crate::group) fn protocols(&self) -> &ProtocolCounts {
         &self.protocols
     }
 
     /// Returns how many wait for the rebalance.
-    pub(super) fn parked_join_count(&self) -> usize {
+    pub(in crate::group) fn parked_join_count(&self) -> usize {
         self.parked_join_count
     }
 
     /// Returns the longest time that a rebalance waits for a member; zero without members.
-    pub(super) fn rebalance_timeout(&self) -> Duration {
+    pub(in crate::group) fn rebalance_timeout(&self) -> Duration {
         self.by_id.values().map(|member| member.rebalance_timeout).max().unwrap_or_default()
     }
 
     /// Adds a member. Whoever has its id or its static name is ousted; only a log that contradicts itself leads to that, so nothing of it is parked or armed.
-    pub(super) fn insert(&mut self, member_id: MemberId, member: Member) {
+    pub(in crate::group) fn insert(&mut self, member_id: MemberId, member: Member) {
         self.remove(&member_id);
         let instance = member.group_instance_id.as_ref();
         if let Some(namesake) = instance.and_then(|name| self.by_instance.get(name)).cloned() {
@@ -88,7 +88,7 @@ impl Members {
         self.by_id.insert(member_id, member);
     }
 
-    pub(super) fn remove(&mut self, member_id: &MemberId) -> Option<Member> {
+    pub(in crate::group) fn remove(&mut self, member_id: &MemberId) -> Option<Member> {
         let member = self.by_id.remove(member_id)?;
         if let Some(instance) = &member.group_instance_id {
             self.by_instance.remove(instance);
@@ -99,7 +99,11 @@ impl Members {
     }
 
     /// Gives a member other strategies.
-    pub(super) fn set_protocols(&mut self, member_id: &MemberId, protocols: Vec<JoinProtocol>) {
+    pub(in crate::group) fn set_protocols(
+        &mut self,
+        member_id: &MemberId,
+        protocols: Vec<JoinProtocol>,
+    ) {
         if let Some(member) = self.by_id.get_mut(member_id) {
             self.protocols.subtract(&member.protocols);
             self.protocols.add(&protocols);
@@ -108,7 +112,11 @@ impl Members {
     }
 
     /// Parks a member's JoinGroup; returns the one that was parked before.
-    pub(super) fn park_join(&mut self, member_id: &MemberId, id: RequestId) -> Option<RequestId> {
+    pub(in crate::group) fn park_join(
+        &mut self,
+        member_id: &MemberId,
+        id: RequestId,
+    ) -> Option<RequestId> {
         let member = self.by_id.get_mut(member_id)?;
         let before = member.parked_join.replace(id);
         self.parked_join_count += usize::from(before.is_none());
@@ -116,7 +124,7 @@ impl Members {
     }
 
     /// Takes a member's parked JoinGroup, to answer it.
-    pub(super) fn take_join(&mut self, member_id: &MemberId) -> Option<RequestId> {
+    pub(in crate::group) fn take_join(&mut self, member_id: &MemberId) -> Option<RequestId> {
         let taken = self.by_id.get_mut(member_id)?.parked_join.take();
         self.parked_join_count -= usize::from(taken.is_some());
         taken

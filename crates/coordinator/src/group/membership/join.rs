@@ -3,18 +3,23 @@
 use bytes::Bytes;
 use model::{ErrorCode, Timestamp};
 
-use super::classic_group::{Group, JoinWait, JoinWaitKind, Newcomers, Phase};
-use super::ids::MemberId;
-use super::member::{Member, Standing};
-use super::request::{FirstJoin, JoinGroup, JoinProtocol, RequestId};
-use super::response::{JoinAnswer, JoinedMember, Response};
-use super::turn::Turn;
-use super::{
-    GroupConfig, MAX_TEXT_BYTES, NEW_MEMBER_JOIN_TIMEOUT, protocols, rebalance, static_members,
-};
+use super::{rebalance, static_members};
+use crate::group::classic_group::protocols;
+use crate::group::classic_group::{Group, JoinWait, JoinWaitKind, Newcomers, Phase};
+use crate::group::classic_group::{Member, Standing};
+use crate::group::ids::MemberId;
+use crate::group::request::{FirstJoin, JoinGroup, JoinProtocol, RequestId};
+use crate::group::response::{JoinAnswer, JoinedMember, Response};
+use crate::group::turn::Turn;
+use crate::group::{GroupConfig, MAX_TEXT_BYTES, NEW_MEMBER_JOIN_TIMEOUT};
 
 /// Handles a JoinGroup.
-pub(super) fn join(group: &mut Group, turn: &mut Turn<'_>, id: RequestId, request: JoinGroup) {
+pub(in crate::group) fn join(
+    group: &mut Group,
+    turn: &mut Turn<'_>,
+    id: RequestId,
+    request: JoinGroup,
+) {
     if let Err(error) = check(group, turn.config, &request) {
         let told = if error == ErrorCode::GroupMaxSizeReached {
             expel(group, turn, &request.member_id);
@@ -230,7 +235,7 @@ fn rejoin(group: &mut Group, turn: &mut Turn<'_>, id: RequestId, request: &JoinG
 
 /// Takes in what a member says of itself now and parks its JoinGroup. An older one that is still parked was sent on a connection that is gone, most likely;
 /// it is answered with REBALANCE_IN_PROGRESS, on which a client joins again and nothing is lost. (Kafka never answers it.)
-pub(super) fn update(
+pub(in crate::group) fn update(
     group: &mut Group,
     turn: &mut Turn<'_>,
     id: RequestId,
@@ -249,7 +254,7 @@ pub(super) fn update(
 }
 
 /// Returns the answer that tells a member of the present generation.
-pub(super) fn present_answer(group: &Group, member_id: &MemberId) -> JoinAnswer {
+pub(in crate::group) fn present_answer(group: &Group, member_id: &MemberId) -> JoinAnswer {
     JoinAnswer {
         error: ErrorCode::None,
         generation_id: Some(group.generation),
@@ -275,7 +280,7 @@ fn joined_members(group: &Group) -> Vec<JoinedMember> {
 
 impl JoinAnswer {
     /// Returns an answer that is an error.
-    pub(super) fn error(error: ErrorCode, member_id: MemberId) -> Self {
+    pub(in crate::group) fn error(error: ErrorCode, member_id: MemberId) -> Self {
         Self {
             error,
             generation_id: None,

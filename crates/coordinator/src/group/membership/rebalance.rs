@@ -7,15 +7,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::ErrorCode;
 
-use super::classic_group::{Group, JoinWait, JoinWaitKind, MissingSync, Newcomers, Phase};
-use super::ids::MemberId;
 use super::join;
-use super::response::{Response, SyncAnswer};
-use super::timers::Timer;
-use super::turn::Turn;
+use crate::group::classic_group::{Group, JoinWait, JoinWaitKind, MissingSync, Newcomers, Phase};
+use crate::group::ids::MemberId;
+use crate::group::response::{Response, SyncAnswer};
+use crate::group::turn::Timer;
+use crate::group::turn::Turn;
 
 /// Begins a rebalance, or ends the one that is being prepared if all have joined.
-pub(super) fn prepare_or_complete(group: &mut Group, turn: &mut Turn<'_>) {
+pub(in crate::group) fn prepare_or_complete(group: &mut Group, turn: &mut Turn<'_>) {
     match group.phase {
         Phase::Preparing(_) => complete_if_all_joined(group, turn),
         Phase::Empty | Phase::Completing | Phase::Stable => prepare(group, turn),
@@ -23,7 +23,7 @@ pub(super) fn prepare_or_complete(group: &mut Group, turn: &mut Turn<'_>) {
 }
 
 /// Begins a rebalance.
-pub(super) fn prepare(group: &mut Group, turn: &mut Turn<'_>) {
+pub(in crate::group) fn prepare(group: &mut Group, turn: &mut Turn<'_>) {
     if group.phase == Phase::Completing {
         abandon_assignment(group, turn, ErrorCode::RebalanceInProgress);
     }
@@ -43,7 +43,11 @@ pub(super) fn prepare(group: &mut Group, turn: &mut Turn<'_>) {
 }
 
 /// Ends the wait of those who have asked for an assignment that will not come.
-pub(super) fn abandon_assignment(group: &mut Group, turn: &mut Turn<'_>, error: ErrorCode) {
+pub(in crate::group) fn abandon_assignment(
+    group: &mut Group,
+    turn: &mut Turn<'_>,
+    error: ErrorCode,
+) {
     let ids: Vec<MemberId> = group.members.iter().map(|(id, _)| id.clone()).collect();
     for member_id in ids {
         let Some(member) = group.members.get_mut(&member_id) else { continue };
@@ -56,7 +60,7 @@ pub(super) fn abandon_assignment(group: &mut Group, turn: &mut Turn<'_>, error: 
 }
 
 /// Ends a rebalance for which nobody need be waited for. The wait for an empty group's first members ends with time alone.
-pub(super) fn complete_if_all_joined(group: &mut Group, turn: &mut Turn<'_>) {
+pub(in crate::group) fn complete_if_all_joined(group: &mut Group, turn: &mut Turn<'_>) {
     if let Phase::Preparing(JoinWait { kind: JoinWaitKind::Rebalance, .. }) = group.phase
         && group.have_all_joined()
     {
@@ -65,7 +69,7 @@ pub(super) fn complete_if_all_joined(group: &mut Group, turn: &mut Turn<'_>) {
 }
 
 /// The timer of the wait for members to join came.
-pub(super) fn join_wait_ended(group: &mut Group, turn: &mut Turn<'_>) {
+pub(in crate::group) fn join_wait_ended(group: &mut Group, turn: &mut Turn<'_>) {
     let Phase::Preparing(wait) = group.phase else { return };
     if wait.until > turn.now.monotonic {
         return;
@@ -154,7 +158,7 @@ fn announce(group: &mut Group, turn: &mut Turn<'_>) {
 }
 
 /// Where a loaded group begins: with the sessions of its members, and with a rebalance if it is larger than is allowed now.
-pub(super) fn begin_after_load(group: &mut Group, turn: &mut Turn<'_>) {
+pub(in crate::group) fn begin_after_load(group: &mut Group, turn: &mut Turn<'_>) {
     let ids: Vec<MemberId> = group.members.iter().map(|(id, _)| id.clone()).collect();
     for member_id in ids {
         group.restart_session(&member_id, turn);

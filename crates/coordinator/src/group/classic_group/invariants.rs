@@ -4,17 +4,22 @@
 
 use std::collections::BTreeSet;
 
-use super::classic_group::{Group, Phase};
-use super::ids::GenerationId;
-use super::timers::{Timer, Timers};
-use super::turn::Fate;
+use super::{Group, Phase};
+use crate::group::ids::GenerationId;
+use crate::group::turn::Fate;
+use crate::group::turn::{Timer, Timers};
 
 impl Group {
-    /// Checks invariants 1 to 8. `generation` is the group's before the turn.
+    /// Checks invariants 1 to 7. `generation` is the group's before the turn.
     ///
     /// # Panics
     /// When one does not hold: a bug of this module.
-    pub(super) fn check_invariants(&self, timers: &Timers, generation: GenerationId, fate: Fate) {
+    pub(in crate::group) fn check_invariants(
+        &self,
+        timers: &Timers,
+        generation: GenerationId,
+        fate: Fate,
+    ) {
         assert!(
             self.generation >= generation || generation.0 == i32::MAX,
             "1: the generation went from {generation} back to {}",
