@@ -31,7 +31,7 @@ fn remove(group: &mut Group, turn: &mut Turn<'_>) {
     group.write_offsets(tombstones, turn);
     if group.logged.is_some() {
         group.set_logged(None, turn.totals);
-        turn.write(GroupRecord::Group { group_id: group.id.clone(), value: None });
+        turn.append(GroupRecord::Group { group_id: group.id.clone(), value: None });
     }
     turn.remove_group();
 }

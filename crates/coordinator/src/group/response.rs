@@ -52,6 +52,22 @@ pub struct JoinAnswer {
     pub members: Vec<JoinedMember>,
 }
 
+impl JoinAnswer {
+    /// Returns an answer that is an error.
+    pub(super) fn error(error: ErrorCode, member_id: MemberId) -> Self {
+        Self {
+            error,
+            generation_id: None,
+            protocol_type: None,
+            protocol_name: None,
+            leader: "".into(),
+            skip_assignment: false,
+            member_id,
+            members: Vec::new(),
+        }
+    }
+}
+
 /// A member, as the leader is told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JoinedMember {
@@ -74,6 +90,13 @@ pub struct SyncAnswer {
     pub protocol_name: Option<String>,
     /// The member's part; opaque, empty with an error.
     pub assignment: Bytes,
+}
+
+impl SyncAnswer {
+    /// Returns an answer that is an error.
+    pub(super) fn error(error: ErrorCode) -> Self {
+        Self { error, protocol_type: None, protocol_name: None, assignment: Bytes::new() }
+    }
 }
 
 /// The answer to LeaveGroup.

@@ -6,8 +6,7 @@ use std::collections::BTreeSet;
 
 use super::{Group, Phase};
 use crate::group::ids::GenerationId;
-use crate::group::turn::Fate;
-use crate::group::turn::{Timer, Timers};
+use crate::group::turn::{Fate, Timer, Timers};
 
 impl Group {
     /// Checks invariants 1 to 7. `generation` is the group's before the turn.

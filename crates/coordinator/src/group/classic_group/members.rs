@@ -63,6 +63,25 @@ impl Members {
         &self.protocols
     }
 
+    /// Says whether one who knows these strategies shares one with all members.
+    pub(in crate::group) fn share_one_of(&self, protocols: &[JoinProtocol]) -> bool {
+        protocols.iter().any(|protocol| self.protocols.is(&protocol.name, self.len()))
+    }
+
+    /// Holds the vote on the strategy: each member for the first of its own that all know; most votes win, and the first by name among equals. `None` without members.
+    pub(in crate::group) fn elect_protocol(&self) -> Option<String> {
+        let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
+        for member in self.by_id.values() {
+            let known_to_all =
+                |protocol: &&JoinProtocol| self.protocols.is(&protocol.name, self.len());
+            if let Some(vote) = member.protocols.iter().find(known_to_all) {
+                *votes.entry(&vote.name).or_default() += 1;
+            }
+        }
+        let most = votes.values().copied().max()?;
+        votes.into_iter().find(|(_, count)| *count == most).map(|(name, _)| name.to_owned())
+    }
+
     /// Returns how many wait for the rebalance.
     pub(in crate::group) fn parked_join_count(&self) -> usize {
         self.parked_join_count

@@ -18,8 +18,7 @@ use crate::group::offsets::{self, GroupFacts, GroupOffsets, LiveTotals};
 use crate::group::record::{GroupMetadataRecord, GroupRecord, MemberRecord};
 use crate::group::response::{JoinAnswer, Response, SyncAnswer};
 use crate::group::state::GroupState;
-use crate::group::turn::Timer;
-use crate::group::turn::Turn;
+use crate::group::turn::{Fate, Timer, Turn, TurnEnd};
 use crate::group::{Now, WriteId};
 
 pub(in crate::group) use self::member::{Member, Standing};
@@ -328,8 +327,17 @@ impl Group {
         }
     }
 
+    /// Ends the group's turn: notes its last write, on which the turn's replies depend.
+    pub(in crate::group) fn end_turn(&mut self, mut turn: Turn<'_>) -> TurnEnd {
+        self.last_write = turn.write().or(self.last_write);
+        if turn.fate() == Fate::Removed {
+            self.disarm_all(&mut turn);
+        }
+        turn.end(self.last_write)
+    }
+
     /// Takes all timers of the group away: it is removed.
-    pub(in crate::group) fn disarm_all(&mut self, turn: &mut Turn<'_>) {
+    fn disarm_all(&mut self, turn: &mut Turn<'_>) {
         self.clear_missing_sync(turn);
         if let Phase::Preparing(wait) = self.phase {
             turn.disarm(&self.id, Timer::Join, wait.until);
@@ -377,7 +385,7 @@ impl Group {
     pub(in crate::group) fn write_metadata(&mut self, turn: &mut Turn<'_>) {
         let value = self.to_record();
         self.set_logged(Some(value.clone()), turn.totals);
-        turn.write(GroupRecord::Group { group_id: self.id.clone(), value: Some(value) });
+        turn.append(GroupRecord::Group { group_id: self.id.clone(), value: Some(value) });
     }
 
     /// Notes what the log says of the group.
@@ -400,7 +408,7 @@ impl Group {
     ) {
         self.take_in_offsets(&records, turn);
         for record in records {
-            turn.write(record);
+            turn.append(record);
         }
     }
 
@@ -452,7 +460,7 @@ impl Group {
             // A log could hold the last number there is; the first one again is as good as any then.
             self.generation = GenerationId(self.generation.0.checked_add(1).unwrap_or(0).max(0));
         }
-        self.protocol_name = protocols::choose(&self.members);
+        self.protocol_name = self.members.elect_protocol();
         self.note_subscriptions();
     }
 

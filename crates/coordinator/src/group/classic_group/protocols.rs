@@ -1,10 +1,9 @@
-//! Assignment strategies: which ones all members know, and the vote among them.
+//! Assignment strategies, as members name them (Kafka's protocols): copies to keep, and how many members know each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::members::Members;
 use crate::group::request::JoinProtocol;
 
 /// How many members know each strategy, and how much they say of them.
@@ -67,22 +66,3 @@ pub(in crate::group) fn keep(protocols: &[JoinProtocol]) -> Vec<JoinProtocol> {
 
 /// The most strategies that a member may name. Clients name one to three.
 pub(in crate::group) const MAX_COUNT: usize = 100;
-
-/// Says whether one who knows these strategies shares one with all members.
-pub(in crate::group) fn are_shared(members: &Members, protocols: &[JoinProtocol]) -> bool {
-    protocols.iter().any(|protocol| members.protocols().is(&protocol.name, members.len()))
-}
-
-/// Holds the vote: each member for the first of its strategies that all know; most votes win, and the first by name among equals. `None` without members.
-pub(in crate::group) fn choose(members: &Members) -> Option<String> {
-    let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
-    for (_, member) in members.iter() {
-        let known_to_all =
-            |protocol: &&JoinProtocol| members.protocols().is(&protocol.name, members.len());
-        if let Some(vote) = member.protocols.iter().find(known_to_all) {
-            *votes.entry(&vote.name).or_default() += 1;
-        }
-    }
-    let most = votes.values().copied().max()?;
-    votes.into_iter().find(|(_, count)| *count == most).map(|(name, _)| name.to_owned())
-}

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use model::{ErrorCode, Timestamp};
 
-use super::{rebalance, static_members};
-use crate::group::classic_group::protocols;
-use crate::group::classic_group::{Group, JoinWait, JoinWaitKind, Newcomers, Phase};
-use crate::group::classic_group::{Member, Standing};
+use super::{answers, rebalance, static_members};
+use crate::group::classic_group::{
+    Group, JoinWait, JoinWaitKind, Member, Newcomers, Phase, Standing, protocols,
+};
 use crate::group::ids::MemberId;
 use crate::group::request::{FirstJoin, JoinGroup, JoinProtocol, RequestId};
-use crate::group::response::{JoinAnswer, JoinedMember, Response};
+use crate::group::response::{JoinAnswer, Response};
 use crate::group::turn::Turn;
 use crate::group::{GroupConfig, MAX_TEXT_BYTES, NEW_MEMBER_JOIN_TIMEOUT};
 
@@ -130,8 +130,7 @@ fn shares_protocols(group: &Group, protocol_type: &str, protocols: &[JoinProtoco
     if group.phase == Phase::Empty {
         return !protocol_type.is_empty() && !protocols.is_empty();
     }
-    group.protocol_type.as_deref() == Some(protocol_type)
-        && protocols::are_shared(&group.members, protocols)
+    group.protocol_type.as_deref() == Some(protocol_type) && group.members.share_one_of(protocols)
 }
 
 /// Puts out one for whom the group has no room.
@@ -225,72 +224,11 @@ fn rejoin(group: &mut Group, turn: &mut Turn<'_>, id: RequestId, request: &JoinG
         Phase::Empty => return,
     };
     if is_disturbed {
-        update(group, turn, id, member_id, request);
+        rebalance::park(group, turn, id, member_id, request);
         rebalance::prepare_or_complete(group, turn);
     } else {
         group.touch(member_id, turn.now);
-        turn.reply(id, Response::Join(present_answer(group, member_id)));
-    }
-}
-
-/// Takes in what a member says of itself now and parks its JoinGroup. An older one that is still parked was sent on a connection that is gone, most likely;
-/// it is answered with REBALANCE_IN_PROGRESS, on which a client joins again and nothing is lost. (Kafka never answers it.)
-pub(in crate::group) fn update(
-    group: &mut Group,
-    turn: &mut Turn<'_>,
-    id: RequestId,
-    member_id: &MemberId,
-    request: &JoinGroup,
-) {
-    group.members.set_protocols(member_id, protocols::keep(&request.protocols));
-    if let Some(member) = group.members.get_mut(member_id) {
-        member.rebalance_timeout = request.rebalance_timeout;
-        member.session_timeout = request.session_timeout;
-    }
-    if let Some(older) = group.members.park_join(member_id, id) {
-        let answer = JoinAnswer::error(ErrorCode::RebalanceInProgress, member_id.clone());
-        turn.reply(older, Response::Join(answer));
-    }
-}
-
-/// Returns the answer that tells a member of the present generation.
-pub(in crate::group) fn present_answer(group: &Group, member_id: &MemberId) -> JoinAnswer {
-    JoinAnswer {
-        error: ErrorCode::None,
-        generation_id: Some(group.generation),
-        protocol_type: group.protocol_type.clone(),
-        protocol_name: group.protocol_name.clone(),
-        leader: group.leader.clone().unwrap_or_else(|| "".into()),
-        skip_assignment: false,
-        member_id: member_id.clone(),
-        members: if group.is_leader(member_id) { joined_members(group) } else { Vec::new() },
-    }
-}
-
-/// Returns all members, as the leader is told of them.
-fn joined_members(group: &Group) -> Vec<JoinedMember> {
-    let protocol_name = group.protocol_name.as_deref().unwrap_or_default();
-    let members = group.members.iter().map(|(member_id, member)| JoinedMember {
-        member_id: member_id.clone(),
-        group_instance_id: member.group_instance_id.clone(),
-        metadata: member.metadata(protocol_name),
-    });
-    members.collect()
-}
-
-impl JoinAnswer {
-    /// Returns an answer that is an error.
-    pub(in crate::group) fn error(error: ErrorCode, member_id: MemberId) -> Self {
-        Self {
-            error,
-            generation_id: None,
-            protocol_type: None,
-            protocol_name: None,
-            leader: "".into(),
-            skip_assignment: false,
-            member_id,
-            members: Vec::new(),
-        }
+        turn.reply(id, Response::Join(answers::joined(group, member_id)));
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! Never knows committed offsets.
 
+mod answers;
 pub(in crate::group) mod heartbeat;
 pub(in crate::group) mod join;
 pub(in crate::group) mod leave;

@@ -7,12 +7,34 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::ErrorCode;
 
-use super::join;
-use crate::group::classic_group::{Group, JoinWait, JoinWaitKind, MissingSync, Newcomers, Phase};
+use super::answers;
+use crate::group::classic_group::{
+    Group, JoinWait, JoinWaitKind, MissingSync, Newcomers, Phase, protocols,
+};
 use crate::group::ids::MemberId;
-use crate::group::response::{Response, SyncAnswer};
-use crate::group::turn::Timer;
-use crate::group::turn::Turn;
+use crate::group::request::{JoinGroup, RequestId};
+use crate::group::response::{JoinAnswer, Response, SyncAnswer};
+use crate::group::turn::{Timer, Turn};
+
+/// Takes in what a member says of itself now and parks its JoinGroup. An older one that is still parked was sent on a connection that is gone, most likely;
+/// it is answered with REBALANCE_IN_PROGRESS, on which a client joins again and nothing is lost. (Kafka never answers it.)
+pub(super) fn park(
+    group: &mut Group,
+    turn: &mut Turn<'_>,
+    id: RequestId,
+    member_id: &MemberId,
+    request: &JoinGroup,
+) {
+    group.members.set_protocols(member_id, protocols::keep(&request.protocols));
+    if let Some(member) = group.members.get_mut(member_id) {
+        member.rebalance_timeout = request.rebalance_timeout;
+        member.session_timeout = request.session_timeout;
+    }
+    if let Some(older) = group.members.park_join(member_id, id) {
+        let answer = JoinAnswer::error(ErrorCode::RebalanceInProgress, member_id.clone());
+        turn.reply(older, Response::Join(answer));
+    }
+}
 
 /// Begins a rebalance, or ends the one that is being prepared if all have joined.
 pub(in crate::group) fn prepare_or_complete(group: &mut Group, turn: &mut Turn<'_>) {
@@ -148,7 +170,7 @@ fn announce(group: &mut Group, turn: &mut Turn<'_>) {
     for member_id in &ids {
         // A static member that did not come keeps the session that it has.
         let Some(id) = group.members.take_join(member_id) else { continue };
-        turn.reply(id, Response::Join(join::present_answer(group, member_id)));
+        turn.reply(id, Response::Join(answers::joined(group, member_id)));
         group.establish(member_id);
         group.restart_session(member_id, turn);
     }

@@ -2,11 +2,8 @@
 
 use model::ErrorCode;
 
-use super::join;
-use super::rebalance;
-use crate::group::classic_group::protocols;
-use crate::group::classic_group::{Group, Phase};
-use crate::group::classic_group::{Member, Standing};
+use super::{answers, rebalance};
+use crate::group::classic_group::{Group, Member, Phase, Standing};
 use crate::group::ids::MemberId;
 use crate::group::mutation::{self, Mutation};
 use crate::group::request::{JoinGroup, RequestId, SkipAssignment};
@@ -45,11 +42,11 @@ pub(in crate::group) fn replace(
     if group.is_leader(present) {
         group.leader = Some(successor.clone());
     }
-    join::update(group, turn, id, successor, request);
+    rebalance::park(group, turn, id, successor, request);
     group.restart_session(successor, turn);
     match group.phase {
         Phase::Stable
-            if protocols::choose(&group.members) == group.protocol_name
+            if group.members.elect_protocol() == group.protocol_name
                 && group.fits_a_record(turn) =>
         {
             answer_at_once(group, turn, successor, request.skip_assignment, old_leader);
@@ -79,13 +76,13 @@ fn answer_at_once(
     let answer = match skip_assignment {
         SkipAssignment::Understood => JoinAnswer {
             skip_assignment: group.is_leader(successor),
-            ..join::present_answer(group, successor)
+            ..answers::joined(group, successor)
         },
         // A leader would compute an assignment that nobody waits for, so it is told that its old self leads.
         SkipAssignment::Unknown => JoinAnswer {
             leader: old_leader.unwrap_or_else(|| "".into()),
             members: Vec::new(),
-            ..join::present_answer(group, successor)
+            ..answers::joined(group, successor)
         },
     };
     turn.reply(id, Response::Join(answer));

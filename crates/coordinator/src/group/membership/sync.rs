@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use model::ErrorCode;
 
-use super::rebalance;
+use super::{answers, rebalance};
 use crate::group::classic_group::{Group, Phase};
 use crate::group::ids::MemberId;
 use crate::group::mutation::{self, Mutation};
@@ -46,7 +46,7 @@ pub(in crate::group) fn sync(
         }
         Phase::Stable => {
             group.forget_missing_sync(&member_id, turn);
-            let answer = present_answer(group, &member_id);
+            let answer = answers::synced(group, &member_id);
             turn.reply(id, Response::Sync(answer));
         }
     }
@@ -115,7 +115,7 @@ fn assign(group: &mut Group, turn: &mut Turn<'_>, assignments: Vec<(MemberId, By
         .filter_map(|(member_id, member)| Some((member_id.clone(), member.parked_sync.take()?)))
         .collect();
     for (member_id, id) in waiting {
-        turn.reply(id, Response::Sync(present_answer(group, &member_id)));
+        turn.reply(id, Response::Sync(answers::synced(group, &member_id)));
         group.restart_session(&member_id, turn);
     }
 }
@@ -124,16 +124,6 @@ fn assign(group: &mut Group, turn: &mut Turn<'_>, assignments: Vec<(MemberId, By
 fn refuse_assignment(group: &mut Group, turn: &mut Turn<'_>) {
     rebalance::abandon_assignment(group, turn, ErrorCode::UnknownServerError);
     rebalance::prepare(group, turn);
-}
-
-fn present_answer(group: &Group, member_id: &MemberId) -> SyncAnswer {
-    let member = group.members.get(member_id);
-    SyncAnswer {
-        error: ErrorCode::None,
-        protocol_type: group.protocol_type.clone(),
-        protocol_name: group.protocol_name.clone(),
-        assignment: member.map(|member| member.assignment.clone()).unwrap_or_default(),
-    }
 }
 
 /// The timer of the wait for members to sync came: those who did not are removed.
@@ -146,11 +136,4 @@ pub(in crate::group) fn wait_ended(group: &mut Group, turn: &mut Turn<'_>) {
         group.remove_member(member_id, ErrorCode::UnknownMemberId, turn);
     }
     rebalance::prepare(group, turn);
-}
-
-impl SyncAnswer {
-    /// Returns an answer that is an error.
-    pub(in crate::group) fn error(error: ErrorCode) -> Self {
-        Self { error, protocol_type: None, protocol_name: None, assignment: Bytes::new() }
-    }
 }

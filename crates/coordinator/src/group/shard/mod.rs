@@ -17,8 +17,7 @@ use crate::group::membership::{heartbeat, join, leave, rebalance, session, sync}
 use crate::group::offsets::LiveTotals;
 use crate::group::request::{Request, RequestId};
 use crate::group::response::Response;
-use crate::group::turn::{Fate, Outbox, Turn, TurnEnd};
-use crate::group::turn::{Timer, Timers};
+use crate::group::turn::{Fate, Outbox, Timer, Timers, Turn, TurnEnd};
 use crate::group::{
     Action, Event, GroupConfig, Now, WriteId, administration, deletion, offset_requests, offsets,
 };
@@ -275,7 +274,7 @@ impl Shard {
         let generation = group.generation;
         let mut turn = Turn::begin(now, config, totals, timers, outbox);
         let result = act(group, &mut turn);
-        let TurnEnd { fate, completed_rebalances } = turn.end(group);
+        let TurnEnd { fate, completed_rebalances } = group.end_turn(turn);
         *completed_rebalance_count += completed_rebalances;
         if cfg!(debug_assertions) {
             group.check_invariants(timers, generation, fate);

@@ -7,8 +7,7 @@ use bytes::Bytes;
 use model::Timestamp;
 
 use super::Shard;
-use crate::group::classic_group::{Existence, Group, Phase};
-use crate::group::classic_group::{Member, Standing};
+use crate::group::classic_group::{Existence, Group, Member, Phase, Standing};
 use crate::group::ids::{GroupId, MemberId};
 use crate::group::mutation::{self, Mutation};
 use crate::group::record::{GroupMetadataRecord, GroupRecord, MemberRecord};

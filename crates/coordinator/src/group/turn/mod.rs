@@ -10,7 +10,6 @@ use std::collections::VecDeque;
 
 use model::Timestamp;
 
-use crate::group::classic_group::Group;
 use crate::group::ids::GroupId;
 use crate::group::mutation::{self, Mutation};
 use crate::group::offsets::LiveTotals;
@@ -77,7 +76,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Has a record appended with this step's.
-    pub(in crate::group) fn write(&mut self, record: GroupRecord) {
+    pub(in crate::group) fn append(&mut self, record: GroupRecord) {
         self.outbox.records.push(record);
     }
 
@@ -109,16 +108,21 @@ impl<'a> Turn<'a> {
         self.timers.remove(at, group_id.clone(), timer);
     }
 
-    /// Ends the turn: notes the group's last write and makes the turn's replies depend on it.
-    pub(in crate::group) fn end(mut self, group: &mut Group) -> TurnEnd {
-        if self.outbox.records.len() > self.records_before {
-            group.last_write = Some(self.outbox.write_of_step());
-        }
-        if self.fate == Fate::Removed {
-            group.disarm_all(&mut self);
-        }
+    /// Returns the append that the turn's records make; `None` as long as there are none.
+    pub(in crate::group) fn write(&self) -> Option<WriteId> {
+        let has_written = self.outbox.records.len() > self.records_before;
+        has_written.then(|| self.outbox.write_of_step())
+    }
+
+    /// Says what becomes of the group.
+    pub(in crate::group) fn fate(&self) -> Fate {
+        self.fate
+    }
+
+    /// Ends the turn: its replies depend on the group's last write.
+    pub(in crate::group) fn end(self, last_write: Option<WriteId>) -> TurnEnd {
         let depends_on =
-            if mutation::is_active(Mutation::AnswerBeforeWrite) { None } else { group.last_write };
+            if mutation::is_active(Mutation::AnswerBeforeWrite) { None } else { last_write };
         for (_, _, dependency) in &mut self.outbox.replies[self.replies_before..] {
             *dependency = depends_on;
         }
