@@ -1,100 +1,13 @@
-//! What tools and metrics ask: descriptions, lists, counts, and what is live in the log.
+//! What operators ask of groups: DescribeGroups, ListGroups, DeleteGroups. And the end of a group that holds nothing any more.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use model::Offset;
+use bytes::Bytes;
+use model::ErrorCode;
 
 use super::classic_group::{Group, Phase};
-use super::ids::{GroupId, TopicIdentity, TopicName};
-use super::offsets::{LiveChunk, RewriteCursor};
 use super::record::GroupRecord;
 use super::request::ListGroups;
 use super::response::{GroupDescription, ListedGroup, MemberDescription};
-use super::shard::Shard;
-use super::state::GroupState;
-
-/// How much a shard holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ShardCounts {
-    /// Groups by state; a state without groups is not there.
-    pub groups: BTreeMap<GroupState, usize>,
-    /// Members of all groups.
-    pub member_count: usize,
-    /// Committed offsets of all groups.
-    pub offset_count: usize,
-    /// Rebalances that ended in an assignment, since the shard was loaded.
-    pub completed_rebalance_count: u64,
-}
-
-impl Shard {
-    /// Counts what the shard holds. Takes time in proportion to the number of groups.
-    #[must_use]
-    pub fn counts(&self) -> ShardCounts {
-        let mut counts = ShardCounts {
-            offset_count: self.totals.offset_count,
-            completed_rebalance_count: self.completed_rebalance_count,
-            ..ShardCounts::default()
-        };
-        for group in self.groups.values() {
-            *counts.groups.entry(group.state()).or_default() += 1;
-            counts.member_count += group.members.len();
-        }
-        counts
-    }
-
-    /// Returns how many rebalances ended in an assignment since the shard was loaded.
-    #[must_use]
-    pub fn completed_rebalance_count(&self) -> u64 {
-        self.completed_rebalance_count
-    }
-
-    /// Visits every committed offset, in ascending order of group, topic and partition.
-    pub fn for_each_committed(&self, mut visit: impl FnMut(&GroupId, &TopicName, i32, Offset)) {
-        for (group_id, group) in &self.groups {
-            for (topic, partition, offset) in group.offsets.committed() {
-                visit(group_id, topic, partition, offset);
-            }
-        }
-    }
-
-    /// Returns the topics of all committed offsets, each once for each id that offsets name (also for none). Takes time in proportion to the number of offsets; a load
-    /// asks it once and tells the shard with [`super::Event::TopicsDeleted`] which of them are gone.
-    #[must_use]
-    pub fn committed_topics(&self) -> BTreeSet<TopicIdentity> {
-        let mut topics = BTreeSet::new();
-        for group in self.groups.values() {
-            group.offsets.add_topics(&mut topics);
-        }
-        topics
-    }
-
-    /// Returns about how many bytes the last values of all keys take in the log.
-    #[must_use]
-    pub fn live_bytes(&self) -> usize {
-        self.totals.bytes
-    }
-
-    /// Walks over everything that is live, for the rewrite of the log: returns the next records behind `after` (from the start for `None`), about `limit_bytes` of them
-    /// and one at least, and where to go on; `None` at the end.
-    #[must_use]
-    pub fn live_records(
-        &self,
-        after: Option<&RewriteCursor>,
-        limit_bytes: usize,
-    ) -> (Vec<GroupRecord>, Option<RewriteCursor>) {
-        let mut chunk = LiveChunk::new(limit_bytes);
-        let from = after.map_or(std::ops::Bound::Unbounded, |cursor| {
-            std::ops::Bound::Included(cursor.group_id())
-        });
-        for (group_id, group) in self.groups.range::<GroupId, _>((from, std::ops::Bound::Unbounded))
-        {
-            if !chunk.pass(after, group_id, group.logged.as_deref(), &group.offsets) {
-                return chunk.pause();
-            }
-        }
-        chunk.end()
-    }
-}
+use super::turn::Turn;
 
 /// Describes a group; `None` when it does not exist.
 pub(super) fn describe(group: &Group) -> Option<GroupDescription> {
@@ -113,7 +26,7 @@ pub(super) fn describe(group: &Group) -> Option<GroupDescription> {
         metadata: if group.phase == Phase::Stable {
             member.metadata(&protocol_name)
         } else {
-            bytes::Bytes::new()
+            Bytes::new()
         },
         assignment: member.assignment.clone(),
     });
@@ -139,4 +52,34 @@ pub(super) fn list<'a>(
             state: group.state(),
         })
         .collect()
+}
+
+/// Answers a DeleteGroups for this group.
+pub(super) fn delete(group: &mut Group, turn: &mut Turn<'_>) -> ErrorCode {
+    if !group.is_known() {
+        return ErrorCode::GroupIdNotFound;
+    }
+    if group.phase != Phase::Empty {
+        return ErrorCode::NonEmptyGroup;
+    }
+    remove(group, turn);
+    ErrorCode::None
+}
+
+/// Removes a group without members and offsets. Whoever was given an id may still come.
+pub(super) fn delete_if_idle(group: &mut Group, turn: &mut Turn<'_>) {
+    if group.phase == Phase::Empty && group.pending.is_empty() && group.offsets.is_empty() {
+        remove(group, turn);
+    }
+}
+
+/// Writes the tombstones of all that the log holds of the group, and has it removed.
+fn remove(group: &mut Group, turn: &mut Turn<'_>) {
+    let tombstones = group.offsets.tombstones(&group.id);
+    group.write_offsets(tombstones, turn);
+    if group.logged.is_some() {
+        group.set_logged(None, turn.totals);
+        turn.append(GroupRecord::Group { group_id: group.id.clone(), value: None });
+    }
+    turn.remove_group();
 }

@@ -9,7 +9,6 @@
 
 mod administration;
 mod classic_group;
-mod deletion;
 pub mod ids;
 mod membership;
 #[cfg(not(feature = "mutations"))]
@@ -19,6 +18,7 @@ pub mod mutation;
 mod offset_requests;
 mod offsets;
 pub mod record;
+mod record_size;
 pub mod request;
 pub mod response;
 mod shard;
@@ -31,9 +31,7 @@ use std::time::Duration;
 
 use model::{Timestamp, UnixMillis};
 
-pub use self::administration::ShardCounts;
-pub use self::offsets::RewriteCursor;
-pub use self::shard::Shard;
+pub use self::shard::{RewriteCursor, Shard, ShardCounts};
 
 use self::record::GroupRecord;
 use self::request::{Request, RequestId};

@@ -14,12 +14,12 @@ use model::{ErrorCode, Timestamp, UnixMillis};
 
 use crate::group::ids::{GenerationId, GroupId, GroupInstanceId, MemberId, TopicName};
 use crate::group::mutation::{self, Mutation};
-use crate::group::offsets::{self, GroupFacts, GroupOffsets, LiveTotals};
+use crate::group::offsets::{self, GroupFacts, GroupOffsets};
 use crate::group::record::{GroupMetadataRecord, GroupRecord, MemberRecord};
 use crate::group::response::{JoinAnswer, Response, SyncAnswer};
 use crate::group::state::GroupState;
-use crate::group::turn::{Fate, Timer, Turn, TurnEnd};
-use crate::group::{Now, WriteId};
+use crate::group::turn::{Fate, LiveTotals, Timer, Turn, TurnEnd};
+use crate::group::{Now, WriteId, record_size};
 
 pub(in crate::group) use self::member::{Member, Standing};
 pub(in crate::group) use self::members::Members;
@@ -378,7 +378,7 @@ impl Group {
 
     /// Says whether a batch would hold the group's record.
     pub(in crate::group) fn fits_a_record(&self, turn: &Turn<'_>) -> bool {
-        offsets::group_record_bytes(&self.id, &self.to_record()) <= turn.config.max_record_bytes
+        record_size::of_group(&self.id, &self.to_record()) <= turn.config.max_record_bytes
     }
 
     /// Writes the group as it is to the log. It has no members, or it [fits](Self::fits_a_record).
@@ -394,7 +394,7 @@ impl Group {
         value: Option<GroupMetadataRecord>,
         totals: &mut LiveTotals,
     ) {
-        let bytes_of = |value: &GroupMetadataRecord| offsets::group_record_bytes(&self.id, value);
+        let bytes_of = |value: &GroupMetadataRecord| record_size::of_group(&self.id, value);
         let was_bytes = self.logged.as_deref().map_or(0, bytes_of);
         totals.replaced(was_bytes, value.as_ref().map_or(0, bytes_of));
         self.logged = value.map(Box::new);

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use model::{ErrorCode, UnixMillis};
 
-use super::{Decision, GroupFacts, live};
+use super::{Decision, GroupFacts};
 use crate::group::ids::TopicName;
 use crate::group::record::{GroupRecord, OffsetRecord};
 use crate::group::request::{CommitOffsets, MemberRef, OffsetToCommit};
 use crate::group::response::Response;
 use crate::group::state::GroupState;
-use crate::group::{GroupConfig, MAX_TEXT_BYTES};
+use crate::group::{GroupConfig, MAX_TEXT_BYTES, record_size};
 
 /// Decides about a commit. `group` is absent when there is no such group; `membership` is what the group says of the one who commits (`Ok` for a member that is not
 /// fenced), and is looked at only where membership matters.
@@ -79,7 +79,7 @@ fn refusal(error: ErrorCode, count: usize) -> Response {
 fn bytes_at_most(records: &[GroupRecord]) -> usize {
     let bytes = records.iter().map(|record| match record {
         GroupRecord::Offset { group_id, topic, value: Some(value), .. } => {
-            live::offset_record_bytes_at_most(group_id, topic, value)
+            record_size::of_offset_at_most(group_id, topic, &value.metadata)
         }
         GroupRecord::Offset { value: None, .. } | GroupRecord::Group { .. } => 0,
     });

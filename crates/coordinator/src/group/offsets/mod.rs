@@ -9,7 +9,6 @@ mod commit;
 mod delete;
 mod expiry;
 mod fetch;
-mod live;
 mod stored;
 mod subscription;
 
@@ -26,9 +25,7 @@ pub(in crate::group) use self::commit::commit;
 pub(in crate::group) use self::delete::{delete, delete_topics};
 pub(in crate::group) use self::expiry::expired;
 pub(in crate::group) use self::fetch::fetch;
-pub use self::live::RewriteCursor;
-pub(in crate::group) use self::live::{LiveChunk, group_record_bytes};
-pub(in crate::group) use self::stored::{GroupOffsets, LiveTotals};
+pub(in crate::group) use self::stored::GroupOffsets;
 pub(in crate::group) use self::subscription::subscribed_topics;
 
 /// What the rules about offsets must know of a group that exists.

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{LeaderEpoch, Offset, TopicId, UnixMillis};
 
-use super::live;
 use crate::group::ids::{GroupId, TopicIdentity, TopicName};
 use crate::group::record::{GroupRecord, OffsetRecord};
+use crate::group::record_size;
+use crate::group::turn::LiveTotals;
 
 /// What was last committed for each partition. Invariant: no topic without partitions; partitions ascend.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub(in crate::group) struct GroupOffsets {
 
 /// A committed offset in 48 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct StoredOffset {
+pub(in crate::group) struct StoredOffset {
     pub(super) offset: Offset,
     pub(super) leader_epoch: Option<LeaderEpoch>,
     pub(super) commit_time: UnixMillis,
@@ -33,22 +34,6 @@ struct Rare {
     expire_time: Option<UnixMillis>,
 }
 
-/// What all groups of a shard hold together. Each change of a group's live records goes through here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::group) struct LiveTotals {
-    /// Number of committed offsets.
-    pub(in crate::group) offset_count: usize,
-    /// About how many bytes the last values of all keys take in the log.
-    pub(in crate::group) bytes: usize,
-}
-
-impl LiveTotals {
-    /// Takes in that a live record of so many bytes was replaced by another; 0 for none.
-    pub(in crate::group) fn replaced(&mut self, was_bytes: usize, is_bytes: usize) {
-        self.bytes = self.bytes.saturating_sub(was_bytes).saturating_add(is_bytes);
-    }
-}
-
 impl GroupOffsets {
     /// Takes in a record: `value` is what the partition's offset is from now on, `None` that there is none.
     pub(in crate::group) fn replay(
@@ -59,9 +44,8 @@ impl GroupOffsets {
         value: Option<OffsetRecord>,
     ) {
         let (topic, partition) = key;
-        let bytes_of = |topic: &TopicName, stored: &StoredOffset| {
-            live::offset_record_bytes(group_id, topic, stored)
-        };
+        let bytes_of =
+            |topic: &TopicName, stored: &StoredOffset| stored.record_bytes(group_id, topic);
         let Some(value) = value else {
             let Some(partitions) = self.topics.get_mut(&topic) else { return };
             let Ok(index) = position(partitions, partition) else { return };
@@ -105,11 +89,6 @@ impl GroupOffsets {
         self.topics.values().map(Vec::len).sum()
     }
 
-    /// Iterates over what is committed, in ascending order of topic and partition.
-    pub(in crate::group) fn committed(&self) -> impl Iterator<Item = (&TopicName, i32, Offset)> {
-        self.iter().map(|(topic, partition, stored)| (topic, partition, stored.offset))
-    }
-
     /// Returns tombstones for everything that is committed.
     pub(in crate::group) fn tombstones(&self, group_id: &GroupId) -> Vec<GroupRecord> {
         self.iter().map(|(topic, partition, _)| tombstone(group_id, topic, partition)).collect()
@@ -146,7 +125,7 @@ impl GroupOffsets {
     }
 
     /// Iterates over what lies behind a partition, in ascending order; over everything for `None`.
-    pub(super) fn iter_after(
+    pub(in crate::group) fn iter_after(
         &self,
         after: Option<(&TopicName, i32)>,
     ) -> impl Iterator<Item = (&TopicName, i32, &StoredOffset)> {
@@ -179,12 +158,13 @@ impl StoredOffset {
         (!self.topic_id.is_zero()).then_some(self.topic_id)
     }
 
-    /// Says whether the log tells the id: the version that holds a time to expire does not.
-    pub(super) fn is_topic_id_written(&self) -> bool {
-        self.topic_id().is_some() && self.expire_time().is_none()
+    /// Returns about how many bytes its record takes in the log.
+    pub(in crate::group) fn record_bytes(&self, group_id: &GroupId, topic: &TopicName) -> usize {
+        let (topic_id, expire_time) = (self.topic_id(), self.expire_time());
+        record_size::of_offset(group_id, topic, self.metadata(), topic_id, expire_time)
     }
 
-    pub(super) fn to_record(&self) -> OffsetRecord {
+    pub(in crate::group) fn to_record(&self) -> OffsetRecord {
         OffsetRecord {
             offset: self.offset,
             leader_epoch: self.leader_epoch,

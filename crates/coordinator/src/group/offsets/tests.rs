@@ -1,4 +1,4 @@
-//! The store against a plain map, the rewrite's promise under random interleavings, and what scripts cannot say.
+//! The store against a plain map, and what scripts cannot say.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,60 +8,12 @@ use model::{LeaderEpoch, Offset, TopicId, UnixMillis};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::live::{LiveChunk, RewriteCursor, group_record_bytes, offset_record_bytes};
-use super::stored::{GroupOffsets, LiveTotals, StoredOffset};
+use super::stored::{GroupOffsets, StoredOffset};
 use super::{GroupFacts, expired, subscribed_topics};
 use crate::group::ids::{GenerationId, GroupId, TopicName};
-use crate::group::record::{GroupMetadataRecord, GroupRecord, OffsetRecord};
+use crate::group::record::OffsetRecord;
 use crate::group::state::GroupState;
-
-/// Groups as their log says, and the log.
-#[derive(Default)]
-struct Replayed {
-    groups: BTreeMap<GroupId, (Option<GroupMetadataRecord>, GroupOffsets)>,
-    totals: LiveTotals,
-}
-
-impl Replayed {
-    fn replay(&mut self, record: GroupRecord) {
-        let (GroupRecord::Offset { group_id, .. } | GroupRecord::Group { group_id, .. }) = &record;
-        let group_id = group_id.clone();
-        let (metadata, offsets) = self.groups.entry(group_id.clone()).or_default();
-        match record {
-            GroupRecord::Offset { topic, partition, value, .. } => {
-                offsets.replay(&mut self.totals, &group_id, (topic, partition), value);
-            }
-            GroupRecord::Group { value, .. } => {
-                let bytes = |value: &GroupMetadataRecord| group_record_bytes(&group_id, value);
-                self.totals
-                    .replaced(metadata.as_ref().map_or(0, bytes), value.as_ref().map_or(0, bytes));
-                *metadata = value;
-            }
-        }
-        if metadata.is_none() && offsets.is_empty() {
-            self.groups.remove(&group_id);
-        }
-    }
-
-    fn live(
-        &self,
-        after: Option<&RewriteCursor>,
-        limit_bytes: usize,
-    ) -> (Vec<GroupRecord>, Option<RewriteCursor>) {
-        let mut chunk = LiveChunk::new(limit_bytes);
-        let from = after.map_or(std::ops::Bound::Unbounded, |cursor| {
-            std::ops::Bound::Included(cursor.group_id())
-        });
-        for (group_id, (metadata, offsets)) in
-            self.groups.range::<GroupId, _>((from, std::ops::Bound::Unbounded))
-        {
-            if !chunk.pass(after, group_id, metadata.as_ref(), offsets) {
-                return chunk.pause();
-            }
-        }
-        chunk.end()
-    }
-}
+use crate::group::turn::LiveTotals;
 
 fn topic_id(number: u128) -> TopicId {
     TopicId::from_bytes(number.to_be_bytes())
@@ -75,28 +27,6 @@ fn any_offset(random: &mut StdRng) -> OffsetRecord {
         topic_id: random.random_bool(0.7).then(|| topic_id(random.random_range(1..3))),
         commit_time: UnixMillis(random.random_range(0..1_000)),
         expire_time: random.random_bool(0.1).then_some(UnixMillis(5)),
-    }
-}
-
-fn any_record(random: &mut StdRng) -> GroupRecord {
-    let group_id = GroupId::from(format!("g{}", random.random_range(0..4)).as_str());
-    let is_tombstone = random.random_bool(0.3);
-    if random.random_bool(0.2) {
-        let value = (!is_tombstone).then(|| GroupMetadataRecord {
-            protocol_type: "consumer".to_owned(),
-            generation_id: GenerationId(random.random_range(0..9)),
-            protocol_name: None,
-            leader: None,
-            state_since: None,
-            members: Vec::new(),
-        });
-        return GroupRecord::Group { group_id, value };
-    }
-    GroupRecord::Offset {
-        group_id,
-        topic: TopicName::from(format!("t{}", random.random_range(0..3)).as_str()),
-        partition: random.random_range(0..4),
-        value: (!is_tombstone).then(|| any_offset(random)),
     }
 }
 
@@ -123,92 +53,11 @@ fn the_store_holds_what_a_plain_map_holds() {
             .collect();
         assert_eq!(held, expected);
         assert_eq!((offsets.len(), offsets.is_empty()), (expected.len(), expected.is_empty()));
-        let bytes = offsets
-            .iter()
-            .map(|(topic, _, stored)| offset_record_bytes(&group_id, topic, stored))
-            .sum();
+        let bytes =
+            offsets.iter().map(|(topic, _, stored)| stored.record_bytes(&group_id, topic)).sum();
         assert_eq!(totals, LiveTotals { offset_count: expected.len(), bytes });
         let behind = offsets.iter_after(Some((&key.0, key.1))).count();
         assert_eq!(behind, expected.keys().filter(|other| **other > key).count());
-    }
-}
-
-#[test]
-fn what_a_rewrite_leaves_of_a_log_replays_to_the_same_groups() {
-    for seed in 0..300 {
-        let mut random = StdRng::seed_from_u64(seed);
-        let mut state = Replayed::default();
-        let mut log = Vec::new();
-        let change = |state: &mut Replayed, log: &mut Vec<GroupRecord>, random: &mut StdRng| {
-            for _ in 0..random.random_range(0..6) {
-                let record = any_record(random);
-                log.push(record.clone());
-                state.replay(record);
-            }
-        };
-        for _ in 0..20 {
-            change(&mut state, &mut log, &mut random);
-        }
-        let first = log.len();
-        let mut cursor = None;
-        loop {
-            let limit_bytes = random.random_range(1..400);
-            let (chunk, next) = state.live(cursor.as_ref(), limit_bytes);
-            for record in &chunk {
-                // The record says what holds already: replaying it in place changes nothing.
-                let before = state.groups.clone();
-                state.replay(record.clone());
-                assert_eq!(state.groups, before, "seed {seed}");
-            }
-            log.extend(chunk);
-            change(&mut state, &mut log, &mut random);
-            cursor = next;
-            if cursor.is_none() {
-                break;
-            }
-        }
-        let mut loaded = Replayed::default();
-        for record in &log[first..] {
-            loaded.replay(record.clone());
-        }
-        assert_eq!(loaded.groups, state.groups, "seed {seed}");
-        assert_eq!(loaded.totals, state.totals, "seed {seed}");
-    }
-}
-
-#[test]
-fn a_chunk_stays_below_its_limit_unless_one_record_alone_is_larger() {
-    let mut random = StdRng::seed_from_u64(2);
-    let mut state = Replayed::default();
-    for _ in 0..200 {
-        state.replay(any_record(&mut random));
-    }
-    let (everything, next) = state.live(None, usize::MAX);
-    assert!(next.is_none() && everything.len() > 20);
-    for limit_bytes in [0, 1, 100, 500] {
-        let (mut cursor, mut walked) = (None, Vec::new());
-        loop {
-            let (chunk, next) = state.live(cursor.as_ref(), limit_bytes);
-            let bytes: usize = chunk
-                .iter()
-                .map(|record| match record {
-                    GroupRecord::Offset { group_id, topic, value: Some(value), .. } => {
-                        offset_record_bytes(group_id, topic, &StoredOffset::from(value.clone()))
-                    }
-                    GroupRecord::Group { group_id, value: Some(value) } => {
-                        group_record_bytes(group_id, value)
-                    }
-                    record => panic!("{record:?} is not live"),
-                })
-                .sum();
-            assert!(bytes <= limit_bytes || chunk.len() == 1);
-            walked.extend(chunk);
-            cursor = next;
-            if cursor.is_none() {
-                break;
-            }
-        }
-        assert_eq!(walked, everything);
     }
 }
 

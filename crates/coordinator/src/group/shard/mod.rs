@@ -1,42 +1,42 @@
 //! The groups of one partition of `__consumer_offsets`: where each event finds its group, and the wishes find their way out.
 
 mod cleanup;
+mod contents;
+mod live_walk;
 mod replay;
 mod topic_deletion;
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
 use model::Timestamp;
 
 use self::cleanup::Cleanup;
-use self::topic_deletion::{TopicDeletions, TopicPass};
+pub use self::contents::ShardCounts;
+pub use self::live_walk::RewriteCursor;
+use self::topic_deletion::TopicDeletions;
 use crate::group::classic_group::{Existence, Group};
 use crate::group::ids::GroupId;
 use crate::group::membership::{heartbeat, join, leave, rebalance, session, sync};
-use crate::group::offsets::LiveTotals;
 use crate::group::request::{Request, RequestId};
 use crate::group::response::Response;
-use crate::group::turn::{Fate, Outbox, Timer, Timers, Turn, TurnEnd};
-use crate::group::{
-    Action, Event, GroupConfig, Now, WriteId, administration, deletion, offset_requests, offsets,
-};
+use crate::group::turn::{Fate, LiveTotals, Outbox, Timer, Timers, Turn, TurnEnd};
+use crate::group::{Action, Event, GroupConfig, Now, WriteId, administration, offset_requests};
 
 /// All groups of one partition of `__consumer_offsets`.
 #[derive(Debug)]
 pub struct Shard {
-    pub(in crate::group) config: GroupConfig,
+    config: GroupConfig,
     pub(in crate::group) groups: BTreeMap<GroupId, Group>,
     pub(in crate::group) timers: Timers,
-    pub(in crate::group) cleanup: Cleanup,
+    cleanup: Cleanup,
     deletions: TopicDeletions,
     outbox: Outbox,
-    pub(in crate::group) totals: LiveTotals,
+    totals: LiveTotals,
     /// The last append that took a group away: what is said of a group that does not exist depends on it.
     last_removal: Option<WriteId>,
     /// Time of the last step, or of the load.
     now: Timestamp,
-    pub(in crate::group) completed_rebalance_count: u64,
+    completed_rebalance_count: u64,
 }
 
 impl Shard {
@@ -162,7 +162,7 @@ impl Shard {
                 self.outbox.reply(id, Response::List(listed), self.outbox.last_write());
             }
             Request::Delete(group_id) => self.answer(now, id, &group_id, |group, turn| {
-                Response::Delete(deletion::delete(group, turn))
+                Response::Delete(administration::delete(group, turn))
             }),
         }
     }
@@ -190,54 +190,6 @@ impl Shard {
                 Timer::Sync => sync::wait_ended(group, turn),
                 Timer::Session(member_id) => session::timer_came(group, turn, &member_id),
             });
-        }
-    }
-
-    fn clean_up(&mut self, now: Now) {
-        if self.cleanup.due_at() > now.monotonic {
-            return;
-        }
-        let mut cost = 0;
-        let mut from = self.cleanup.position();
-        while let Some((group_id, _)) = self.groups.range((from, Bound::Unbounded)).next() {
-            let group_id = group_id.clone();
-            cost += self.with_group(now, &group_id, cleanup::expire);
-            if cost >= cleanup::PART {
-                self.cleanup.pause(now.monotonic, group_id);
-                return;
-            }
-            from = Bound::Excluded(group_id);
-        }
-        self.cleanup.rest(now.monotonic);
-    }
-
-    /// Goes on with topics that are gone, up to a bound: more than that waits for the next step, at once.
-    fn delete_topics(&mut self, now: Now) {
-        let mut left = cleanup::PART;
-        while let Some(mut pass) = self.deletions.take() {
-            self.pass_groups(now, &mut pass, &mut left);
-            if left == 0 {
-                return self.deletions.pause(pass);
-            }
-        }
-    }
-
-    /// Takes a pass on, to its end or until nothing of `left` is left.
-    fn pass_groups(&mut self, now: Now, pass: &mut TopicPass, left: &mut usize) {
-        while *left > 0 {
-            let from = (pass.from.clone(), Bound::Unbounded);
-            let Some((group_id, _)) = self.groups.range(from).next() else { return };
-            let group_id = group_id.clone();
-            let written = self.with_group(now, &group_id, |group, turn| {
-                let TopicPass { topics, .. } = &*pass;
-                let records = offsets::delete_topics(&group.id, &group.offsets, topics, *left);
-                let count = records.len();
-                group.write_offsets(records, turn);
-                count
-            });
-            let may_have_more = written == *left;
-            pass.from = if may_have_more { Bound::Included } else { Bound::Excluded }(group_id);
-            *left = left.saturating_sub(pass.group_cost() + written);
         }
     }
 

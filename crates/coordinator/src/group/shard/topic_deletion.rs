@@ -6,11 +6,14 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
+use super::Shard;
+use super::cleanup::PART;
 use crate::group::ids::{GroupId, TopicIdentity};
+use crate::group::{Now, offsets};
 
 /// What is still to be done about topics that are gone.
 #[derive(Clone, Debug, Default)]
-pub(in crate::group) struct TopicDeletions {
+pub(super) struct TopicDeletions {
     running: Option<TopicPass>,
     /// Of which no pass has begun.
     waiting: BTreeSet<TopicIdentity>,
@@ -18,23 +21,23 @@ pub(in crate::group) struct TopicDeletions {
 
 /// One pass over all groups.
 #[derive(Clone, Debug)]
-pub(in crate::group) struct TopicPass {
-    pub(in crate::group) topics: Vec<TopicIdentity>,
+struct TopicPass {
+    topics: Vec<TopicIdentity>,
     /// Where to go on.
-    pub(in crate::group) from: Bound<GroupId>,
+    from: Bound<GroupId>,
 }
 
 impl TopicDeletions {
-    pub(in crate::group) fn add(&mut self, topics: Vec<TopicIdentity>) {
+    pub(super) fn add(&mut self, topics: Vec<TopicIdentity>) {
         self.waiting.extend(topics);
     }
 
-    pub(in crate::group) fn is_due(&self) -> bool {
+    pub(super) fn is_due(&self) -> bool {
         self.running.is_some() || !self.waiting.is_empty()
     }
 
     /// Takes the pass that runs, or the next one; `None` when all is done.
-    pub(in crate::group) fn take(&mut self) -> Option<TopicPass> {
+    fn take(&mut self) -> Option<TopicPass> {
         if let Some(pass) = self.running.take() {
             return Some(pass);
         }
@@ -48,15 +51,47 @@ impl TopicDeletions {
     }
 
     /// Puts a pass back that is not at its end.
-    pub(in crate::group) fn pause(&mut self, pass: TopicPass) {
+    fn pause(&mut self, pass: TopicPass) {
         self.running = Some(pass);
     }
 }
 
 impl TopicPass {
-    /// What it costs to look at a group, in units of [`super::cleanup::PART`].
-    pub(in crate::group) fn group_cost(&self) -> usize {
+    /// What it costs to look at a group, in units of [`PART`].
+    fn group_cost(&self) -> usize {
         1 + self.topics.len() / TOPICS_PER_UNIT
+    }
+}
+
+impl Shard {
+    /// Goes on with topics that are gone, up to a bound: more than that waits for the next step, at once.
+    pub(super) fn delete_topics(&mut self, now: Now) {
+        let mut left = PART;
+        while let Some(mut pass) = self.deletions.take() {
+            self.pass_groups(now, &mut pass, &mut left);
+            if left == 0 {
+                return self.deletions.pause(pass);
+            }
+        }
+    }
+
+    /// Takes a pass on, to its end or until nothing of `left` is left.
+    fn pass_groups(&mut self, now: Now, pass: &mut TopicPass, left: &mut usize) {
+        while *left > 0 {
+            let from = (pass.from.clone(), Bound::Unbounded);
+            let Some((group_id, _)) = self.groups.range(from).next() else { return };
+            let group_id = group_id.clone();
+            let written = self.with_group(now, &group_id, |group, turn| {
+                let TopicPass { topics, .. } = &*pass;
+                let records = offsets::delete_topics(&group.id, &group.offsets, topics, *left);
+                let count = records.len();
+                group.write_offsets(records, turn);
+                count
+            });
+            let may_have_more = written == *left;
+            pass.from = if may_have_more { Bound::Included } else { Bound::Excluded }(group_id);
+            *left = left.saturating_sub(pass.group_cost() + written);
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 mod bounds;
 mod commands;
 mod format;
+mod live_walk;
 mod offset_commands;
 mod random;
 mod replay;

@@ -321,9 +321,11 @@ impl World {
         }
         shard.loaded(now(self.now));
         let mut found = BTreeMap::new();
-        shard.for_each_committed(|group_id, topic, partition, offset| {
-            found.insert((group_id.clone(), topic.clone(), partition), offset);
-        });
+        for record in shard.live_records(None, usize::MAX).0 {
+            if let GroupRecord::Offset { group_id, topic, partition, value: Some(value) } = record {
+                found.insert((group_id, topic, partition), value.offset);
+            }
+        }
         assert_eq!(expected, found, "what was committed is there");
         for ((group_id, partition), number) in &self.acknowledged {
             let key = (group_id.clone(), TopicName::from("t"), *partition);

@@ -3,6 +3,7 @@
 //! Invariant: the records of a step come out as one append, before the replies of the step; a reply depends on the last write of its own group, this step's
 //! included, and on no other group's.
 
+mod live_totals;
 mod pending_ids;
 mod timers;
 
@@ -12,12 +13,12 @@ use model::Timestamp;
 
 use crate::group::ids::GroupId;
 use crate::group::mutation::{self, Mutation};
-use crate::group::offsets::LiveTotals;
 use crate::group::record::GroupRecord;
 use crate::group::request::RequestId;
 use crate::group::response::Response;
 use crate::group::{Action, GroupConfig, Now, WriteId};
 
+pub(in crate::group) use self::live_totals::LiveTotals;
 #[cfg(test)]
 pub(in crate::group) use self::pending_ids::MAX_BYTES as MAX_PENDING_BYTES;
 use self::pending_ids::PendingIds;

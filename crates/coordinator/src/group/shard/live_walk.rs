@@ -2,9 +2,10 @@
 //!
 //! Invariant: a walk from no cursor to none passes each key that is live from its beginning to its end, with the value of the moment in which it is passed.
 
-use super::stored::{GroupOffsets, StoredOffset};
 use crate::group::ids::{GroupId, TopicName};
-use crate::group::record::{GroupMetadataRecord, GroupRecord, OffsetRecord};
+use crate::group::offsets::GroupOffsets;
+use crate::group::record::{GroupMetadataRecord, GroupRecord};
+use crate::group::record_size;
 
 /// How far a walk has come: the last key that it passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,14 +17,14 @@ pub struct RewriteCursor {
 
 impl RewriteCursor {
     /// The group that the walk is in; it goes on there if the group still exists, else at the next.
-    pub(in crate::group) fn group_id(&self) -> &GroupId {
+    pub(super) fn group_id(&self) -> &GroupId {
         &self.group_id
     }
 }
 
 /// One bounded part of a walk.
 #[derive(Debug)]
-pub(in crate::group) struct LiveChunk {
+pub(super) struct LiveChunk {
     records: Vec<GroupRecord>,
     bytes: usize,
     limit_bytes: usize,
@@ -39,13 +40,13 @@ enum Room {
 
 impl LiveChunk {
     /// Begins a chunk of about that size at most; it holds one record at least.
-    pub(in crate::group) fn new(limit_bytes: usize) -> Self {
+    pub(super) fn new(limit_bytes: usize) -> Self {
         Self { records: Vec::new(), bytes: 0, limit_bytes, last: None }
     }
 
     /// Passes a group: its metadata's last record, if there is one, then its offsets, from behind the cursor if that is in this group. `false` when the chunk is full
     /// before the group's end.
-    pub(in crate::group) fn pass(
+    pub(super) fn pass(
         &mut self,
         after: Option<&RewriteCursor>,
         group_id: &GroupId,
@@ -54,7 +55,7 @@ impl LiveChunk {
     ) -> bool {
         let after = after.filter(|cursor| cursor.group_id == *group_id);
         if let (None, Some(metadata)) = (after, metadata) {
-            let bytes = group_record_bytes(group_id, metadata);
+            let bytes = record_size::of_group(group_id, metadata);
             if self.room_for(bytes) == Room::Full {
                 return false;
             }
@@ -66,7 +67,7 @@ impl LiveChunk {
         for (topic, partition, stored) in
             offsets.iter_after(after.map(|(topic, partition)| (topic, *partition)))
         {
-            let bytes = offset_record_bytes(group_id, topic, stored);
+            let bytes = stored.record_bytes(group_id, topic);
             if self.room_for(bytes) == Room::Full {
                 return false;
             }
@@ -84,12 +85,12 @@ impl LiveChunk {
     }
 
     /// Ends the chunk when the last group was passed.
-    pub(in crate::group) fn end(self) -> (Vec<GroupRecord>, Option<RewriteCursor>) {
+    pub(super) fn end(self) -> (Vec<GroupRecord>, Option<RewriteCursor>) {
         (self.records, None)
     }
 
     /// Ends the chunk where it is full.
-    pub(in crate::group) fn pause(self) -> (Vec<GroupRecord>, Option<RewriteCursor>) {
+    pub(super) fn pause(self) -> (Vec<GroupRecord>, Option<RewriteCursor>) {
         (self.records, self.last)
     }
 
@@ -106,62 +107,3 @@ impl LiveChunk {
         self.bytes += bytes;
     }
 }
-
-/// Returns about how many bytes a group's metadata takes in the log.
-pub(in crate::group) fn group_record_bytes(
-    group_id: &GroupId,
-    metadata: &GroupMetadataRecord,
-) -> usize {
-    let text = |text: Option<&str>| 2 + text.map_or(0, str::len);
-    let members: usize = metadata
-        .members
-        .iter()
-        .map(|member| {
-            let name = member.group_instance_id.as_ref().map(|name| name.as_str());
-            text(Some(member.member_id.as_str()))
-                + text(name)
-                + text(Some(&member.client_id))
-                + text(Some(&member.client_host))
-                + 16
-                + member.subscription.len()
-                + member.assignment.len()
-        })
-        .sum();
-    let leader = metadata.leader.as_ref().map(|leader| leader.as_str());
-    RECORD_OVERHEAD_BYTES
-        + 4
-        + group_id.as_str().len()
-        + 18
-        + text(Some(&metadata.protocol_type))
-        + text(metadata.protocol_name.as_deref())
-        + text(leader)
-        + members
-}
-
-/// Returns about how many bytes a committed offset takes in the log.
-pub(super) fn offset_record_bytes(
-    group_id: &GroupId,
-    topic: &TopicName,
-    stored: &StoredOffset,
-) -> usize {
-    let expire_time = if stored.expire_time().is_some() { 4 } else { 0 };
-    let topic_id = if stored.is_topic_id_written() { 18 } else { 0 };
-    let key = 10 + group_id.as_str().len() + topic.as_str().len();
-    RECORD_OVERHEAD_BYTES + key + 24 + stored.metadata().len() + expire_time + topic_id
-}
-
-/// Returns how many bytes the record of a commit takes in a batch, or some more.
-pub(super) fn offset_record_bytes_at_most(
-    group_id: &GroupId,
-    topic: &TopicName,
-    value: &OffsetRecord,
-) -> usize {
-    let names = group_id.as_str().len() + topic.as_str().len();
-    MAX_OFFSET_OVERHEAD_BYTES + names + value.metadata.len()
-}
-
-/// The most that the record of an offset takes beside its texts: 21 for lengths, deltas, attributes and the number of headers, 10 for the key, 44 for the value.
-const MAX_OFFSET_OVERHEAD_BYTES: usize = 75;
-
-/// Lengths, deltas and attributes of a record in a batch, about.
-const RECORD_OVERHEAD_BYTES: usize = 10;
