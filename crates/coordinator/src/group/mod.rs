@@ -97,10 +97,3 @@ pub enum Action {
     /// Answer a request, once the write that it depends on is committed; `None` when it depends on nothing uncommitted.
     Reply(RequestId, Response, Option<WriteId>),
 }
-
-/// The most bytes of a text that a record can hold: its length is a positive 16-bit number.
-const MAX_TEXT_BYTES: usize = 32_767;
-
-/// How long the first JoinGroup of a new member stays parked (Kafka's `classicGroupNewMemberJoinTimeoutMs`). Its client may be gone without our knowing; one that is still
-/// there joins again.
-const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_secs(5 * 60);

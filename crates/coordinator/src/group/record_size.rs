@@ -61,3 +61,6 @@ const MAX_OFFSET_OVERHEAD_BYTES: usize = 75;
 
 /// Lengths, deltas and attributes of a record in a batch, about.
 const RECORD_OVERHEAD_BYTES: usize = 10;
+
+/// The most bytes of a text that a record can hold: its length is a positive 16-bit number.
+pub(super) const MAX_TEXT_BYTES: usize = 32_767;

@@ -1,17 +1,20 @@
 //! JoinGroup: who may join, as whom, and whether that disturbs the group (Kafka's `classicGroupJoin`).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use model::{ErrorCode, Timestamp};
 
 use super::{answers, rebalance, static_members};
+use crate::group::GroupConfig;
 use crate::group::classic_group::{
     Group, JoinWait, JoinWaitKind, Member, Newcomers, Phase, Standing, protocols,
 };
 use crate::group::ids::MemberId;
+use crate::group::record_size::MAX_TEXT_BYTES;
 use crate::group::request::{FirstJoin, JoinGroup, JoinProtocol, RequestId};
 use crate::group::response::{JoinAnswer, Response};
 use crate::group::turn::Turn;
-use crate::group::{GroupConfig, MAX_TEXT_BYTES, NEW_MEMBER_JOIN_TIMEOUT};
 
 /// Handles a JoinGroup.
 pub(in crate::group) fn join(
@@ -234,3 +237,7 @@ fn rejoin(group: &mut Group, turn: &mut Turn<'_>, id: RequestId, request: &JoinG
 
 /// How many times as much as a record holds the members of a group may tell of their strategies. A record holds one strategy's part, and clients know few.
 const MAX_RECORDS_OF_PROTOCOLS: usize = 8;
+
+/// How long the first JoinGroup of a new member stays parked (Kafka's `classicGroupNewMemberJoinTimeoutMs`). Its client may be gone without our knowing; one that is still
+/// there joins again.
+const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_secs(5 * 60);

@@ -7,12 +7,13 @@ use std::time::Duration;
 use model::{ErrorCode, UnixMillis};
 
 use super::{Decision, GroupFacts};
+use crate::group::GroupConfig;
 use crate::group::ids::TopicName;
 use crate::group::record::{GroupRecord, OffsetRecord};
+use crate::group::record_size::{self, MAX_TEXT_BYTES};
 use crate::group::request::{CommitOffsets, MemberRef, OffsetToCommit};
 use crate::group::response::Response;
 use crate::group::state::GroupState;
-use crate::group::{GroupConfig, MAX_TEXT_BYTES, record_size};
 
 /// Decides about a commit. `group` is absent when there is no such group; `membership` is what the group says of the one who commits (`Ok` for a member that is not
 /// fenced), and is looked at only where membership matters.
