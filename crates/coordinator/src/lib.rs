@@ -3,15 +3,12 @@
 //! * [`group`]: the group machine, pure: one [`group::Shard`] per partition of the topic decides and says what must be written.
 //! * [`record_format`]: its records in Kafka's own formats.
 //! * [`runtime`]: the shell around the machines: loads a shard when this broker is elected, appends what a step writes, and lets a reply go once what it depends on is
-//!   committed. It reaches the log through [`PartitionWriter`] alone.
+//!   committed. It reaches the log through [`runtime::PartitionWriter`] alone.
 //!
 //! Invariant: committed offsets, assignments and deletions are told only once no failover can take them back. What JoinGroup tells before the assignment is written, and a
 //! LeaveGroup, a failover may take back, as in Kafka: the members join again.
 
 pub mod config;
 pub mod group;
-pub mod metrics;
 pub mod record_format;
 pub mod runtime;
-
-pub use runtime::{PartitionWriter, WriteError};

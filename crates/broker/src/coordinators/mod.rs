@@ -12,8 +12,9 @@ use controller::Controller;
 use controller::metadata::{Changes, Image};
 use coordinator::config::CoordinatorConfig;
 use coordinator::group::ids::{TopicIdentity, TopicName};
-use coordinator::metrics::{GroupGauges, GroupMetrics};
-use coordinator::runtime::{CoordinatorParts, GroupCoordinator, Leadership};
+use coordinator::runtime::{
+    CoordinatorParts, GroupCoordinator, GroupGauges, GroupMetrics, Leadership,
+};
 use model::{BrokerId, LeaderEpoch, TopicId, TopicIdPartition};
 use protocol::partition_of_group;
 use replication::Replicas;

@@ -1,17 +1,33 @@
-//! What all shards of a broker share.
+//! What a coordinator is made of, and what all its shards share: the log, settings, counters, timers, and where tasks run.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use model::Clock;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::metrics::GroupMetrics;
+use super::partition_writer::PartitionWriter;
 use super::timers::Timers;
-use super::writer::PartitionWriter;
 use crate::config::CoordinatorConfig;
-use crate::metrics::GroupMetrics;
+
+/// What a coordinator is made of.
+#[derive(Debug)]
+pub struct CoordinatorParts {
+    /// The offsets topic's log on this broker.
+    pub writer: Arc<dyn PartitionWriter>,
+    /// Settings.
+    pub config: CoordinatorConfig,
+    /// Counters, registered by whoever has the registry.
+    pub metrics: GroupMetrics,
+    /// What all tasks belong to: after [`super::GroupCoordinator::stop`] it runs empty.
+    pub tasks: TaskTracker,
+    /// Where they run. Replay runs on its blocking threads.
+    pub runtime: Handle,
+}
 
 /// What all shards of a broker share.
 #[derive(Debug)]
@@ -32,6 +48,23 @@ pub(super) struct Context {
 }
 
 impl Context {
+    pub(super) fn new(parts: CoordinatorParts) -> Self {
+        let CoordinatorParts { writer, config, metrics, tasks, runtime } = parts;
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            writer,
+            config,
+            metrics,
+            timers: Timers::new(Clock::start()),
+            tasks,
+            runtime,
+            stop: CancellationToken::new(),
+            completed_rebalances: AtomicU64::new(0),
+            loads: Semaphore::new(processors + LOADS_IN_READ),
+            rewrites: Semaphore::new(REWRITES_AT_ONCE),
+        }
+    }
+
     /// Runs a future as a task of the tracker that was handed in.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn_on(task, &self.runtime);
@@ -43,14 +76,3 @@ const LOADS_IN_READ: usize = 2;
 
 /// Most rewrites at once: they run behind the requests' backs and may take their time.
 const REWRITES_AT_ONCE: usize = 1;
-
-/// Returns the permits of [`Context::loads`].
-pub(super) fn loads() -> Semaphore {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    Semaphore::new(processors + LOADS_IN_READ)
-}
-
-/// Returns the permits of [`Context::rewrites`].
-pub(super) fn rewrites() -> Semaphore {
-    Semaphore::new(REWRITES_AT_ONCE)
-}

@@ -1,6 +1,6 @@
 //! Why a request was not answered by the machine.
 
-use super::writer::WriteError;
+use super::partition_writer::WriteError;
 
 /// Why a request was refused, or what it did is not known to be committed. The broker maps each to Kafka's code for the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]

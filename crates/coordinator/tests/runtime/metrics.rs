@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coordinator::metrics::GroupGauges;
+use coordinator::runtime::GroupGauges;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 

@@ -11,9 +11,8 @@ use coordinator::group::request::{
     Request, SkipAssignment, Stability, SyncGroup,
 };
 use coordinator::group::response::{JoinAnswer, Response};
-use coordinator::metrics::GroupMetrics;
 use coordinator::runtime::{
-    CoordinatorParts, GroupCoordinator, Leadership, PartitionWriter, Refusal,
+    CoordinatorParts, GroupCoordinator, GroupMetrics, Leadership, PartitionWriter, Refusal,
 };
 use model::{ErrorCode, Offset, TopicId};
 use tokio::runtime::Handle;

@@ -1,19 +1,15 @@
-//! What the coordinators count. Counters are atomics of the whole broker; what can be read off the shards is read at the scrape.
+//! What the coordinators count as it happens. Counters are atomics of the whole broker; what can be read off the shards is read at the scrape, by `gauges`.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::group::state::GroupState;
-use crate::runtime::{GroupCoordinator, Refusal};
+use super::refusal::Refusal;
 
 /// The counters; clones count into the same ones.
 #[derive(Clone)]
@@ -79,24 +75,24 @@ impl GroupMetrics {
         registry.register("steadfast_group_load_seconds", help, counters.load_seconds.clone());
     }
 
-    pub(crate) fn committed(&self, latency: Duration) {
+    pub(super) fn committed(&self, latency: Duration) {
         self.counters.commits.inc();
         self.counters.commit_seconds.observe(latency.as_secs_f64());
     }
 
-    pub(crate) fn refused(&self, refusal: Refusal) {
+    pub(super) fn refused(&self, refusal: Refusal) {
         self.counters.refused.get_or_create(&label(refusal)).inc();
     }
 
-    pub(crate) fn loaded(&self, took: Duration) {
+    pub(super) fn loaded(&self, took: Duration) {
         self.counters.load_seconds.observe(took.as_secs_f64());
     }
 
-    pub(crate) fn rewritten(&self) {
+    pub(super) fn rewritten(&self) {
         self.counters.rewrites.inc();
     }
 
-    pub(crate) fn skipped(&self, records: u64) {
+    pub(super) fn skipped(&self, records: u64) {
         self.counters.skipped_records.inc_by(records);
     }
 }
@@ -110,63 +106,3 @@ fn label(refusal: Refusal) -> [(&'static str, &'static str); 1] {
     };
     [("reason", reason)]
 }
-
-/// Gauges that are read off the shards at each scrape.
-#[derive(Debug)]
-pub struct GroupGauges {
-    coordinator: Arc<GroupCoordinator>,
-}
-
-impl GroupGauges {
-    /// Makes the gauges of a coordinator, to be registered as a collector.
-    #[must_use]
-    pub fn new(coordinator: Arc<GroupCoordinator>) -> Self {
-        Self { coordinator }
-    }
-}
-
-impl Collector for GroupGauges {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let counts = self.coordinator.counts();
-        let gauge = ConstGauge::new(0_i64);
-        let help = "Groups coordinated by this broker, by state";
-        let mut family =
-            encoder.encode_descriptor("steadfast_groups", help, None, gauge.metric_type())?;
-        for state in SHOWN_STATES {
-            let gauge = ConstGauge::new(number(counts.groups.get(&state).copied().unwrap_or(0)));
-            gauge.encode(family.encode_family(&[("state", state.name())])?)?;
-        }
-        for (name, help, count) in [
-            (
-                "steadfast_group_members",
-                "Members of the groups coordinated by this broker",
-                counts.member_count,
-            ),
-            (
-                "steadfast_group_committed_offsets",
-                "Committed offsets kept by this broker's coordinators",
-                counts.offset_count,
-            ),
-        ] {
-            let gauge = ConstGauge::new(number(count));
-            let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
-            gauge.encode(metric)?;
-        }
-        let counter = ConstCounter::new(counts.completed_rebalance_count);
-        let name = "steadfast_group_rebalances_completed";
-        let help = "Rebalances that ended in an assignment";
-        counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
-    }
-}
-
-fn number(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// The states that a group which exists can be in.
-const SHOWN_STATES: [GroupState; 4] = [
-    GroupState::Empty,
-    GroupState::PreparingRebalance,
-    GroupState::CompletingRebalance,
-    GroupState::Stable,
-];

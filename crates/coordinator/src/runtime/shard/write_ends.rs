@@ -11,12 +11,12 @@ use crate::group::WriteId;
 
 /// The ends of the writes that are not known to be committed, ascending.
 #[derive(Debug)]
-pub(super) struct Writes {
+pub(super) struct WriteEnds {
     committed: WriteId,
     ends: VecDeque<(WriteId, Offset)>,
 }
 
-impl Writes {
+impl WriteEnds {
     /// Starts without writes; the machine's first is 1.
     pub(super) fn new() -> Self {
         Self { committed: WriteId(0), ends: VecDeque::new() }
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_write_is_waited_for_until_it_is_committed() {
-        let mut writes = Writes::new();
+        let mut writes = WriteEnds::new();
         writes.appended(WriteId(1), Offset(10));
         writes.appended(WriteId(2), Offset(12));
         assert_eq!(writes.end_of(WriteId(1), Offset(9)), Some(Offset(10)));
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_full_table_forgets_only_towards_later_ends() {
-        let mut writes = Writes::new();
+        let mut writes = WriteEnds::new();
         for id in 1..=5_000 {
             writes.appended(WriteId(id), Offset(i64::try_from(id).unwrap()));
         }

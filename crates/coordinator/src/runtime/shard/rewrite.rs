@@ -11,10 +11,11 @@ use std::time::Duration;
 use model::Offset;
 use tokio::sync::SemaphorePermit;
 
-use super::context::Context;
+use super::ShardHandle;
 use super::log_size::RewriteStart;
-use super::shard::{LoadNumber, ShardHandle};
-use super::writer::WriteError;
+use super::state::LoadNumber;
+use crate::runtime::context::Context;
+use crate::runtime::partition_writer::WriteError;
 
 /// Rewrites the log of one load of a shard, unless that state or the leadership ends before.
 pub(super) async fn run(context: Arc<Context>, shard: Arc<ShardHandle>, load: LoadNumber) {

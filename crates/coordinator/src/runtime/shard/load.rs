@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,12 +13,12 @@ use model::record_batch::{BatchError, Batches};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
-use super::context::Context;
-use super::shard::{LoadNumber, ShardHandle};
-use super::writer::{ReadError, WriteError};
+use super::ShardHandle;
 use crate::group::Shard;
 use crate::group::ids::TopicIdentity;
 use crate::record_format::{self, DecodeError};
+use crate::runtime::context::Context;
+use crate::runtime::partition_writer::{ReadError, WriteError};
 
 /// Why a shard is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +86,7 @@ async fn load(context: &Arc<Context>, shard: &Arc<ShardHandle>, cause: Cause) {
             Ok(Loaded { replayed, topics, skipped }) => {
                 tell(context, shard, &replayed, began.elapsed());
                 skipped.tell(context, shard);
-                shard.publish(LoadNumber(LOADS.fetch_add(1, Ordering::Relaxed)), replayed);
+                shard.publish(replayed);
                 delete_unknown_topics(context, shard, topics).await;
                 return;
             }
@@ -273,9 +272,6 @@ impl Skipped {
         context.metrics.skipped(count);
     }
 }
-
-/// Numbers the loads of the process.
-static LOADS: AtomicU64 = AtomicU64::new(0);
 
 /// Most bytes of one chunk: larger ones would not make it faster, only more of them stand in memory at once.
 const MAX_CHUNK_BYTES: usize = 4 << 20;

@@ -1,0 +1,207 @@
+//! One pass over a shard: under the lock the machine is stepped and its wishes are done in order; without it, whoever is concerned is woken.
+//!
+//! Invariant: after a failed append nothing that the machine said in the pass is told, for its state is ahead of the log: the shard is void and is loaded again.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use model::{Offset, Timestamp};
+
+use super::ShardHandle;
+use super::load;
+use super::rewrite;
+use super::state::{Answer, LoadNumber, Loaded, Reply, ReplySender, State};
+use crate::group::record::GroupRecord;
+use crate::group::request::RequestId;
+use crate::group::{Action, Event, Now};
+use crate::record_format;
+use crate::runtime::partition_writer::WriteError;
+use crate::runtime::refusal::Refusal;
+
+/// What a pass under the lock leaves to be done after it.
+#[derive(Debug)]
+pub(super) struct Effects {
+    pub(super) now: Now,
+    answers: Vec<(ReplySender, Reply)>,
+    /// The request of this pass.
+    pub(super) own: Option<RequestId>,
+    pub(super) own_answer: Option<Answer>,
+    timer: Option<Timestamp>,
+    rewrite: Option<LoadNumber>,
+    /// An append failed; with the state that is dropped off the lock, since it may be large.
+    failed: Option<(WriteError, Box<Loaded>)>,
+}
+
+impl Effects {
+    pub(super) fn begin(now: Now) -> Self {
+        Self {
+            now,
+            answers: Vec::new(),
+            own: None,
+            own_answer: None,
+            timer: None,
+            rewrite: None,
+            failed: None,
+        }
+    }
+}
+
+impl Effects {
+    /// Drops the state because of a failed append. Everyone who waits is told, in place of what the pass would have told them.
+    pub(super) fn void(&mut self, state: &mut State, error: WriteError) {
+        let refusal = match error {
+            WriteError::NotLeader => Refusal::NotCoordinator,
+            _ => Refusal::LoadInProgress,
+        };
+        let Some(mut loaded) = state.void(refusal) else { return };
+        for (_, reply) in &mut self.answers {
+            *reply = Err(refusal);
+        }
+        let parked = std::mem::take(&mut loaded.parked);
+        self.answers.extend(parked.into_values().map(|sender| (sender, Err(refusal))));
+        self.failed = Some((error, loaded));
+    }
+
+    /// Returns why an append of the pass failed.
+    pub(super) fn failure(&self) -> Option<WriteError> {
+        self.failed.as_ref().map(|(error, _)| *error)
+    }
+}
+
+impl ShardHandle {
+    /// Changes the state under the lock, steps what is due, drains the machine, then does what is left without the lock.
+    pub(super) fn pass(&self, change: impl FnOnce(&mut State)) {
+        let mut effects = Effects::begin(self.context.timers.now());
+        {
+            let mut state = self.lock();
+            change(&mut state);
+            self.step_what_is_due(&mut state, &mut effects);
+        }
+        self.finish(effects);
+    }
+
+    /// Steps timeouts and deleted topics, if the partition takes the writes that they may lead to; else they wait.
+    pub(super) fn step_what_is_due(&self, state: &mut State, effects: &mut Effects) {
+        let State::Loaded(loaded) = state else { return };
+        let now = effects.now.monotonic;
+        let is_time = loaded.machine.poll_timeout().is_some_and(|at| at <= now);
+        if is_time || self.has_deleted_topics() {
+            if self.context.writer.admits(self.leadership).is_ok() {
+                loaded.refused_until = None;
+                self.step_deleted_topics(loaded, effects);
+                if is_time {
+                    loaded.machine.step(effects.now, Event::TimeoutReached);
+                }
+            } else {
+                loaded.refused_until = Some(now + REFUSED_PAUSE);
+            }
+        }
+        self.drain(state, effects);
+    }
+
+    /// Steps the topics that are gone. The machine deletes their offsets in parts; the later ones come by its timer.
+    pub(super) fn step_deleted_topics(&self, loaded: &mut Loaded, effects: &Effects) {
+        let topics = std::mem::take(&mut *self.lock_deleted_topics());
+        if !topics.is_empty() {
+            let topics = topics.into_iter().collect();
+            loaded.machine.step(effects.now, Event::TopicsDeleted(topics));
+        }
+    }
+
+    pub(super) fn has_deleted_topics(&self) -> bool {
+        !self.lock_deleted_topics().is_empty()
+    }
+
+    /// Drains the machine's actions, arms its timer, and looks whether the log is worth a rewrite. After a failed append the state is void.
+    pub(super) fn drain(&self, state: &mut State, effects: &mut Effects) {
+        let State::Loaded(loaded) = state else { return };
+        let mut failed = None;
+        while let Some(action) = loaded.machine.poll_action() {
+            match action {
+                Action::Append(write, records) => {
+                    match self.append(loaded, &records, effects.now) {
+                        Ok((end_offset, _)) => loaded.writes.appended(write, end_offset),
+                        Err(error) => {
+                            failed = Some(error);
+                            break;
+                        }
+                    }
+                }
+                Action::Reply(id, response, depends_on) => {
+                    let committed = self.known_committed();
+                    let depends_on =
+                        depends_on.and_then(|write| loaded.writes.end_of(write, committed));
+                    let answer = Answer { response, depends_on };
+                    if effects.own == Some(id) {
+                        effects.own_answer = Some(answer);
+                    } else if let Some(sender) = loaded.parked.remove(&id) {
+                        effects.answers.push((sender, Ok(answer)));
+                    }
+                }
+            }
+        }
+        if let Some(error) = failed {
+            return effects.void(state, error);
+        }
+        let deleted = self.has_deleted_topics().then_some(effects.now.monotonic);
+        effects.timer = loaded.arm(deleted).or(effects.timer);
+        if loaded.log.begin_if_due(loaded.machine.live_bytes()) {
+            effects.rewrite = Some(loaded.load);
+        }
+    }
+
+    /// Appends records and returns the log's end behind them and their size in the log.
+    pub(super) fn append(
+        &self,
+        loaded: &mut Loaded,
+        records: &[GroupRecord],
+        now: Now,
+    ) -> Result<(Offset, usize), WriteError> {
+        let mut size_bytes = 0;
+        let mut batches = record_format::batches(records, now.wall, BATCH_BYTES);
+        while let Some(batch) = batches.next() {
+            let group = batches.last_record().map(|record| record.group_id().as_str());
+            let mut batch = batch.map_err(|error| {
+                tracing::error!(shard = %self.leadership, group, %error, "group records cannot be written");
+                WriteError::TooLarge
+            })?;
+            let appended = self.context.writer.append(self.leadership, &mut batch);
+            let end_offset = appended.inspect_err(|error| {
+                if *error == WriteError::TooLarge {
+                    let bytes = batch.len();
+                    tracing::error!(shard = %self.leadership, group, bytes, "the log does not take a batch of group records of this size");
+                }
+            })?;
+            size_bytes += batch.len();
+            loaded.log.appended(end_offset, batch.len());
+        }
+        Ok((loaded.log.log_end_offset(), size_bytes))
+    }
+
+    /// Does what a pass left to be done. Called without the lock.
+    pub(super) fn finish(&self, effects: Effects) {
+        for (sender, reply) in effects.answers {
+            // The request may have gone away meanwhile; what it did stays.
+            let _ = sender.send(reply);
+        }
+        if let Some(at) = effects.timer {
+            self.context.timers.arm(at, Weak::clone(&self.me));
+        }
+        let Some(me) = self.me.upgrade() else { return };
+        if let Some(load) = effects.rewrite {
+            self.context.spawn(rewrite::run(Arc::clone(&self.context), Arc::clone(&me), load));
+        }
+        if let Some((error, mut loaded)) = effects.failed {
+            self.count(&mut loaded);
+            tracing::warn!(shard = %self.leadership, %error, "append failed, loading again");
+            drop(loaded);
+            self.context.spawn(load::run(Arc::clone(&self.context), me, load::Cause::FailedAppend));
+        }
+    }
+}
+
+/// Most bytes of one batch: the default of `max.message.bytes` that clients' batches obey.
+const BATCH_BYTES: usize = 1_048_588;
+
+/// How long timers wait before they ask again whether the partition takes writes.
+const REFUSED_PAUSE: Duration = Duration::from_millis(100);
