@@ -107,7 +107,7 @@ pub trait PartitionWriter: fmt::Debug + Send + Sync + 'static {
         timeout: Duration,
     ) -> BoxFuture<'static, Result<(), WriteError>>;
 
-    /// Returns the exclusive end of what is committed, while this broker leads in that epoch. Cheap; asked before each wait.
+    /// Returns the exclusive end of what is committed, while this broker leads in that epoch. Asked when a wait ended for want of replicas.
     fn high_watermark(&self, leadership: Leadership) -> Option<Offset>;
 
     /// Returns the log's ends, uncommitted records included.

@@ -2,7 +2,6 @@
 //!
 //! Invariant: `logged` is the last record that was written or replayed, and the shard's totals count it.
 
-use bytes::Bytes;
 use model::Timestamp;
 
 use super::{Existence, Group, Member, Phase, Standing};
@@ -123,7 +122,7 @@ impl Group {
 
 /// Makes the member that a record tells of. Of its strategies only the chosen one is known, so when it joins with all of them it counts as changed.
 fn restored(record: &MemberRecord, protocol_name: &str) -> Member {
-    let metadata = Bytes::copy_from_slice(&record.subscription);
+    let metadata = record.subscription.clone();
     Member {
         group_instance_id: record.group_instance_id.clone(),
         client_id: record.client_id.clone(),
@@ -131,7 +130,7 @@ fn restored(record: &MemberRecord, protocol_name: &str) -> Member {
         rebalance_timeout: record.rebalance_timeout,
         session_timeout: record.session_timeout,
         protocols: vec![JoinProtocol { name: protocol_name.to_owned(), metadata }],
-        assignment: Bytes::copy_from_slice(&record.assignment),
+        assignment: record.assignment.clone(),
         standing: Standing::Established,
         parked_join: None,
         parked_sync: None,

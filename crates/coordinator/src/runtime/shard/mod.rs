@@ -113,18 +113,16 @@ impl ShardHandle {
         if end_offset <= self.known_committed() {
             return Ok(());
         }
-        // What is committed stays so, however few replicas are in sync now.
-        if !self.is_committed(end_offset) {
-            let timeout = self.context.config.commit_timeout;
-            let committed = self.context.writer.committed(self.leadership, end_offset, timeout);
-            let result = tokio::select! {
-                result = committed => result,
-                () = self.ended.cancelled() => Err(WriteError::NotLeader),
-            };
-            match result {
-                Err(WriteError::NotEnoughReplicas) if self.is_committed(end_offset) => {}
-                result => result?,
-            }
+        let timeout = self.context.config.commit_timeout;
+        let committed = self.context.writer.committed(self.leadership, end_offset, timeout);
+        let result = tokio::select! {
+            result = committed => result,
+            () = self.ended.cancelled() => Err(WriteError::NotLeader),
+        };
+        match result {
+            // What is committed stays so, however few replicas are in sync now.
+            Err(WriteError::NotEnoughReplicas) if self.is_committed(end_offset) => {}
+            result => result?,
         }
         self.committed.fetch_max(end_offset.0, Ordering::AcqRel);
         Ok(())

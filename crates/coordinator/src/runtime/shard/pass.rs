@@ -44,9 +44,7 @@ impl Effects {
             failed: None,
         }
     }
-}
 
-impl Effects {
     /// Drops the state because of a failed append. Everyone who waits is told, in place of what the pass would have told them.
     pub(super) fn void(&mut self, state: &mut State, error: WriteError) {
         let refusal = match error {

@@ -52,7 +52,8 @@ pub(super) struct Answer {
 
 /// What whoever asked is told.
 pub(super) type Reply = Result<Answer, Refusal>;
-/// What whoever asked is told.
+
+/// The end of a parked request's channel.
 pub(super) type ReplySender = oneshot::Sender<Reply>;
 
 impl State {
