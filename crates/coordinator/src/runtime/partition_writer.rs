@@ -31,7 +31,7 @@ impl Leadership {
 
 impl fmt::Display for Leadership {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} in leader epoch {}", self.partition, self.leader_epoch)
+        write!(f, "__consumer_offsets-{} in leader epoch {}", self.partition, self.leader_epoch)
     }
 }
 

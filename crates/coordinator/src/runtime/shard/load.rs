@@ -31,7 +31,7 @@ pub(super) enum Cause {
 
 /// What an attempt has read.
 #[derive(Debug)]
-struct Loaded {
+struct LogContents {
     replayed: Replayed,
     /// Topics with offsets.
     topics: BTreeSet<TopicIdentity>,
@@ -65,6 +65,67 @@ enum LoadError {
     Cancelled,
 }
 
+impl LoadError {
+    /// Says whether the log itself is at fault, so that no further attempt on this broker will do better.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::Batch(_) | Self::Record(_) | Self::Stuck(_) => true,
+            Self::Read(_) | Self::NotCommitted(_) | Self::Cancelled => false,
+        }
+    }
+}
+
+/// What is told of a load that does not end: each kind at once, and again each minute for as long as it lasts.
+#[derive(Debug, Default)]
+struct Complaints {
+    damage: Reminder,
+    delay: Reminder,
+}
+
+impl Complaints {
+    fn failed(&mut self, shard: &ShardHandle, error: &LoadError) {
+        let partition = shard.leadership();
+        if error.is_damage() {
+            if self.damage.is_due(Instant::now()) {
+                let cause = causes(error);
+                tracing::error!(%partition, cause, "the log of a group coordinator cannot be read, so its groups are not served: stop this broker, so that another replica leads; if that one cannot read it either, keep the partition's directory and report this line");
+            }
+        } else if self.delay.is_due(Instant::now()) {
+            let cause = causes(error);
+            tracing::warn!(%partition, cause, "the load of a group coordinator failed, trying again");
+        }
+    }
+
+    fn not_committed(&mut self, shard: &ShardHandle, end_offset: Offset) {
+        if self.delay.is_due(Instant::now()) {
+            let partition = shard.leadership();
+            tracing::warn!(%partition, %end_offset, "a group coordinator waits for replicas to commit its log's end, and does not serve before: see which of the partition's replicas are not in sync");
+        }
+    }
+}
+
+/// Lets something be told at first, then once a while.
+#[derive(Debug, Default)]
+struct Reminder {
+    told_at: Option<Instant>,
+}
+
+impl Reminder {
+    fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = self.told_at.is_none_or(|at| now.duration_since(at) >= REMINDER_INTERVAL);
+        if is_due {
+            self.told_at = Some(now);
+        }
+        is_due
+    }
+}
+
+/// Returns an error with all its causes, on one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// Loads a shard and lets it serve, unless its leadership ends before.
 pub(super) async fn run(context: Arc<Context>, shard: Arc<ShardHandle>, cause: Cause) {
     let load = Box::pin(load(&context, &shard, cause));
@@ -76,14 +137,15 @@ pub(super) async fn run(context: Arc<Context>, shard: Arc<ShardHandle>, cause: C
 
 async fn load(context: &Arc<Context>, shard: &Arc<ShardHandle>, cause: Cause) {
     let began = Instant::now();
+    let mut complaints = Complaints::default();
     let mut pause = FIRST_PAUSE;
     if cause == Cause::FailedAppend {
         // What refused the append may last; a load for each request that comes meanwhile would only add to it.
         tokio::time::sleep(AFTER_FAILED_APPEND).await;
     }
     loop {
-        match attempt(context, shard).await {
-            Ok(Loaded { replayed, topics, skipped }) => {
+        match attempt(context, shard, &mut complaints).await {
+            Ok(LogContents { replayed, topics, skipped }) => {
                 tell(context, shard, &replayed, began.elapsed());
                 skipped.tell(context, shard);
                 shard.publish(replayed);
@@ -95,10 +157,7 @@ async fn load(context: &Arc<Context>, shard: &Arc<ShardHandle>, cause: Cause) {
                 tokio::time::sleep(NOT_LEADER_PAUSE).await;
                 continue;
             }
-            Err(error) => {
-                let source = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(shard = %shard.leadership(), %error, source, "load failed, trying again");
-            }
+            Err(error) => complaints.failed(shard, &error),
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -107,11 +166,11 @@ async fn load(context: &Arc<Context>, shard: &Arc<ShardHandle>, cause: Cause) {
 
 fn tell(context: &Context, shard: &ShardHandle, replayed: &Replayed, took: Duration) {
     context.metrics.loaded(took);
-    let (shard, bytes) = (shard.leadership(), replayed.size_bytes);
+    let (partition, bytes) = (shard.leadership(), replayed.size_bytes);
     if took >= LONG {
-        tracing::info!(%shard, bytes, ?took, "group coordinator loaded");
+        tracing::info!(%partition, bytes, ?took, "group coordinator loaded");
     } else {
-        tracing::debug!(%shard, bytes, ?took, "group coordinator loaded");
+        tracing::debug!(%partition, bytes, ?took, "group coordinator loaded");
     }
 }
 
@@ -136,7 +195,11 @@ async fn delete_unknown_topics(
     }
 }
 
-async fn attempt(context: &Arc<Context>, shard: &Arc<ShardHandle>) -> Result<Loaded, LoadError> {
+async fn attempt(
+    context: &Arc<Context>,
+    shard: &Arc<ShardHandle>,
+    complaints: &mut Complaints,
+) -> Result<LogContents, LoadError> {
     let leadership = shard.leadership();
     let range = context.writer.log_range(leadership)?;
     let mut reader = Reader {
@@ -145,6 +208,7 @@ async fn attempt(context: &Arc<Context>, shard: &Arc<ShardHandle>) -> Result<Loa
         position: range.log_start_offset,
         end_offset: range.log_end_offset,
         permit: Some(permit(context).await),
+        complaints,
     };
     let mut replay = Replay::new(Shard::new(context.config.group.clone()));
     let mut chunk = reader.next().await?;
@@ -165,7 +229,7 @@ async fn attempt(context: &Arc<Context>, shard: &Arc<ShardHandle>) -> Result<Loa
     let (replay, topics) = looking.await.map_err(|_| LoadError::Cancelled)?;
     let Replay { machine, size_bytes, skipped } = replay;
     let log_end_offset = reader.position.max(range.log_end_offset);
-    Ok(Loaded { replayed: Replayed { machine, log_end_offset, size_bytes }, topics, skipped })
+    Ok(LogContents { replayed: Replayed { machine, log_end_offset, size_bytes }, topics, skipped })
 }
 
 async fn permit(context: &Context) -> SemaphorePermit<'_> {
@@ -180,6 +244,7 @@ struct Reader<'a> {
     end_offset: Offset,
     /// Given back while the rest is not committed yet: others can read meanwhile.
     permit: Option<SemaphorePermit<'a>>,
+    complaints: &'a mut Complaints,
 }
 
 impl Reader<'_> {
@@ -212,12 +277,16 @@ impl Reader<'_> {
     }
 
     /// Waits for as long as it takes: while too few replicas are in sync nothing is committed, and the shard cannot serve.
-    async fn wait_until_committed(&self) -> Result<(), WriteError> {
+    async fn wait_until_committed(&mut self) -> Result<(), WriteError> {
+        let began = Instant::now();
         loop {
             match self.shard.committed(self.end_offset).await {
                 Err(WriteError::TimedOut) => {}
                 Err(WriteError::NotEnoughReplicas) => tokio::time::sleep(FIRST_PAUSE).await,
                 result => return result,
+            }
+            if began.elapsed() >= LONG_WAIT {
+                self.complaints.not_committed(self.shard, self.end_offset);
             }
         }
     }
@@ -266,9 +335,8 @@ impl Skipped {
     /// Counts them, and logs the first, which names its offset.
     fn tell(&self, context: &Context, shard: &ShardHandle) {
         let Some(first) = &self.first else { return };
-        let (shard, count) = (shard.leadership(), self.count);
-        let source = std::error::Error::source(first).map(ToString::to_string);
-        tracing::warn!(%shard, count, %first, source, "group log has records that are left out");
+        let (partition, count, first) = (shard.leadership(), self.count, causes(first));
+        tracing::warn!(%partition, count, first, "the log of a group coordinator has records that no coordinator of this version writes, and a load leaves them out: find who else writes into the topic");
         context.metrics.skipped(count);
     }
 }
@@ -291,5 +359,39 @@ const AFTER_FAILED_APPEND: Duration = Duration::from_millis(100);
 /// How far a broker that leads may be behind the metadata: `broker.session.timeout.ms` later it would be fenced. With room to spare.
 const METADATA_LAG: Duration = Duration::from_secs(30);
 
+/// Replicas that take longer than this to commit the log's end are told of: after an election they need a moment.
+const LONG_WAIT: Duration = Duration::from_secs(5);
+
+/// How often one is reminded of what lasts.
+const REMINDER_INTERVAL: Duration = Duration::from_secs(60);
+
 /// A load that takes this long is told of.
 const LONG: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lasts_is_told_at_once_and_then_each_minute() {
+        let (mut reminder, start) = (Reminder::default(), Instant::now());
+        let told = [0, 1, 59, 60, 61, 119, 120, 500]
+            .map(|seconds| reminder.is_due(start + Duration::from_secs(seconds)));
+        assert_eq!(told, [true, false, false, true, false, false, true, true]);
+    }
+
+    #[test]
+    fn a_damaged_record_is_named_with_its_offset_and_what_is_wrong_with_it() {
+        let mut builder = model::record_batch::BatchBuilder::new(Default::default());
+        let record = model::record_batch::NewRecord { key: Some(&[0, 1, 0]), ..Default::default() };
+        builder.append(&record).expect("a record of three bytes fits");
+        let batch = Bytes::from(builder.build().expect("so does its batch"));
+        let error = record_format::decode(&batch).find_map(Result::err).expect("half a key");
+        let error = LoadError::from(error);
+        assert!(error.is_damage());
+        let cause = causes(&error);
+        let place = "a record is damaged: the key of the record at offset 0 cannot be read: ";
+        let what = cause.strip_prefix(place).expect("it says where");
+        assert!(what.starts_with("OffsetCommitKey.group"), "and what: {what}");
+    }
+}

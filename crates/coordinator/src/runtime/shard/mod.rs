@@ -251,7 +251,7 @@ impl ShardHandle {
                 }
                 // Nothing depends on a rewrite, so the state need not pay for it.
                 Err(error @ WriteError::TooLarge) => {
-                    tracing::warn!(shard = %self.leadership, %error, "group log cannot be rewritten");
+                    tracing::warn!(partition = %self.leadership, %error, "the log of a group coordinator cannot be rewritten, so loads take longer; tried again when it has grown");
                     None
                 }
                 Err(error) => {

@@ -160,14 +160,14 @@ impl ShardHandle {
         while let Some(batch) = batches.next() {
             let group = batches.last_record().map(|record| record.group_id().as_str());
             let mut batch = batch.map_err(|error| {
-                tracing::error!(shard = %self.leadership, group, %error, "group records cannot be written");
+                tracing::error!(partition = %self.leadership, group, %error, "a group's record fits no batch, so the request is refused and the groups are loaded again: a defect, report this line");
                 WriteError::TooLarge
             })?;
             let appended = self.context.writer.append(self.leadership, &mut batch);
             let end_offset = appended.inspect_err(|error| {
                 if *error == WriteError::TooLarge {
                     let bytes = batch.len();
-                    tracing::error!(shard = %self.leadership, group, bytes, "the log does not take a batch of group records of this size");
+                    tracing::error!(partition = %self.leadership, group, bytes, "the log does not take a batch of group records of this size: raise the topic's max.message.bytes");
                 }
             })?;
             size_bytes += batch.len();
@@ -191,7 +191,7 @@ impl ShardHandle {
         }
         if let Some((error, mut loaded)) = effects.failed {
             self.count(&mut loaded);
-            tracing::warn!(shard = %self.leadership, %error, "append failed, loading again");
+            tracing::warn!(partition = %self.leadership, %error, "an append of a group coordinator failed, so its groups are loaded again from the log");
             drop(loaded);
             self.context.spawn(load::run(Arc::clone(&self.context), me, load::Cause::FailedAppend));
         }

@@ -91,14 +91,14 @@ impl Rewrite<'_> {
     }
 
     fn trim(&self, start: RewriteStart) -> Option<RewriteStart> {
-        let (shard, before) = (self.shard.leadership(), start.first_offset);
-        match self.context.writer.trim(shard, before) {
+        let (partition, before) = (self.shard.leadership(), start.first_offset);
+        match self.context.writer.trim(partition, before) {
             Ok(()) => {
-                tracing::debug!(%shard, %before, "group log rewritten");
+                tracing::debug!(%partition, %before, "group log rewritten");
                 Some(start)
             }
             Err(error) => {
-                tracing::warn!(%shard, %before, %error, "group log rewritten, but not trimmed");
+                tracing::warn!(%partition, %before, %error, "the log of a group coordinator is rewritten, but was not cut: the next rewrite tries again");
                 None
             }
         }
