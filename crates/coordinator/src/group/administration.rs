@@ -73,7 +73,8 @@ pub(super) fn delete_if_idle(group: &mut Group, turn: &mut Turn<'_>) {
     }
 }
 
-/// Writes the tombstones of all that the log holds of the group, and has it removed.
+/// Writes the tombstones of all that the log holds of the group, and has it removed: one append, however many offsets it has. (As Kafka. There are at most as many as the
+/// cluster has partitions, some 60 bytes and a microsecond each.)
 fn remove(group: &mut Group, turn: &mut Turn<'_>) {
     let tombstones = group.offsets.tombstones(&group.id);
     group.write_offsets(tombstones, turn);

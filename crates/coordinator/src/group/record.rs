@@ -89,7 +89,7 @@ pub struct MemberRecord {
     pub rebalance_timeout: Duration,
     /// How long it may be silent.
     pub session_timeout: Duration,
-    /// Its metadata of the group's strategy; opaque.
+    /// Its metadata of the group's strategy; opaque. Its own memory, as its part: the machine keeps both.
     pub subscription: Bytes,
     /// Its part; opaque.
     pub assignment: Bytes,

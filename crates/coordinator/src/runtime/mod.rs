@@ -4,9 +4,12 @@
 //! calling thread, under the shard's lock; its answer waits, in the request's own future, until what it depends on is committed. It is answered exactly once: by the
 //! machine, or with a [`Refusal`] when the leadership ends, an append fails or the coordinator stops.
 //!
+//! Locks: a shard's comes first; under it, its list of deleted topics, or the partition's own inside the [`PartitionWriter`]. The table of shards and the timers' entries are locked alone.
+//! None is held across an `.await`, and never two shards' at once.
+//!
 //! Invariants: committed offsets, assignments and deletions are told only once no failover can take them back. Membership that is not written yet is told at once, as in Kafka: a failover
 //! may take back a member id, a generation between JoinGroup and the leader's SyncGroup, and a LeaveGroup; members then join again. What was appended under an older leader epoch than the
-//! partition's is nothing: the log refuses it.
+//! partition's is nothing: the log refuses it. A coordinator that was replaced and has not heard of it can still answer what needs no write, from what was committed before: as Kafka's.
 
 mod context;
 mod coordinator;
