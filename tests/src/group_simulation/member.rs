@@ -184,7 +184,6 @@ impl Member {
                 members: vec![LeavingMember {
                     member_id: self.member_id.clone(),
                     group_instance_id: self.instance.clone(),
-                    reason: None,
                 }],
             }),
             Phase::Stable if !self.is_positioned && !self.owned.is_empty() => {
@@ -234,7 +233,6 @@ impl Member {
                 name: "range".to_owned(),
                 metadata: Bytes::from(vec![self.subscription]),
             }],
-            reason: None,
         });
         self.send(Lane::Protocol, now, patience, request)
     }

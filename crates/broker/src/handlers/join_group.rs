@@ -81,7 +81,6 @@ fn wish(call: &Call, request: JoinGroupRequest, longest: Duration) -> JoinGroup 
         rebalance_timeout: rebalance_timeout.min(longest),
         protocol_type: String::from(&request.protocol_type),
         protocols: protocols.collect(),
-        reason: request.reason.as_ref().map(String::from),
     }
 }
 

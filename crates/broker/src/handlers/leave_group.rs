@@ -67,7 +67,6 @@ async fn leave(
     let leaving = members.iter().map(|member| LeavingMember {
         member_id: member.member_id.as_str().into(),
         group_instance_id: group::instance(member.group_instance_id.as_ref()),
-        reason: member.reason.as_ref().map(String::from),
     });
     let leave = LeaveGroup { group_id: group_id.as_str().into(), members: leaving.collect() };
     match group::ask(context, group_id, Request::Leave(leave)).await {

@@ -76,7 +76,6 @@ pub struct Now {
 }
 
 /// What happens to a shard.
-#[expect(clippy::large_enum_variant, reason = "moved once, from the driver into the step")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A request came. It is answered exactly once, at once or later.

@@ -97,8 +97,6 @@ pub struct JoinGroup {
     pub protocol_type: String,
     /// The assignment strategies it knows, the preferred one first, with its opaque metadata for each.
     pub protocols: Vec<JoinProtocol>,
-    /// Why it joins, in its own words (KIP-800).
-    pub reason: Option<String>,
 }
 
 /// An assignment strategy that a member knows.
@@ -146,8 +144,6 @@ pub struct LeavingMember {
     pub member_id: MemberId,
     /// Static name.
     pub group_instance_id: Option<GroupInstanceId>,
-    /// Why, in its own words (KIP-800).
-    pub reason: Option<String>,
 }
 
 /// Commits offsets of one group.

@@ -196,7 +196,6 @@ pub(crate) fn join(group: &str, member_id: &str) -> Request {
         rebalance_timeout: Duration::from_secs(60),
         protocol_type: "consumer".to_owned(),
         protocols: vec![JoinProtocol { name: "range".to_owned(), metadata: Bytes::new() }],
-        reason: None,
     })
 }
 

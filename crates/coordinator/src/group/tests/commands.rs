@@ -288,7 +288,6 @@ fn join(arguments: &Arguments<'_>) -> JoinGroup {
         rebalance_timeout: duration("rebalance", 60),
         protocol_type: arguments.text("type").unwrap_or("consumer").to_owned(),
         protocols: if arguments.has("protocols") { protocols } else { vec![usual] },
-        reason: None,
     }
 }
 
@@ -298,7 +297,6 @@ fn leave(arguments: &Arguments<'_>) -> LeaveGroup {
         LeavingMember {
             member_id: member_id.into(),
             group_instance_id: Some(name).filter(|name| !name.is_empty()).map(Into::into),
-            reason: None,
         }
     });
     LeaveGroup { group_id: arguments.group(), members: members.collect() }

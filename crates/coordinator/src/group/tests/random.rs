@@ -437,7 +437,6 @@ impl World {
                 members: vec![LeavingMember {
                     member_id: member.member_id,
                     group_instance_id: member.group_instance_id,
-                    reason: None,
                 }],
             }),
             80..95 => Request::CommitOffsets(CommitOffsets {
@@ -487,7 +486,6 @@ impl World {
             rebalance_timeout,
             protocol_type: "consumer".to_owned(),
             protocols,
-            reason: None,
         }
     }
 }
