@@ -7,8 +7,8 @@
 //! State changes at the append, before it is committed; so a reply names the write that it depends on ([`Action::Reply`]) and the driver holds it until that is committed.
 //! A shard whose append failed is thrown away and loaded again: the log is the truth.
 //!
-//! [`shard`] finds the group of each event and gives it its [`turn`]; [`membership`], [`offset_requests`] and [`administration`] answer it; [`classic_group`] is what a group is,
-//! [`offsets`] what is committed.
+//! `shard` finds the group of each event and gives it its `turn`; `membership`, `offset_requests` and `administration` answer it; `classic_group` is what a group is,
+//! `offsets` what is committed.
 
 mod administration;
 mod classic_group;

@@ -23,7 +23,7 @@ pub struct CoordinatorParts {
     pub config: CoordinatorConfig,
     /// Counters, registered by whoever has the registry.
     pub metrics: GroupMetrics,
-    /// What all tasks belong to: after [`super::GroupCoordinator::stop`] it runs empty.
+    /// What all tasks belong to: after [`GroupCoordinator::stop`](super::GroupCoordinator::stop) it runs empty.
     pub tasks: TaskTracker,
     /// Where they run. Replay runs on its blocking threads.
     pub runtime: Handle,

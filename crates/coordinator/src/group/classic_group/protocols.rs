@@ -53,15 +53,24 @@ fn bytes_of(protocol: &JoinProtocol) -> usize {
     protocol.name.len() + protocol.metadata.len()
 }
 
-/// Copies what a member says of its strategies: it outlives the request, whose frame must not be kept for it. Of two with one name the first counts.
+/// Copies what a member says of its strategies: it outlives the request, whose frame must not be kept for it.
 pub(in crate::group) fn keep(protocols: &[JoinProtocol]) -> Vec<JoinProtocol> {
-    let mut names = BTreeSet::new();
-    let first = protocols.iter().filter(|protocol| names.insert(protocol.name.as_str()));
-    let kept = first.map(|protocol| JoinProtocol {
+    let kept = distinct(protocols).map(|protocol| JoinProtocol {
         name: protocol.name.clone(),
         metadata: Bytes::copy_from_slice(&protocol.metadata),
     });
     kept.collect()
+}
+
+/// Says whether a member says of its strategies what it said when they were [kept](keep).
+pub(in crate::group) fn are_unchanged(kept: &[JoinProtocol], protocols: &[JoinProtocol]) -> bool {
+    kept.iter().eq(distinct(protocols))
+}
+
+/// Of two strategies with one name the first counts.
+fn distinct(protocols: &[JoinProtocol]) -> impl Iterator<Item = &JoinProtocol> {
+    let mut names = BTreeSet::new();
+    protocols.iter().filter(move |protocol| names.insert(protocol.name.as_str()))
 }
 
 /// The most strategies that a member may name. Clients name one to three.

@@ -215,8 +215,10 @@ fn add(
 /// Handles the JoinGroup of a member.
 fn rejoin(group: &mut Group, turn: &mut Turn<'_>, id: RequestId, request: &JoinGroup) {
     let member_id = &request.member_id;
-    let kept = protocols::keep(&request.protocols);
-    let is_unchanged = group.members.get(member_id).is_some_and(|member| member.protocols == kept);
+    let is_unchanged = group
+        .members
+        .get(member_id)
+        .is_some_and(|member| protocols::are_unchanged(&member.protocols, &request.protocols));
     let is_disturbed = match group.phase {
         Phase::Preparing(_) => true,
         // One that joins as it did before may only have missed the answer.
