@@ -15,17 +15,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::ReplicationConfig;
-use crate::fetchers::Fetchers;
 use crate::image_update::RegisteredBroker;
 use crate::metrics::ReplicationMetrics;
 use crate::partition::{
     EpochEntry, Generation, LogState, OpenedLog, Options, Partition, TruncationGeneration,
 };
-use crate::partition_directory::{self as directory, LostMark};
 use crate::partition_handle::{NewReplica, PartitionHandle};
 use crate::replicas::Registration;
 use crate::requests::Requests;
-use crate::service::Streams;
+use crate::storage::partition_directory::{self as directory, LostMark};
+use crate::stream::follower_end::fetchers::Fetchers;
+use crate::stream::leader_end::service::Streams;
 use crate::timers::Timers;
 
 /// What all partitions of a broker share.

@@ -6,34 +6,28 @@
 pub mod config;
 mod context;
 mod error;
-mod fetch_waiter;
-mod fetchers;
-mod follower_stream;
 mod image_update;
 mod metrics;
 pub mod partition;
-mod partition_directory;
 mod partition_handle;
-mod proto;
 mod replicas;
 mod requests;
-mod service;
+mod storage;
+mod stream;
 mod timers;
-mod wire;
 
 pub use config::ReplicationConfig;
 pub use error::{
     DeleteRecordsError, FetchError, LeaderHint, ListOffsetError, NotServed, ProduceError,
 };
-pub use fetch_waiter::FetchWaiter;
 pub use image_update::{
     AssignedPartition, DirectoryProof, ImageUpdate, PartitionChange, RegisteredBroker,
 };
 pub use metrics::ReplicationMetrics;
 pub use partition_handle::{
-    Isolation, ListedOffset, OffsetQuery, PartitionHandle, PartitionStatus, ProduceOptions,
-    ProduceWaiter, Produced, ReadRequest, Readable, WatchPosition,
+    FetchWaiter, Isolation, ListedOffset, OffsetQuery, PartitionHandle, PartitionStatus,
+    ProduceOptions, ProduceWaiter, Produced, ReadRequest, Readable, WatchPosition,
 };
 pub use replicas::{OpenReplicasError, Registration, Replicas, ReplicasOptions};
 pub use requests::ReplicaRequest;
-pub use service::{ReplicationService, tune_server};
+pub use stream::leader_end::service::{ReplicationService, tune_server};

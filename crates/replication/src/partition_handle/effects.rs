@@ -5,9 +5,9 @@
 use log_storage::{Removal, Truncation};
 use model::{BrokerEpoch, BrokerId, LeaderEpoch, Timestamp};
 
+use super::fetch_waiter::Watcher;
 use super::waiters::ProduceSender;
 use crate::error::ProduceError;
-use crate::fetch_waiter::Watcher;
 use crate::partition::{LossReason, WaiterId};
 use crate::requests::ReplicaRequest;
 

@@ -7,8 +7,8 @@ use log_storage::{FatalError, Flush, FlushDone, FlushMark, Flushable, Removal, T
 use super::effects::Loss;
 use super::{PartitionHandle, State};
 use crate::partition::{Event, LossReason};
-use crate::partition_directory::{self as directory, LostMark};
 use crate::requests::ReplicaRequest;
+use crate::storage::partition_directory::{self as directory, LostMark};
 
 impl Flushable for PartitionHandle {
     fn begin_flush(&self) -> Option<Flush> {

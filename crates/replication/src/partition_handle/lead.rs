@@ -9,10 +9,10 @@ use model::{BrokerEpoch, BrokerId, LeaderEpoch, Offset};
 
 use super::{PartitionHandle, State};
 use crate::error::NotServed;
-use crate::follower_stream::Session;
 use crate::partition::{
     AnswerBody, Event, FollowerFetch, Generation, LeaderAnswer, PartitionMetadata,
 };
+use crate::stream::leader_end::follower_stream::Session;
 
 /// One follower of this partition, under the partition's lock.
 #[derive(Debug)]

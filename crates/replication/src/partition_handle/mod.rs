@@ -4,6 +4,7 @@
 //! second lock. Whatever a step asks of others is noted in [`Effects`] and done after the lock is released.
 
 mod effects;
+pub(crate) mod fetch_waiter;
 mod flush;
 mod follow;
 mod lead;
@@ -19,6 +20,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use log_storage::{FlushMark, Flushable, Log, LogConfig, Recompression, Retirement};
 use model::{ErrorCode, LeaderEpoch, Offset, Timestamp, TopicIdPartition, TopicPartition};
 
+pub use fetch_waiter::FetchWaiter;
 pub(crate) use follow::LeaderMessage;
 pub(crate) use lead::{SendState, Trust, Turn};
 pub use offsets::{ListedOffset, OffsetQuery};
@@ -28,18 +30,18 @@ pub use read::{Isolation, ReadRequest, Readable, WatchPosition};
 use tokio::sync::Notify;
 
 use self::effects::{Effects, Loss};
+use self::fetch_waiter::Watchers;
 use self::lead::FollowerLink;
 use self::waiters::{CommitMeter, ProduceWaiters};
 use crate::context::Context;
 use crate::error::{LeaderHint, NotServed, ProduceError};
-use crate::fetch_waiter::Watchers;
-use crate::follower_stream::Session;
 use crate::partition::{
     Action, Event, FollowerFetch, LogState, OfflineReason, Partition, PartitionMetadata,
     ReplicaRole, TruncationGeneration,
 };
-use crate::partition_directory::LostMark;
 use crate::requests::ReplicaRequest;
+use crate::storage::partition_directory::LostMark;
+use crate::stream::leader_end::follower_stream::Session;
 
 /// One partition's replica on this broker.
 #[derive(Debug)]

@@ -5,9 +5,9 @@ use log_storage::{Minimum, ReadError, ReadPlan};
 use model::{LeaderEpoch, Offset};
 use tokio::sync::oneshot;
 
+use super::fetch_waiter::FetchWaiter;
 use super::{PartitionHandle, State};
 use crate::error::FetchError;
-use crate::fetch_waiter::FetchWaiter;
 use crate::partition::{Event, ReplicaRole};
 
 /// What a consumer may see (Kafka's `isolation.level`).

@@ -9,8 +9,8 @@ use model::{TopicIdPartition, TopicPartition};
 use super::Replicas;
 use super::open::open_options;
 use crate::image_update::AssignedPartition;
-use crate::partition_directory::{self as directory, LostMark};
 use crate::partition_handle::PartitionHandle;
+use crate::storage::partition_directory::{self as directory, LostMark};
 
 impl Replicas {
     /// Creates replicas in the background, in groups whose directory entries are synced together.

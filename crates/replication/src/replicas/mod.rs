@@ -27,12 +27,12 @@ use tokio_util::task::TaskTracker;
 use self::open::OpenedReplica;
 use crate::config::ReplicationConfig;
 use crate::context::{Context, Running, Storage};
-use crate::fetchers::Fetchers;
 use crate::image_update::{AssignedPartition, DirectoryProof, ImageUpdate, PartitionChange};
 use crate::metrics::{ReplicaGauges, ReplicationMetrics};
 use crate::partition_handle::PartitionHandle;
 use crate::requests::{ReplicaRequest, Requests};
-use crate::service::{ReplicationService, Streams};
+use crate::stream::follower_end::fetchers::Fetchers;
+use crate::stream::leader_end::service::{ReplicationService, Streams};
 use crate::timers::Timers;
 
 /// What [`Replicas::open`] needs.

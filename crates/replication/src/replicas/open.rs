@@ -10,7 +10,7 @@ use model::{TopicIdPartition, TopicPartition, UnixMillis};
 use super::{OpenReplicasError, Replicas};
 use crate::context::Storage;
 use crate::image_update::{AssignedPartition, DirectoryProof, ImageUpdate, PartitionChange};
-use crate::partition_directory::{self as directory, Found, LostMark};
+use crate::storage::partition_directory::{self as directory, Found, LostMark};
 
 /// A log that waits for its broker's registration.
 #[derive(Debug)]

@@ -20,9 +20,9 @@ use tonic::Status;
 use crate::context::Context;
 use crate::partition::LeaderAnswer;
 use crate::partition_handle::{PartitionHandle, SendState, Trust, Turn};
-use crate::proto;
-use crate::service::Sessions;
-use crate::wire;
+use crate::stream::leader_end::service::Sessions;
+use crate::stream::proto;
+use crate::stream::wire;
 
 /// One follower's stream, as this leader sees it.
 #[derive(Debug)]

@@ -19,9 +19,9 @@ use tonic::{Status, Streaming};
 use crate::context::{Context, Running};
 use crate::partition::{Event, ReplicaRole};
 use crate::partition_handle::{LeaderMessage, PartitionHandle};
-use crate::proto;
-use crate::proto::replication_client::ReplicationClient;
-use crate::wire;
+use crate::stream::proto;
+use crate::stream::proto::replication_client::ReplicationClient;
+use crate::stream::wire;
 
 /// The tasks and the outboxes of their open streams.
 #[derive(Debug, Default)]

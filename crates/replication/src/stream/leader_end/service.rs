@@ -13,18 +13,18 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::context::{Context, Running};
-use crate::fetchers::{
-    CONNECTION_WINDOW_BYTES, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, MAX_FRAME_BYTES,
-    MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES,
-};
-use crate::follower_stream::{FollowerStream, Session, Updates};
 use crate::image_update::RegisteredBroker;
 use crate::partition::FollowerFetch;
 use crate::partition_handle::PartitionHandle;
-use crate::proto;
-use crate::proto::replication_server::{Replication, ReplicationServer};
 use crate::replicas::Replicas;
-use crate::wire;
+use crate::stream::follower_end::fetchers::{
+    CONNECTION_WINDOW_BYTES, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, MAX_FRAME_BYTES,
+    MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES,
+};
+use crate::stream::leader_end::follower_stream::{FollowerStream, Session, Updates};
+use crate::stream::proto;
+use crate::stream::proto::replication_server::{Replication, ReplicationServer};
+use crate::stream::wire;
 
 /// The service, to be added to the server of the replication port.
 #[derive(Clone, Debug)]

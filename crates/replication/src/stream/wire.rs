@@ -4,8 +4,8 @@ use bytes::Bytes;
 use model::{BrokerEpoch, LeaderEpoch, Offset, TopicId, TopicIdPartition};
 
 use crate::partition::{AnswerBody, FollowerFetch, Generation, LeaderAnswer};
-use crate::proto;
-use crate::proto::partition_update::Content;
+use crate::stream::proto;
+use crate::stream::proto::partition_update::Content;
 
 /// A message that no peer of this version sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

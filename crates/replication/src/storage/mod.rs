@@ -1,0 +1,3 @@
+//! The data directory.
+
+pub(crate) mod partition_directory;

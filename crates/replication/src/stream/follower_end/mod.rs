@@ -1,0 +1,3 @@
+//! The follower's end of the streams: to whom one is open, what is appended from it, and what goes back.
+
+pub(crate) mod fetchers;
