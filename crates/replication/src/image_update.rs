@@ -1,11 +1,11 @@
-//! What the broker's image applier tells the replicas: values, in log order.
+//! What the replicas are told of the cluster's metadata, as values: this broker's registration, then its image, in log order.
 //!
 //! This crate does not know where the image comes from; the broker maps its own image to these types.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::{BrokerEpoch, BrokerId, DirectoryId, TopicIdPartition};
+use model::{BrokerEpoch, BrokerId, ClusterId, DirectoryId, TopicIdPartition};
 
 use crate::partition::PartitionMetadata;
 
@@ -53,6 +53,15 @@ pub struct AssignedPartition {
     pub metadata: PartitionMetadata,
     /// The topic's effective configuration.
     pub config: Arc<log_storage::LogConfig>,
+}
+
+/// Who this broker is since its registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// The cluster.
+    pub cluster_id: ClusterId,
+    /// This broker's incarnation.
+    pub broker_epoch: BrokerEpoch,
 }
 
 /// What the registration of this broker must say about its disk (design rule 3a.7).

@@ -4,9 +4,11 @@
 //! It does not know the controller: metadata comes in by [`Replicas::apply`], requests go out by [`Replicas::next_request`].
 
 pub mod config;
-mod context;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod image_update;
+mod local_broker;
 mod metrics;
 pub mod partition;
 mod partition_handle;
@@ -21,13 +23,14 @@ pub use error::{
     DeleteRecordsError, FetchError, LeaderHint, ListOffsetError, NotServed, ProduceError,
 };
 pub use image_update::{
-    AssignedPartition, DirectoryProof, ImageUpdate, PartitionChange, RegisteredBroker,
+    AssignedPartition, DirectoryProof, ImageUpdate, PartitionChange, RegisteredBroker, Registration,
 };
 pub use metrics::ReplicationMetrics;
 pub use partition_handle::{
     FetchWaiter, Isolation, ListedOffset, OffsetQuery, PartitionHandle, PartitionStatus,
     ProduceOptions, ProduceWaiter, Produced, ReadRequest, Readable, WatchPosition,
 };
-pub use replicas::{OpenReplicasError, Registration, Replicas, ReplicasOptions};
+pub use replicas::{OpenReplicasError, Replicas, ReplicasOptions};
 pub use requests::ReplicaRequest;
-pub use stream::leader_end::service::{ReplicationService, tune_server};
+pub use stream::leader_end::ReplicationService;
+pub use stream::tune_server;

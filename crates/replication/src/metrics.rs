@@ -1,4 +1,4 @@
-//! What the data plane counts. Counters are atomics of the whole broker; what can be read off the replicas is read at the scrape.
+//! What the data plane counts: atomics of the whole broker. What can be read off the replicas instead is in `replicas::gauges`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,15 +6,11 @@ use std::time::Duration;
 
 use log_storage::FlushObserver;
 use model::Acks;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::context::Context;
-use crate::partition::{PartitionMetadata, ReplicaRole};
+use crate::partition::PartitionMetadata;
 
 /// The counters; clones count into the same ones.
 #[derive(Clone)]
@@ -164,79 +160,4 @@ impl FlushObserver for ReplicationMetrics {
 
 fn add(counter: &Counter, size_bytes: usize) {
     counter.inc_by(u64::try_from(size_bytes).unwrap_or(u64::MAX));
-}
-
-/// Gauges that are read off the replicas at each scrape.
-#[derive(Debug)]
-pub(crate) struct ReplicaGauges {
-    context: Arc<Context>,
-}
-
-impl ReplicaGauges {
-    pub(crate) fn new(context: Arc<Context>) -> Self {
-        Self { context }
-    }
-}
-
-#[derive(Default)]
-struct Sums {
-    partitions: i64,
-    leaders: i64,
-    offline: i64,
-    under_replicated: i64,
-    under_min_isr: i64,
-    size_bytes: u64,
-}
-
-impl ReplicaGauges {
-    fn sums(&self) -> Sums {
-        let mut sums = Sums::default();
-        for partition in self.context.partitions.load().values() {
-            let status = partition.status();
-            sums.partitions += 1;
-            sums.size_bytes += status.size_bytes;
-            match status.role {
-                ReplicaRole::Leader(_) => {
-                    sums.leaders += 1;
-                    sums.under_replicated += i64::from(status.isr_count < status.replica_count);
-                    sums.under_min_isr += i64::from(status.isr_count < status.effective_min_isr);
-                }
-                ReplicaRole::Follower(..) => {}
-                ReplicaRole::Offline(_) => sums.offline += 1,
-            }
-        }
-        sums
-    }
-}
-
-impl Collector for ReplicaGauges {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let sums = self.sums();
-        let size_bytes = i64::try_from(sums.size_bytes).unwrap_or(i64::MAX);
-        for (name, help, value) in [
-            ("steadfast_partitions", "Replicas on this broker", sums.partitions),
-            ("steadfast_leader_partitions", "Partitions led by this broker", sums.leaders),
-            (
-                "steadfast_offline_replicas",
-                "Replicas on this broker that neither lead nor follow",
-                sums.offline,
-            ),
-            (
-                "steadfast_under_replicated_partitions",
-                "Partitions led here whose ISR lacks a replica",
-                sums.under_replicated,
-            ),
-            (
-                "steadfast_under_min_isr_partitions",
-                "Partitions led here whose ISR is below min.insync.replicas",
-                sums.under_min_isr,
-            ),
-            ("steadfast_log_size_bytes", "Size of all logs on this broker", size_bytes),
-        ] {
-            let gauge = ConstGauge::new(value);
-            let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
-            gauge.encode(metric)?;
-        }
-        Ok(())
-    }
 }

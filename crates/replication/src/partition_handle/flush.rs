@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use log_storage::{FatalError, Flush, FlushDone, FlushMark, Flushable, Removal, Truncation};
 
 use super::effects::Loss;
-use super::{PartitionHandle, State};
+use super::{PartitionHandle, State, log_state};
 use crate::partition::{Event, LossReason};
 use crate::requests::ReplicaRequest;
 use crate::storage::partition_directory::{self as directory, LostMark};
@@ -47,7 +47,7 @@ impl PartitionHandle {
     /// Runs a truncation on a storage thread and tells the machine; the log takes no appends until then.
     pub(super) fn run_truncation(&self, truncation: Truncation) {
         let Some(me) = self.me.upgrade() else { return };
-        self.context.run_job(move || match truncation.run() {
+        self.host.storage.run_job(move || match truncation.run() {
             Ok(done) => {
                 if me.lock().is_removed {
                     return;
@@ -58,29 +58,29 @@ impl PartitionHandle {
                     // A flush that came up meanwhile found the log closed to it, and nobody asks again for what it would have made durable.
                     effects.flush = true;
                     state.meter.truncated(state.log.log_end_offset());
-                    let log = state.log_state();
+                    let log = log_state(&state.log);
                     state.machine.step(effects.now, Event::Truncated(log));
                 });
             }
-            Err(error) => me.context.fatal(&error),
+            Err(error) => me.host.storage.fatal(&error),
         });
     }
 
     /// Takes old segments off the disk on a storage thread, in two steps.
     pub(super) fn run_removal(&self, removal: Removal) {
         let Some(me) = self.me.upgrade() else { return };
-        self.context.run_job(move || match removal.run() {
+        self.host.storage.run_job(move || match removal.run() {
             Ok(delayed) => {
                 // Files that a full queue leaves behind go at the next start.
-                let _ = me.context.flusher.run_after(delayed.delay(), move || delayed.run());
+                let _ = me.host.storage.flusher.run_after(delayed.delay(), move || delayed.run());
             }
-            Err(error) => me.context.fatal(&error),
+            Err(error) => me.host.storage.fatal(&error),
         });
     }
 
     /// Removes what `retention.ms` and `retention.bytes` say, and forgets idempotent producers that are gone. Cheap when there is nothing.
     pub(crate) fn apply_retention(&self) {
-        let now = self.context.clock.wall();
+        let now = self.host.clock.wall();
         self.with_state(|state, effects| {
             if state.is_removed {
                 return;
@@ -109,7 +109,7 @@ impl PartitionHandle {
             state.log.begin_checkpoint()
         };
         let Some(checkpoint) = checkpoint else { return Ok(()) };
-        let done = checkpoint.run().inspect_err(|error| self.context.fatal(error))?;
+        let done = checkpoint.run().inspect_err(|error| self.host.storage.fatal(error))?;
         self.with_state(|state, effects| {
             if state.log.complete_checkpoint(done).is_some() {
                 let flushed = state.flushed();
@@ -121,7 +121,7 @@ impl PartitionHandle {
 
     /// Marks the log for a flush when `flush.ms` demands it.
     pub(crate) fn flush_if_due(&self) {
-        let now = self.context.clock.wall();
+        let now = self.host.clock.wall();
         self.with_state(|state, effects| {
             effects.flush = !state.is_removed && state.log.is_flush_due(now);
         });
@@ -132,13 +132,13 @@ impl PartitionHandle {
         let Some(me) = self.me.upgrade() else { return };
         let Loss { reason, leader_epoch, broker_epoch } = loss;
         tracing::error!(partition = %self.name, ?reason, "this replica cannot trust its data and leaves the in-sync replicas");
-        self.context.run_job(move || {
+        self.host.storage.run_job(move || {
             let partition = me.id;
             let lost =
                 ReplicaRequest::ReplicaLost { partition, reason, leader_epoch, broker_epoch };
             // Without the mark on the disk a restart would not know of the loss.
             if me.write_lost_mark(reason).is_some() {
-                me.context.requests.push(lost);
+                me.host.requests.push(lost);
             }
         });
     }
@@ -159,7 +159,7 @@ impl PartitionHandle {
             }
             state.log.directory().to_owned()
         };
-        let fs = self.context.storage.fs.as_ref();
+        let fs = self.host.storage.fs.as_ref();
         match directory::write_lost_mark(fs, &path, damaged_from) {
             Ok(()) => {
                 self.lock().mark = LostMark::Present;
@@ -168,7 +168,7 @@ impl PartitionHandle {
             // The directory was deleted meanwhile, and with it what was lost.
             Err(_) if self.lock().is_removed => None,
             Err(error) => {
-                self.context.storage_failed("marking", &path, error);
+                self.host.storage.failed("marking", &path, error);
                 None
             }
         }
@@ -182,7 +182,7 @@ impl PartitionHandle {
             (before, state.log.directory().to_owned())
         };
         if before == LostMark::Present {
-            self.context.remove_lost_mark(&path);
+            self.host.storage.remove_lost_mark(&path);
         }
     }
 

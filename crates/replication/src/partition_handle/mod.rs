@@ -7,6 +7,7 @@ mod effects;
 pub(crate) mod fetch_waiter;
 mod flush;
 mod follow;
+mod host;
 mod lead;
 mod offsets;
 mod produce;
@@ -21,8 +22,9 @@ use log_storage::{FlushMark, Flushable, Log, LogConfig, Recompression, Retiremen
 use model::{ErrorCode, LeaderEpoch, Offset, Timestamp, TopicIdPartition, TopicPartition};
 
 pub use fetch_waiter::FetchWaiter;
-pub(crate) use follow::LeaderMessage;
-pub(crate) use lead::{SendState, Trust, Turn};
+pub(crate) use follow::{LeaderMessage, Outbox, Outboxes};
+pub(crate) use host::Host;
+pub(crate) use lead::{Class, MarkedCount, SendQueue, Session, Update};
 pub use offsets::{ListedOffset, OffsetQuery};
 pub use produce::{ProduceOptions, ProduceWaiter, Produced};
 pub use read::{Isolation, ReadRequest, Readable, WatchPosition};
@@ -33,15 +35,13 @@ use self::effects::{Effects, Loss};
 use self::fetch_waiter::Watchers;
 use self::lead::FollowerLink;
 use self::waiters::{CommitMeter, ProduceWaiters};
-use crate::context::Context;
 use crate::error::{LeaderHint, NotServed, ProduceError};
 use crate::partition::{
-    Action, Event, FollowerFetch, LogState, OfflineReason, Partition, PartitionMetadata,
-    ReplicaRole, TruncationGeneration,
+    Action, EpochEntry, Event, FollowerFetch, LogState, OfflineReason, OpenedLog, Options,
+    Partition, PartitionMetadata, ReplicaRole, TruncationGeneration,
 };
 use crate::requests::ReplicaRequest;
 use crate::storage::partition_directory::LostMark;
-use crate::stream::leader_end::follower_stream::Session;
 
 /// One partition's replica on this broker.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub struct PartitionHandle {
     me: Weak<Self>,
     id: TopicIdPartition,
     name: TopicPartition,
-    context: Arc<Context>,
+    host: Arc<Host>,
     state: Mutex<State>,
     /// The followers' sessions, to be marked after an append without a second look under the lock.
     sessions: ArcSwap<Vec<Arc<Session>>>,
@@ -85,8 +85,9 @@ struct State {
 pub(crate) struct NewReplica {
     pub(crate) id: TopicIdPartition,
     pub(crate) name: TopicPartition,
-    pub(crate) machine: Partition,
     pub(crate) log: Log,
+    /// The checkpointed high watermark.
+    pub(crate) high_watermark: Offset,
     pub(crate) mark: LostMark,
 }
 
@@ -115,13 +116,21 @@ pub struct PartitionStatus {
 
 impl PartitionHandle {
     /// Makes the handle of a replica whose log was opened. It serves nothing before its first metadata.
-    pub(crate) fn new(context: &Arc<Context>, replica: NewReplica) -> Arc<Self> {
-        let NewReplica { id, name, machine, log, mark } = replica;
+    pub(crate) fn new(host: &Arc<Host>, options: Options, replica: NewReplica) -> Arc<Self> {
+        let NewReplica { id, name, log, high_watermark, mark } = replica;
+        let epochs = log
+            .epoch_entries()
+            .iter()
+            .map(|entry| EpochEntry { epoch: entry.epoch, start_offset: entry.start_offset })
+            .collect();
+        let opened =
+            OpenedLog { log: log_state(&log), high_watermark: Some(high_watermark), epochs };
+        let machine = Partition::new(options, opened);
         Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             id,
             name,
-            context: Arc::clone(context),
+            host: Arc::clone(host),
             state: Mutex::new(State {
                 machine,
                 log,
@@ -193,7 +202,7 @@ impl PartitionHandle {
 
     /// Steps an image of the partition, and takes over the topic's configuration.
     pub(crate) fn metadata_changed(&self, metadata: PartitionMetadata, config: &LogConfig) {
-        let is_member = metadata.isr.contains(&self.context.broker_id);
+        let is_member = metadata.isr.contains(&self.host.broker_id);
         let is_marked = self.with_state(|state, effects| {
             if state.log.config() != config {
                 // What was left to the page cache counts only once it is flushed, if every message is to be from now on.
@@ -204,9 +213,9 @@ impl PartitionHandle {
                 self.recompression.store(config.recompression.map(Arc::new));
             }
             if let Some(before) = state.machine.metadata()
-                && before.leader == Some(self.context.broker_id)
+                && before.leader == Some(self.host.broker_id)
             {
-                self.context.metrics.isr_changed(before, &metadata);
+                self.host.metrics.isr_changed(before, &metadata);
             }
             state.machine.step(effects.now, Event::MetadataChanged(metadata));
             if let Some(metadata) = state.machine.metadata() {
@@ -224,7 +233,7 @@ impl PartitionHandle {
             && is_member
             && let Some(me) = self.me.upgrade()
         {
-            self.context.run_job(move || me.remove_lost_mark());
+            self.host.storage.run_job(move || me.remove_lost_mark());
         }
     }
 
@@ -237,8 +246,8 @@ impl PartitionHandle {
                 metadata.leader = None;
                 metadata.leader_epoch = metadata.leader_epoch.next();
                 metadata.partition_epoch = metadata.partition_epoch.next();
-                metadata.replicas.remove(&self.context.broker_id);
-                metadata.isr.remove(&self.context.broker_id);
+                metadata.replicas.remove(&self.host.broker_id);
+                metadata.isr.remove(&self.host.broker_id);
                 state.machine.step(effects.now, Event::MetadataChanged(metadata));
             }
             retirement
@@ -267,7 +276,7 @@ impl PartitionHandle {
         let mut effects = Effects::default();
         let result = {
             let mut state = self.lock();
-            effects.now = self.context.clock.now();
+            effects.now = self.host.clock.now();
             let result = run(&mut state, &mut effects);
             self.drain(&mut state, &mut effects);
             result
@@ -374,12 +383,12 @@ impl PartitionHandle {
             && let Some(me) = self.me.upgrade()
         {
             let me: Arc<dyn Flushable> = me;
-            self.context.flusher.mark(&me);
+            self.host.storage.flusher.mark(&me);
         }
         if let Some(leader) = effects.leader
             && let Some(me) = self.me.upgrade()
         {
-            self.context.fetchers.mark(leader, me);
+            self.host.outboxes.mark(leader, me);
         }
         for (sender, result) in effects.produced {
             // The request may have gone away meanwhile; what was appended stays.
@@ -392,13 +401,13 @@ impl PartitionHandle {
             poll.wake();
         }
         if let Some(at) = effects.timer {
-            self.context.timers.arm(at, Weak::clone(&self.me));
+            self.host.timers.arm(at, Weak::clone(&self.me));
         }
         for request in effects.requests {
-            self.context.requests.push(request);
+            self.host.requests.push(request);
         }
         if let Some(leader) = effects.follow {
-            self.context.fetchers.ensure(&self.context, leader);
+            self.host.outboxes.follow(leader);
         }
         if let Some(truncation) = effects.truncation {
             self.run_truncation(truncation);
@@ -410,7 +419,7 @@ impl PartitionHandle {
             && let Some(me) = self.me.upgrade()
         {
             // A failure is reported where it happens, and ends the process.
-            self.context.run_job(move || drop(me.checkpoint()));
+            self.host.storage.run_job(move || drop(me.checkpoint()));
         }
         if let Some(loss) = effects.lost {
             self.declare_lost(loss);
@@ -446,14 +455,15 @@ impl State {
     fn truncation_generation(&self) -> TruncationGeneration {
         TruncationGeneration(self.log.truncation_generation().0)
     }
+}
 
-    fn log_state(&self) -> LogState {
-        LogState {
-            log_start_offset: self.log.log_start_offset(),
-            log_end_offset: self.log.log_end_offset(),
-            flushed_offset: self.log.flushed_offset(),
-            truncation_generation: self.truncation_generation(),
-        }
+/// Returns the log's offsets in the machine's words.
+fn log_state(log: &Log) -> LogState {
+    LogState {
+        log_start_offset: log.log_start_offset(),
+        log_end_offset: log.log_end_offset(),
+        flushed_offset: log.flushed_offset(),
+        truncation_generation: TruncationGeneration(log.truncation_generation().0),
     }
 }
 

@@ -62,7 +62,7 @@ impl PartitionHandle {
                 (lookup, state.log.log_start_offset())
             };
             let (sender, receiver) = oneshot::channel();
-            self.context.run_job(move || {
+            self.host.storage.run_job(move || {
                 // The request may have gone away meanwhile.
                 let _ = sender.send(lookup.execute());
             });

@@ -115,7 +115,7 @@ impl PartitionHandle {
         let mut effects = Effects::default();
         let waiter = {
             let mut state = self.lock();
-            effects.now = self.context.clock.now();
+            effects.now = self.host.clock.now();
             let waiter = match self.append(&mut state, batch, options, &mut effects) {
                 Ok((leader_epoch, produced)) => {
                     let id = state.waiters.next_id();
@@ -142,7 +142,7 @@ impl PartitionHandle {
             if waiter.appended().is_some() { Outcome::Appended } else { Outcome::Refused };
         // What a coordinator writes is no client's.
         if options.origin == AppendOrigin::Client {
-            self.context.metrics.produced(options.acks, batch.len(), outcome);
+            self.host.metrics.produced(options.acks, batch.len(), outcome);
         }
         self.finish(effects);
         waiter
@@ -155,7 +155,7 @@ impl PartitionHandle {
     pub fn admits(&self, leader_epoch: LeaderEpoch) -> Result<(), ProduceError> {
         let state = self.lock();
         state.check_leads(Some(leader_epoch))?;
-        match state.machine.admit_produce(self.context.clock.now(), Acks::All) {
+        match state.machine.admit_produce(self.host.clock.now(), Acks::All) {
             Ok(_) => Ok(()),
             Err(error) => Err(not_admitted(&state, error)),
         }
@@ -172,7 +172,7 @@ impl PartitionHandle {
         let mut effects = Effects::default();
         let waiter = {
             let mut state = self.lock();
-            effects.now = self.context.clock.now();
+            effects.now = self.host.clock.now();
             let id = state.waiters.next_id();
             let deadline = effects.now + timeout;
             let acks = Acks::All;
@@ -209,7 +209,7 @@ impl PartitionHandle {
             .admit_produce(effects.now, options.acks)
             .map_err(|error| not_admitted(state, error))?;
         let append =
-            LeaderAppend { leader_epoch, now: self.context.clock.wall(), origin: options.origin };
+            LeaderAppend { leader_epoch, now: self.host.clock.wall(), origin: options.origin };
         let log_start_offset = state.log.log_start_offset();
         match state.log.append_as_leader(batch, append) {
             Ok(AppendOutcome::Appended(appended)) => {
@@ -241,7 +241,7 @@ impl PartitionHandle {
                     AppendError::OutOfSpace(_) => {
                         state.machine.step(effects.now, Event::AppendFailed)
                     }
-                    AppendError::Fatal(error) => self.context.fatal(error),
+                    AppendError::Fatal(error) => self.host.storage.fatal(error),
                     _ => {}
                 }
                 Err(ProduceError::Refused(error))

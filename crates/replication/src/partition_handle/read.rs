@@ -135,7 +135,7 @@ impl PartitionHandle {
             plan.execute()
         } else {
             let (sender, receiver) = oneshot::channel();
-            self.context.run_job(move || {
+            self.host.storage.run_job(move || {
                 // The request may have gone away meanwhile.
                 let _ = sender.send(plan.execute());
             });
@@ -143,7 +143,7 @@ impl PartitionHandle {
         };
         match result {
             Ok(bytes) => {
-                self.context.metrics.read(bytes.len());
+                self.host.metrics.read(bytes.len());
                 Ok(bytes)
             }
             Err(error) => Err(self.read_failed(offset, &error)),

@@ -30,32 +30,32 @@ impl Replicas {
         for group in ready.chunks(GROUP) {
             let me = Arc::clone(self);
             let group = group.to_vec();
-            self.context.run_job(move || me.create_group(&group));
+            self.local.host.storage.run_job(move || me.create_group(&group));
         }
     }
 
     fn create_group(self: &Arc<Self>, group: &[(TopicIdPartition, TopicPartition)]) {
-        let storage = &self.context.storage;
+        let storage = &self.local.host.storage;
         for (id, name) in group {
             let path = storage.data_dir.join(name.to_string());
             // Values of a directory that went missing say nothing about this one.
             storage.checkpoints.remove(name, id.topic_id);
             let (fs, data_dir) = (storage.fs.as_ref(), &storage.data_dir);
             if let Err(error) = directory::create(fs, data_dir, &path, id.topic_id) {
-                return self.context.storage_failed("creating", &path, error);
+                return storage.failed("creating", &path, error);
             }
         }
         if let Err(error) = storage.fs.sync_dir(&storage.data_dir) {
-            return self.context.storage_failed("syncing", &storage.data_dir, error);
+            return storage.failed("syncing", &storage.data_dir, error);
         }
         let mut partitions = Vec::with_capacity(group.len());
         for (id, name) in group {
             let path = storage.data_dir.join(name.to_string());
-            let options = open_options(storage, name, *id, self.context.clock.wall());
+            let options = open_options(storage, name, *id, self.local.host.clock.wall());
             match Log::open(storage.fs.clone(), &path, options) {
                 Ok((log, _)) => {
                     let mark = LostMark::Absent;
-                    partitions.push(self.context.new_partition(*id, name.clone(), log, mark));
+                    partitions.push(self.new_partition(*id, name.clone(), log, mark));
                 }
                 Err(error) => {
                     tracing::error!(partition = %name, %error, "a new log cannot be opened");
@@ -79,14 +79,14 @@ impl Replicas {
                 None => unwanted.push(partition),
             }
         }
-        let visible = wanted.iter().map(|(partition, _)| Arc::clone(partition)).collect();
-        self.context.add_partitions(visible);
+        let visible: Vec<_> = wanted.iter().map(|(partition, _)| Arc::clone(partition)).collect();
+        self.local.add_partitions(&visible);
         for (partition, assigned) in &wanted {
             partition.metadata_changed(assigned.metadata.clone(), &assigned.config);
         }
         drop(pending);
         for (partition, _) in &wanted {
-            self.context.streams.partition_added(partition);
+            self.streams.partition_added(partition);
         }
         for partition in unwanted {
             partition.remove().run();
@@ -114,12 +114,14 @@ impl Replicas {
             self.created.notify_waiters();
             return;
         }
-        let Some(partition) = self.context.partition(&id) else { return };
+        let Some(partition) = self.local.partition(&id) else { return };
         pending.deleting.insert(partition.name().clone(), Vec::new());
         drop(pending);
-        let retirement = self.context.remove_partition(&partition);
+        self.local.remove_partition(&id);
+        let retirement = partition.remove();
+        self.streams.partition_removed(&partition);
         let me = Arc::clone(self);
-        self.context.run_job(move || {
+        self.local.host.storage.run_job(move || {
             // A checkpoint that is under way writes files by their names, and another topic may get the name next.
             retirement.run();
             me.delete(id, partition.name(), &partition.directory());
@@ -128,14 +130,14 @@ impl Replicas {
 
     /// Deletes a directory; then its name is free for those that wait for it.
     fn delete(self: &Arc<Self>, id: TopicIdPartition, name: &TopicPartition, path: &Path) {
-        let storage = &self.context.storage;
+        let storage = &self.local.host.storage;
         storage.checkpoints.remove(name, id.topic_id);
         if let Err(error) = storage.checkpoints.persist() {
-            return self.context.fatal(&error);
+            return storage.fatal(&error);
         }
         let deleted = directory::delete(storage.fs.as_ref(), &storage.data_dir, path, id.topic_id);
         if let Err(error) = deleted {
-            return self.context.storage_failed("deleting", path, error);
+            return storage.failed("deleting", path, error);
         }
         let waiting = {
             let mut pending = self.pending();

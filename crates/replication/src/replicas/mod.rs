@@ -5,34 +5,41 @@
 
 mod background;
 mod create;
+mod gauges;
 mod open;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use arc_swap::ArcSwap;
-use log_storage::{Checkpoints, DiskReserve, FatalError, FatalHandler, FileSystem, Flusher};
-use model::{
-    BrokerEpoch, BrokerId, Clock, ClusterId, DirectoryId, TopicIdPartition, TopicPartition,
-};
+use log_storage::{Checkpoints, DiskReserve, FatalError, FatalHandler, FileSystem, Flusher, Log};
+use model::{BrokerId, Clock, DirectoryId, TopicIdPartition, TopicPartition};
 use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 
+use self::gauges::ReplicaGauges;
 use self::open::OpenedReplica;
 use crate::config::ReplicationConfig;
-use crate::context::{Context, Running, Storage};
-use crate::image_update::{AssignedPartition, DirectoryProof, ImageUpdate, PartitionChange};
-use crate::metrics::{ReplicaGauges, ReplicationMetrics};
-use crate::partition_handle::PartitionHandle;
+use crate::image_update::{
+    AssignedPartition, DirectoryProof, ImageUpdate, PartitionChange, Registration,
+};
+use crate::local_broker::{LocalBroker, Running};
+use crate::metrics::ReplicationMetrics;
+use crate::partition::{Generation, Options};
+use crate::partition_handle::{Host, NewReplica, Outboxes, PartitionHandle};
 use crate::requests::{ReplicaRequest, Requests};
-use crate::stream::follower_end::fetchers::Fetchers;
-use crate::stream::leader_end::service::{ReplicationService, Streams};
+use crate::storage::Storage;
+use crate::storage::partition_directory::LostMark;
+use crate::stream::leader_end::{ReplicationService, Streams};
+use crate::stream::tune_server;
 use crate::timers::Timers;
 
 /// What [`Replicas::open`] needs.
@@ -60,15 +67,6 @@ pub struct ReplicasOptions {
     pub metrics: ReplicationMetrics,
 }
 
-/// Who this broker is since its registration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registration {
-    /// The cluster.
-    pub cluster_id: ClusterId,
-    /// This broker's incarnation.
-    pub broker_epoch: BrokerEpoch,
-}
-
 /// Why the replicas of a data directory could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenReplicasError {
@@ -89,7 +87,9 @@ pub enum OpenReplicasError {
 /// All partitions of this broker.
 #[derive(Debug)]
 pub struct Replicas {
-    context: Arc<Context>,
+    local: Arc<LocalBroker>,
+    /// The streams that followers have open to this broker.
+    streams: Arc<Streams>,
     /// Logs that were opened and wait for [`Replicas::start`].
     opened: Mutex<HashMap<TopicIdPartition, OpenedReplica>>,
     pending: Mutex<Pending>,
@@ -120,29 +120,24 @@ impl Replicas {
             reserve: Arc::new(DiskReserve::new(Arc::clone(&options.fs), &options.data_dir)),
             fs: options.fs,
             data_dir: options.data_dir,
+            flusher: options.flusher,
             checkpoints,
-            fatal: options.fatal,
+            fatal_handler: options.fatal,
         };
         let wall = options.clock.wall();
         let (opened, proof) = open::open_all(&storage, options.recovery_threads, wall)?;
-        let context = Arc::new(Context {
+        let host = Host {
             broker_id: options.broker_id,
-            directory_id: options.directory_id,
             clock: options.clock,
-            config: options.config,
-            flusher: options.flusher,
-            storage,
             metrics: options.metrics,
-            partitions: ArcSwap::default(),
-            brokers: ArcSwap::default(),
-            running: OnceLock::new(),
+            storage,
             timers: Timers::default(),
             requests: Requests::default(),
-            fetchers: Fetchers::default(),
-            streams: Streams::default(),
-        });
+            outboxes: Outboxes::default(),
+        };
         let replicas = Arc::new(Self {
-            context,
+            local: Arc::new(LocalBroker::new(options.directory_id, options.config, host)),
+            streams: Arc::default(),
             opened: Mutex::new(opened),
             pending: Mutex::default(),
             created: Notify::new(),
@@ -164,9 +159,8 @@ impl Replicas {
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) {
-        let running =
-            Running { registration, tasks: tasks.clone(), stop, runtime: Handle::current() };
-        assert!(self.context.running.set(running).is_ok(), "the replicas are started once");
+        let (tasks, runtime) = (tasks.clone(), Handle::current());
+        self.local.start(Running { registration, tasks, stop, runtime });
         self.adopt_opened(&image);
         self.apply(image);
         self.spawn_background();
@@ -178,16 +172,11 @@ impl Replicas {
     /// # Panics
     /// When called before [`Self::start`].
     pub fn apply(self: &Arc<Self>, update: ImageUpdate) {
-        assert!(self.context.running.get().is_some(), "an image is applied after the start");
+        assert!(self.local.running().is_some(), "an image is applied after the start");
         if !update.brokers.is_empty() {
-            self.context.brokers.rcu(|known| {
-                let mut known = HashMap::clone(known);
-                known
-                    .extend(update.brokers.iter().map(|broker| (broker.broker_id, broker.clone())));
-                known
-            });
+            self.local.note_registered(&update.brokers);
             for broker in &update.brokers {
-                self.context.streams.broker_registered(broker);
+                self.streams.broker_registered(broker);
             }
         }
         let mut new = Vec::new();
@@ -214,36 +203,55 @@ impl Replicas {
     /// Returns a partition's replica on this broker.
     #[must_use]
     pub fn get(&self, id: &TopicIdPartition) -> Option<Arc<PartitionHandle>> {
-        self.context.partition(id)
+        self.local.partition(id)
     }
 
     /// Returns all replicas of this broker, in no order.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<PartitionHandle>> {
-        self.context.partitions.load().values().cloned().collect()
+        self.local.partitions().values().cloned().collect()
     }
 
     /// Says whether this broker follows a leader and has no stream to it at this moment: it may have died just now. No proof, and soon over when it lives.
     #[must_use]
     pub fn is_cut_off_from(&self, leader: BrokerId) -> bool {
-        self.context.fetchers.is_cut_off_from(leader)
+        self.local.host.outboxes.is_cut_off_from(leader)
     }
 
     /// Waits for the next request to the controller. For one caller. A request that could not be carried may be dropped: it is repeated.
     pub async fn next_request(&self) -> ReplicaRequest {
-        self.context.requests.next().await
+        self.local.host.requests.next().await
+    }
+
+    /// Serves the replication streams on a listener until the token is cancelled and the streams have ended.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> Result<(), tonic::transport::Error> {
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        tune_server(Server::builder())
+            .serve_with_incoming_shutdown(
+                self.service().into_server(),
+                incoming,
+                stop.cancelled_owned(),
+            )
+            .await
     }
 
     /// Returns the gRPC service that followers open their streams to.
     #[must_use]
     pub fn service(&self) -> ReplicationService {
-        ReplicationService::new(Arc::clone(&self.context))
+        ReplicationService::new(Arc::clone(&self.local), Arc::clone(&self.streams))
     }
 
     /// Registers counters and gauges.
     pub fn register_metrics(&self, registry: &mut Registry) {
-        self.context.metrics.register(registry);
-        registry.register_collector(Box::new(ReplicaGauges::new(Arc::clone(&self.context))));
+        self.local.host.metrics.register(registry);
+        registry.register_collector(Box::new(ReplicaGauges::new(Arc::clone(&self.local))));
     }
 
     /// Ends the storage threads, flushes all logs, writes all checkpoints and lets go of the partitions, after the tasks were stopped. Blocks. With it done, the broker
@@ -253,13 +261,13 @@ impl Replicas {
     /// The fatal error of the storage, already reported.
     pub fn close(&self) -> Result<(), FatalError> {
         // First, so that no checkpoint and no truncation is under way: a log has one at a time, and what was appended after it began would be left out.
-        self.context.flusher.stop();
-        for partition in self.context.partitions.load().values() {
+        self.local.host.storage.flusher.stop();
+        for partition in self.local.partitions().values() {
             partition.checkpoint()?;
         }
-        self.context.storage.checkpoints.persist()?;
-        // The partitions know the context and the context knows them: this ends the circle.
-        self.context.partitions.store(Arc::default());
+        self.local.host.storage.checkpoints.persist()?;
+        // Also for whoever holds on to this: the logs close their files.
+        self.local.remove_all_partitions();
         Ok(())
     }
 
@@ -278,9 +286,35 @@ impl Replicas {
         if self.pending().damaged.contains_key(&assigned.id) {
             return None;
         }
-        let Some(partition) = self.context.partition(&assigned.id) else { return Some(assigned) };
+        let Some(partition) = self.local.partition(&assigned.id) else { return Some(assigned) };
         partition.metadata_changed(assigned.metadata, &assigned.config);
         None
+    }
+
+    /// Makes the replica of an opened log. It is offline until its first image.
+    ///
+    /// # Panics
+    /// Before the broker is registered: a machine belongs to one registration.
+    fn new_partition(
+        &self,
+        id: TopicIdPartition,
+        name: TopicPartition,
+        log: Log,
+        mark: LostMark,
+    ) -> Arc<PartitionHandle> {
+        let running = self.local.running().expect("replicas are made after the registration");
+        let (config, host) = (&self.local.config, &self.local.host);
+        let options = Options {
+            broker_id: host.broker_id,
+            broker_epoch: running.registration.broker_epoch,
+            replica_lag_time_max: config.replica_lag_time_max,
+            broker_session_timeout: config.broker_session_timeout,
+            // Nanoseconds since the start outrun any count of positions, so a replica that comes back here begins above its predecessor's.
+            first_generation: Generation(host.clock.now().0.max(1)),
+        };
+        let checkpoint = host.storage.checkpoints.register(name.clone(), id.topic_id);
+        let high_watermark = checkpoint.high_watermark();
+        PartitionHandle::new(host, options, NewReplica { id, name, log, high_watermark, mark })
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {

@@ -1,6 +1,6 @@
 //! The start: all logs of the data directory are opened and checked before the broker registers, and taken over once it has.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -8,8 +8,8 @@ use log_storage::{Corruption, Log, LogConfig, OpenError, OpenOptions, ProducerTr
 use model::{TopicIdPartition, TopicPartition, UnixMillis};
 
 use super::{OpenReplicasError, Replicas};
-use crate::context::Storage;
 use crate::image_update::{AssignedPartition, DirectoryProof, ImageUpdate, PartitionChange};
+use crate::storage::Storage;
 use crate::storage::partition_directory::{self as directory, Found, LostMark};
 
 /// A log that waits for its broker's registration.
@@ -108,7 +108,7 @@ pub(super) fn open_options(
         checkpoint: storage.checkpoints.register(name.clone(), id.topic_id),
         producers: ProducerTracking::Tracked,
         reserve: Some(storage.reserve.clone()),
-        fatal: storage.fatal.clone(),
+        fatal: storage.fatal_handler.clone(),
         now,
     }
 }
@@ -130,15 +130,14 @@ impl Replicas {
                 self.adopt(assigned, replica);
             }
         }
-        let assigned: BTreeSet<_> = opened.keys().copied().collect();
-        for id in assigned {
-            let Some(replica) = opened.remove(&id) else { continue };
+        let storage = &self.local.host.storage;
+        let strays: BTreeMap<_, _> = opened.into_iter().collect();
+        for (id, replica) in strays {
             drop(replica.log);
-            self.context.storage.checkpoints.remove(&replica.name, id.topic_id);
-            let storage = &self.context.storage;
+            storage.checkpoints.remove(&replica.name, id.topic_id);
             let moved = directory::set_aside(storage.fs.as_ref(), &storage.data_dir, &replica.path);
             if let Err(error) = moved {
-                self.context.storage_failed("renaming", &replica.path, error);
+                storage.failed("renaming", &replica.path, error);
             }
         }
     }
@@ -146,7 +145,7 @@ impl Replicas {
     /// Takes an opened log over. A damaged one is cut where the damage begins, but only once this replica is out of the ISR and another leads: until then
     /// what lies behind the damage may be the only copy there is, and it stays as it was found.
     pub(super) fn adopt(&self, assigned: &AssignedPartition, mut replica: OpenedReplica) {
-        let own = self.context.broker_id;
+        let own = self.local.id();
         let metadata = &assigned.metadata;
         let can_be_fetched =
             !metadata.isr.contains(&own) && metadata.leader.is_some_and(|leader| leader != own);
@@ -158,16 +157,15 @@ impl Replicas {
                 return;
             }
             if let Err(error) = replica.log.truncate_to(corruption.offset) {
-                self.context.fatal(&error);
+                self.local.host.storage.fatal(&error);
                 return;
             }
         }
         if replica.mark == LostMark::Present && replica.corruption.is_some() {
-            self.context.remove_lost_mark(&replica.path);
+            self.local.host.storage.remove_lost_mark(&replica.path);
             replica.mark = LostMark::Absent;
         }
-        let partition =
-            self.context.new_partition(assigned.id, replica.name, replica.log, replica.mark);
-        self.context.add_partitions(vec![partition]);
+        let partition = self.new_partition(assigned.id, replica.name, replica.log, replica.mark);
+        self.local.add_partitions(&[partition]);
     }
 }

@@ -1,91 +1,15 @@
-//! What only the inside shows.
+//! What coordinators, timers and the scrape see of the replicas.
 
 use std::time::Duration;
 
 use log_storage::config::CleanupPolicy;
-use log_storage::{AppendOrigin, FlusherOptions, LogConfig, OsFileSystem};
+use log_storage::{AppendOrigin, LogConfig};
 use model::record_batch::{BatchBuilder, BatchOptions, NewRecord};
-use model::{Acks, LeaderEpoch, Offset, PartitionEpoch, TopicId};
+use model::{Acks, LeaderEpoch, Offset};
 
 use super::*;
-use crate::partition::{
-    Assignment, Durability, Fencing, FlushPolicy, PartitionMetadata, ReplicaMetadata,
-};
+use crate::fixture::{TestBroker, assigned};
 use crate::partition_handle::ProduceOptions;
-
-fn led_here(id: TopicIdPartition) -> AssignedPartition {
-    let replica = ReplicaMetadata {
-        broker_epoch: Some(BrokerEpoch(1)),
-        fencing: Fencing::Unfenced,
-        assignment: Assignment::Target,
-    };
-    AssignedPartition {
-        id,
-        topic: Arc::from("topic"),
-        metadata: PartitionMetadata {
-            leader: Some(BrokerId(1)),
-            leader_epoch: LeaderEpoch(0),
-            partition_epoch: PartitionEpoch(0),
-            isr: [BrokerId(1)].into(),
-            replicas: [(BrokerId(1), replica)].into(),
-            effective_min_isr: 1,
-            durability: Durability::Durable,
-            flush_policy: FlushPolicy::EachMessage,
-        },
-        config: Arc::new(LogConfig::default()),
-    }
-}
-
-/// A broker of one partition, which it leads.
-struct Started {
-    replicas: Arc<Replicas>,
-    partition: Arc<PartitionHandle>,
-    flusher: Flusher,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-    _data_dir: tempfile::TempDir,
-}
-
-impl Started {
-    async fn with(change: impl FnOnce(&mut AssignedPartition)) -> Self {
-        let data_dir = tempfile::tempdir().unwrap();
-        let options = FlusherOptions::new(data_dir.path().to_owned(), FatalHandler::ignore());
-        let flusher = Flusher::start(options).unwrap();
-        let (replicas, _) = Replicas::open(ReplicasOptions {
-            broker_id: BrokerId(1),
-            directory_id: DirectoryId::default(),
-            data_dir: data_dir.path().to_owned(),
-            recovery_threads: 1,
-            fs: Arc::new(OsFileSystem),
-            flusher: flusher.clone(),
-            fatal: FatalHandler::ignore(),
-            clock: Clock::start(),
-            config: ReplicationConfig::default(),
-            metrics: ReplicationMetrics::default(),
-        })
-        .unwrap();
-        let id = TopicIdPartition { topic_id: TopicId::from_bytes([1; 16]), partition: 0 };
-        let registration =
-            Registration { cluster_id: ClusterId::default(), broker_epoch: BrokerEpoch(1) };
-        let mut assigned = led_here(id);
-        change(&mut assigned);
-        let partitions = vec![PartitionChange::Assigned(assigned)];
-        let image = ImageUpdate { brokers: Vec::new(), partitions };
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        replicas.start(registration, image, &tasks, stop.clone());
-        replicas.settled().await;
-        let partition = replicas.get(&id).unwrap();
-        Self { replicas, partition, flusher, tasks, stop, _data_dir: data_dir }
-    }
-
-    async fn end(self) {
-        self.stop.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-        self.replicas.close().unwrap();
-        self.flusher.stop();
-    }
-}
 
 fn batch() -> Vec<u8> {
     let mut builder = BatchBuilder::new(BatchOptions::default());
@@ -96,8 +20,9 @@ fn batch() -> Vec<u8> {
 #[tokio::test]
 async fn a_coordinator_writes_and_trims_in_its_own_epoch_alone() {
     let compacted = LogConfig { cleanup: CleanupPolicy::Compact, ..LogConfig::default() };
-    let started = Started::with(|assigned| assigned.config = Arc::new(compacted)).await;
-    let partition = &started.partition;
+    let broker = TestBroker::start(Vec::new()).await;
+    let assigned = AssignedPartition { config: Arc::new(compacted), ..assigned(&[1]) };
+    let partition = broker.show(assigned).await;
     let (own, other) = (LeaderEpoch(0), LeaderEpoch(1));
     assert!(partition.admits(own).is_ok());
     assert!(partition.admits(other).is_err(), "an epoch that the image does not have yet");
@@ -119,13 +44,14 @@ async fn a_coordinator_writes_and_trims_in_its_own_epoch_alone() {
     // The topic is compacted: clients may not delete its records, its coordinator may.
     partition.trim(Offset(2), own).unwrap();
     assert_eq!(partition.status().log_start_offset, Offset(2));
-    started.end().await;
+    broker.stop().await;
 }
 
 #[tokio::test]
 async fn entries_of_timers_do_not_multiply() {
-    let started = Started::with(|_| {}).await;
-    let (replicas, partition) = (&started.replicas, &started.partition);
+    let broker = TestBroker::start(Vec::new()).await;
+    let partition = broker.show(assigned(&[1])).await;
+    let timers = &broker.replicas.local.host.timers;
     let batch = batch();
     for millis in (1..50).rev() {
         let options = ProduceOptions {
@@ -138,9 +64,27 @@ async fn entries_of_timers_do_not_multiply() {
         drop(partition.produce(&mut batch.clone(), &options));
     }
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-    while replicas.context.timers.len() > 2 {
-        assert!(tokio::time::Instant::now() < deadline, "{}", replicas.context.timers.len());
+    while timers.len() > 2 {
+        assert!(tokio::time::Instant::now() < deadline, "{}", timers.len());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    started.end().await;
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn the_scrape_has_counters_and_gauges() {
+    let broker = TestBroker::start(Vec::new()).await;
+    let mut registry = Registry::default();
+    broker.replicas.register_metrics(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    for line in [
+        "steadfast_partitions 0",
+        "steadfast_under_replicated_partitions 0",
+        "steadfast_isr_shrinks_total 0",
+        "steadfast_flush_seconds_count 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    broker.stop().await;
 }

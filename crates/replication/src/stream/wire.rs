@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use model::{BrokerEpoch, LeaderEpoch, Offset, TopicId, TopicIdPartition};
 
+use super::proto;
+use super::proto::partition_update::Content;
 use crate::partition::{AnswerBody, FollowerFetch, Generation, LeaderAnswer};
-use crate::stream::proto;
-use crate::stream::proto::partition_update::Content;
+use crate::partition_handle::Update;
 
 /// A message that no peer of this version sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,11 +73,8 @@ pub(crate) fn read_fetch(
 }
 
 /// Makes a leader's message about one partition.
-pub(crate) fn update(
-    id: TopicIdPartition,
-    answer: LeaderAnswer,
-    batches: Bytes,
-) -> proto::PartitionUpdate {
+pub(crate) fn update(id: TopicIdPartition, update: Update) -> proto::PartitionUpdate {
+    let Update { answer, batches } = update;
     let content = match answer.body {
         AnswerBody::Progress { high_watermark, log_start_offset } => {
             Content::Progress(proto::Progress {
@@ -105,14 +103,6 @@ pub(crate) fn update(
         leader_epoch: answer.leader_epoch.0,
         generation: answer.generation.0,
         content: Some(content),
-    }
-}
-
-/// Bytes of batches in a leader's message about one partition.
-pub(crate) fn batch_bytes(update: &proto::PartitionUpdate) -> usize {
-    match &update.content {
-        Some(Content::Progress(progress)) => progress.batches.len(),
-        Some(Content::Divergence(_) | Content::OutOfRange(_)) | None => 0,
     }
 }
 

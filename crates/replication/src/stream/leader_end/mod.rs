@@ -1,4 +1,9 @@
 //! The leader's end of the streams: who may open one, what followers say, and what they are sent.
 
-pub(crate) mod follower_stream;
-pub(crate) mod service;
+mod follower_stream;
+mod service;
+mod streams;
+mod updates;
+
+pub use service::ReplicationService;
+pub(crate) use streams::Streams;

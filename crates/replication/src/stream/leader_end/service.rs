@@ -1,40 +1,31 @@
 //! The gRPC service that followers open their streams to.
 //!
-//! Owns who may open one, and the reading half: positions and acknowledgements are stepped where they are read. What is sent back is `follower_stream`'s.
+//! Owns who may open one, and the reading half: positions and acknowledgements are stepped where they are read.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::Arc;
 
-use model::{BrokerEpoch, BrokerId, DirectoryId, TopicIdPartition};
-use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
+use model::{BrokerEpoch, BrokerId, DirectoryId};
 use tonic::codegen::BoxStream;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::context::{Context, Running};
-use crate::image_update::RegisteredBroker;
-use crate::partition::FollowerFetch;
-use crate::partition_handle::PartitionHandle;
-use crate::replicas::Replicas;
-use crate::stream::follower_end::fetchers::{
-    CONNECTION_WINDOW_BYTES, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, MAX_FRAME_BYTES,
-    MAX_MESSAGE_BYTES, STREAM_WINDOW_BYTES,
-};
-use crate::stream::leader_end::follower_stream::{FollowerStream, Session, Updates};
-use crate::stream::proto;
+use super::follower_stream::FollowerStream;
+use super::streams::Streams;
+use super::updates::Updates;
+use crate::local_broker::{LocalBroker, Running};
 use crate::stream::proto::replication_server::{Replication, ReplicationServer};
-use crate::stream::wire;
+use crate::stream::transport::MAX_MESSAGE_BYTES;
+use crate::stream::{proto, wire};
 
 /// The service, to be added to the server of the replication port.
 #[derive(Clone, Debug)]
 pub struct ReplicationService {
-    context: Arc<Context>,
+    local: Arc<LocalBroker>,
+    streams: Arc<Streams>,
 }
 
 impl ReplicationService {
-    pub(crate) fn new(context: Arc<Context>) -> Self {
-        Self { context }
+    pub(crate) fn new(local: Arc<LocalBroker>, streams: Arc<Streams>) -> Self {
+        Self { local, streams }
     }
 
     /// Wraps the service for a tonic server.
@@ -55,7 +46,7 @@ impl ReplicationService {
         if hello.cluster_id != running.registration.cluster_id.0 {
             return refused("another cluster");
         }
-        if hello.leader_id != self.context.broker_id.0 {
+        if hello.leader_id != self.local.id().0 {
             return refused("another broker was meant");
         }
         let follower = BrokerId(hello.broker_id);
@@ -65,8 +56,7 @@ impl ReplicationService {
         let Ok(directory_id) = <[u8; 16]>::try_from(&hello.directory_id[..]) else {
             return refused("no directory id");
         };
-        let brokers = self.context.brokers.load();
-        match brokers.get(&follower) {
+        match self.local.registered(follower) {
             Some(known) if known.broker_epoch > broker_epoch => {
                 refused("a later registration exists")
             }
@@ -82,38 +72,6 @@ impl ReplicationService {
     }
 }
 
-impl Replicas {
-    /// Serves the replication streams on a listener until the token is cancelled and the streams have ended.
-    ///
-    /// # Errors
-    /// When the listener fails.
-    pub async fn serve(
-        &self,
-        listener: TcpListener,
-        stop: CancellationToken,
-    ) -> Result<(), tonic::transport::Error> {
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        tune_server(tonic::transport::Server::builder())
-            .serve_with_incoming_shutdown(
-                self.service().into_server(),
-                incoming,
-                stop.cancelled_owned(),
-            )
-            .await
-    }
-}
-
-/// Sets a tonic server up as the replication streams want it. What it is served from must set `TCP_NODELAY` itself.
-#[must_use]
-pub fn tune_server(server: tonic::transport::Server) -> tonic::transport::Server {
-    server
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_frame_size(MAX_FRAME_BYTES)
-        .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
-}
-
 #[tonic::async_trait]
 impl Replication for ReplicationService {
     type ReplicateStream = BoxStream<proto::LeaderMessage>;
@@ -122,7 +80,7 @@ impl Replication for ReplicationService {
         &self,
         request: Request<Streaming<proto::FollowerMessage>>,
     ) -> Result<Response<Self::ReplicateStream>, Status> {
-        let running = self.context.running.get();
+        let running = self.local.running();
         let running = running.ok_or_else(|| Status::unavailable("not registered yet"))?;
         let mut inbound = request.into_inner();
         let first = inbound.message().await?.and_then(|message| message.hello);
@@ -140,19 +98,19 @@ impl Replication for ReplicationService {
                 return Err(status);
             }
         };
-        let stream = FollowerStream::new(&self.context, follower, broker_epoch);
-        self.context.streams.add(&stream);
-        let updates = Updates::new(Arc::clone(&stream));
-        let context = Arc::clone(&self.context);
+        let stream = Arc::new(FollowerStream::new(follower, broker_epoch));
+        self.streams.add(&stream);
+        let updates = Updates::new(Arc::clone(stream.queue()), &self.local.config);
+        let (local, streams) = (Arc::clone(&self.local), Arc::clone(&self.streams));
         let stop = running.stop.clone();
         running.tasks.spawn_on(
             async move {
-                let reader = Reader { context: &context, stream: &stream };
+                let reader = Reader { local: &local, stream: &stream };
                 tokio::select! {
                     () = stop.cancelled() => {}
                     () = reader.run(inbound) => {}
                 }
-                context.streams.end(&stream);
+                streams.end(&stream);
             },
             &running.runtime,
         );
@@ -162,7 +120,7 @@ impl Replication for ReplicationService {
 
 /// Reads what a follower sends.
 struct Reader<'a> {
-    context: &'a Context,
+    local: &'a LocalBroker,
     stream: &'a Arc<FollowerStream>,
 }
 
@@ -173,7 +131,7 @@ impl Reader<'_> {
                 Ok(Some(message)) => {
                     for fetch in &message.fetches {
                         match wire::read_fetch(fetch, self.stream.broker_epoch()) {
-                            Ok((id, fetch)) => self.stream.fetched(self.context, id, fetch),
+                            Ok((id, fetch)) => self.stream.fetched(self.local, id, fetch),
                             Err(error) => {
                                 let follower = self.stream.follower();
                                 tracing::warn!(%follower, %error, "a follower sent a malformed message");
@@ -187,117 +145,6 @@ impl Reader<'_> {
         }
     }
 }
-
-/// The sessions of one stream, and positions for partitions that this broker's image does not have yet.
-#[derive(Debug, Default)]
-pub(crate) struct Sessions {
-    open: HashMap<TopicIdPartition, Arc<Session>>,
-    parked: HashMap<TopicIdPartition, FollowerFetch>,
-}
-
-impl FollowerStream {
-    /// Steps a follower's message, or parks it until the partition is here (design 3b.1).
-    fn fetched(self: &Arc<Self>, context: &Context, id: TopicIdPartition, fetch: FollowerFetch) {
-        let Some(partition) = context.partition(&id) else {
-            self.park(id, fetch);
-            // It may have come between the look and the parking.
-            if let Some(partition) = context.partition(&id) {
-                self.unpark(&partition);
-            }
-            return;
-        };
-        let session = self.session_of(partition);
-        session.partition().follower_fetched(&session, self.follower(), fetch);
-    }
-
-    fn session_of(self: &Arc<Self>, partition: Arc<PartitionHandle>) -> Arc<Session> {
-        let mut sessions = self.sessions();
-        if let Some(session) = sessions.open.get(&partition.id())
-            && Arc::ptr_eq(session.partition(), &partition)
-        {
-            return Arc::clone(session);
-        }
-        let id = partition.id();
-        let session = self.session(partition);
-        sessions.open.insert(id, Arc::clone(&session));
-        session
-    }
-
-    fn park(&self, id: TopicIdPartition, fetch: FollowerFetch) {
-        let mut sessions = self.sessions();
-        if sessions.parked.len() < MAX_PARKED {
-            sessions.parked.insert(id, fetch);
-        }
-    }
-
-    /// Steps the parked position of a partition that has arrived.
-    fn unpark(self: &Arc<Self>, partition: &Arc<PartitionHandle>) {
-        let parked = self.sessions().parked.remove(&partition.id());
-        if let Some(fetch) = parked {
-            let session = self.session_of(Arc::clone(partition));
-            partition.follower_fetched(&session, self.follower(), fetch);
-        }
-    }
-}
-
-/// The open streams of this leader. Bounded by the brokers of the cluster, each of which has one, and a few that are ending.
-#[derive(Debug, Default)]
-pub(crate) struct Streams {
-    open: Mutex<Vec<Weak<FollowerStream>>>,
-}
-
-impl Streams {
-    fn add(&self, stream: &Arc<FollowerStream>) {
-        let mut open = self.lock();
-        open.retain(|stream| stream.strong_count() > 0);
-        open.push(Arc::downgrade(stream));
-    }
-
-    /// Takes an ended stream out of its partitions.
-    fn end(&self, stream: &Arc<FollowerStream>) {
-        self.lock().retain(|known| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(stream)));
-        stream.close();
-        let sessions = std::mem::take(&mut *stream.sessions());
-        for session in sessions.open.values() {
-            session.partition().forget_session(session);
-        }
-    }
-
-    /// Delivers positions that waited for a partition.
-    pub(crate) fn partition_added(&self, partition: &Arc<PartitionHandle>) {
-        for stream in self.streams() {
-            stream.unpark(partition);
-        }
-    }
-
-    /// Lets go of a partition that was removed.
-    pub(crate) fn partition_removed(&self, partition: &Arc<PartitionHandle>) {
-        for stream in self.streams() {
-            stream.sessions().open.remove(&partition.id());
-        }
-    }
-
-    /// Ends the streams of earlier incarnations of a broker.
-    pub(crate) fn broker_registered(&self, broker: &RegisteredBroker) {
-        for stream in self.streams() {
-            if stream.follower() == broker.broker_id && stream.broker_epoch() < broker.broker_epoch
-            {
-                stream.close();
-            }
-        }
-    }
-
-    fn streams(&self) -> Vec<Arc<FollowerStream>> {
-        self.lock().iter().filter_map(Weak::upgrade).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<FollowerStream>>> {
-        self.open.lock().expect("a panic ends the process, so no lock is ever poisoned")
-    }
-}
-
-/// Bound of the positions that wait for a partition on one stream; a follower repeats those that were not taken.
-const MAX_PARKED: usize = 100_000;
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,12 @@
 //! The follower's side: what a leader sends is checked, appended and stepped; what the leader is to hear waits here until a stream takes it.
 
+mod outbox;
+
 use log_storage::{FlushWish, FollowerAppend, FollowerAppendError};
 use model::record_batch::Batches;
 use model::{BrokerId, LeaderEpoch, Offset};
 
+pub(crate) use self::outbox::{Outbox, Outboxes};
 use super::effects::Effects;
 use super::{PartitionHandle, State};
 use crate::partition::{BatchesRefused, Event, FollowerFetch, LeaderAnswer};
@@ -72,19 +75,19 @@ impl PartitionHandle {
             Err(BatchesRefused::Stale) => return Err(Dropped::Stale),
             Err(BatchesRefused::NotContiguous { .. }) => return Err(Dropped::Failed),
         }
-        let append = FollowerAppend { leader_epoch, now: self.context.clock.wall() };
+        let append = FollowerAppend { leader_epoch, now: self.host.clock.wall() };
         let result = state.log.append_as_follower(batches, append);
         // Also after an error: what came before it in the same message was appended.
         state.appended_runs(batches, leader_epoch, effects);
         match result {
             Ok(appended) => {
                 effects.flush |= appended.is_some_and(|appended| appended.flush == FlushWish::Now);
-                self.context.metrics.replicated_in(batches.len());
+                self.host.metrics.replicated_in(batches.len());
                 Ok(())
             }
             Err(error) => {
                 if let FollowerAppendError::Fatal(error) = &error {
-                    self.context.fatal(error);
+                    self.host.storage.fatal(error);
                 }
                 // What came before the error waits for a flush as if it had come alone.
                 effects.flush = true;

@@ -2,17 +2,24 @@
 //!
 //! Owns no bytes and no queue: a stream that has room asks for its turn, and gets what is new since its last one.
 
+mod send_queue;
+mod send_state;
+mod session;
+
 use std::sync::Arc;
 
 use log_storage::{Minimum, ReadPlan, ReadRequest};
-use model::{BrokerEpoch, BrokerId, LeaderEpoch, Offset};
+use model::{BrokerEpoch, BrokerId, Offset};
 
+pub(crate) use self::send_queue::{Class, MarkedCount, SendQueue};
+use self::send_state::Flow;
+pub(crate) use self::send_state::SendState;
+pub(crate) use self::session::{Session, Update};
 use super::{PartitionHandle, State};
 use crate::error::NotServed;
 use crate::partition::{
     AnswerBody, Event, FollowerFetch, Generation, LeaderAnswer, PartitionMetadata,
 };
-use crate::stream::leader_end::follower_stream::Session;
 
 /// One follower of this partition, under the partition's lock.
 #[derive(Debug)]
@@ -29,78 +36,10 @@ pub(super) struct FollowerLink {
     log_start_offset: Offset,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Flow {
-    leader_epoch: LeaderEpoch,
-    generation: Generation,
-    start_offset: Offset,
-}
-
 impl FollowerLink {
     /// Notes whether the follower is in sync: it is served first then.
     pub(super) fn note_isr(&self, metadata: &PartitionMetadata) {
         self.session.set_in_sync(metadata.isr.contains(&self.follower));
-    }
-}
-
-/// What a stream has sent of one partition, kept by the stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) struct SendState {
-    flow: Option<Flow>,
-    next_offset: Offset,
-    /// The leader's log end offset at the last turn.
-    log_end_offset: Offset,
-    /// High watermark and log start offset that were sent last, if any in this flow.
-    sent: Option<AnswerBody>,
-    /// Batches below were sent before in this leader epoch and not taken: their checksums are looked at this time.
-    doubted_until: Offset,
-}
-
-/// Whether bytes for a follower are sent as they are read: it checks them itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trust {
-    Trusted,
-    /// The follower has refused them once, so the damage may be on this disk.
-    Doubted,
-}
-
-impl SendState {
-    /// Notes that batches up to an offset were sent.
-    pub(crate) fn advance(&mut self, next_offset: Offset) {
-        self.next_offset = next_offset;
-    }
-
-    /// Where the next batch begins.
-    pub(crate) fn next_offset(&self) -> Offset {
-        self.next_offset
-    }
-
-    /// Begins another flow.
-    fn restart(&mut self, flow: Flow) {
-        let is_repeat = self.flow.is_some_and(|before| before.leader_epoch == flow.leader_epoch)
-            && flow.start_offset < self.next_offset;
-        let doubted_until = if is_repeat { self.next_offset } else { Offset::ZERO };
-        *self = Self {
-            flow: Some(flow),
-            next_offset: flow.start_offset,
-            doubted_until: doubted_until.max(self.doubted_until),
-            ..Self::default()
-        };
-    }
-
-    /// Says whether the next batches are sent as they are read.
-    pub(crate) fn trust(&self) -> Trust {
-        if self.next_offset < self.doubted_until { Trust::Doubted } else { Trust::Trusted }
-    }
-
-    /// Says whether there was more than the last turn sent.
-    pub(crate) fn has_more(&self) -> bool {
-        self.next_offset < self.log_end_offset
-    }
-
-    /// Says whether a read that began with `earlier` continues what was sent by now.
-    pub(crate) fn continues(&self, earlier: &Self) -> bool {
-        self.flow == earlier.flow && self.next_offset == earlier.next_offset
     }
 }
 

@@ -1,0 +1,60 @@
+//! The streams that followers have open to this broker, for what concerns them all: partitions and brokers that come and go.
+
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+use super::follower_stream::FollowerStream;
+use crate::image_update::RegisteredBroker;
+use crate::partition_handle::PartitionHandle;
+
+/// The open streams of this leader. Bounded by the brokers of the cluster, each of which has one, and a few that are ending.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    open: Mutex<Vec<Weak<FollowerStream>>>,
+}
+
+impl Streams {
+    pub(super) fn add(&self, stream: &Arc<FollowerStream>) {
+        let mut open = self.lock();
+        open.retain(|stream| stream.strong_count() > 0);
+        open.push(Arc::downgrade(stream));
+    }
+
+    /// Takes an ended stream out of its partitions.
+    pub(super) fn end(&self, stream: &Arc<FollowerStream>) {
+        self.lock().retain(|known| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(stream)));
+        stream.close();
+        stream.forget_all();
+    }
+
+    /// Delivers positions that waited for a partition.
+    pub(crate) fn partition_added(&self, partition: &Arc<PartitionHandle>) {
+        for stream in self.streams() {
+            stream.unpark(partition);
+        }
+    }
+
+    /// Lets go of a partition that was removed.
+    pub(crate) fn partition_removed(&self, partition: &Arc<PartitionHandle>) {
+        for stream in self.streams() {
+            stream.forget(partition);
+        }
+    }
+
+    /// Ends the streams of earlier incarnations of a broker.
+    pub(crate) fn broker_registered(&self, broker: &RegisteredBroker) {
+        for stream in self.streams() {
+            if stream.follower() == broker.broker_id && stream.broker_epoch() < broker.broker_epoch
+            {
+                stream.close();
+            }
+        }
+    }
+
+    fn streams(&self) -> Vec<Arc<FollowerStream>> {
+        self.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<FollowerStream>>> {
+        self.open.lock().expect("a panic ends the process, so no lock is ever poisoned")
+    }
+}
