@@ -1,10 +1,13 @@
 //! What a step leaves to be done once the partition's lock is released: wakes, marks, jobs.
 //!
-//! Nothing here touches the partition's state; the order of two steps' effects does not matter, since each mark leads to a fresh look at the state.
+//! Owns the wake-ups after the lock: [`PartitionHandle::finish`] is the one place that they happen. Nothing here touches the partition's state; the order of two steps' effects does not matter, since each mark leads to a fresh look at the state.
 
-use log_storage::{Removal, Truncation};
+use std::sync::{Arc, Weak};
+
+use log_storage::{Flushable, Removal, Truncation};
 use model::{BrokerEpoch, BrokerId, LeaderEpoch, Timestamp};
 
+use super::PartitionHandle;
 use super::fetch_waiter::Watcher;
 use super::waiters::ProduceSender;
 use crate::error::ProduceError;
@@ -52,4 +55,60 @@ pub(super) struct Loss {
     pub(super) reason: LossReason,
     pub(super) leader_epoch: LeaderEpoch,
     pub(super) broker_epoch: BrokerEpoch,
+}
+
+impl PartitionHandle {
+    /// Does what a step left to be done. Called without the lock.
+    pub(super) fn finish(&self, effects: Effects) {
+        if effects.followers {
+            for session in self.sessions.load().iter() {
+                session.mark();
+            }
+        }
+        if effects.flush
+            && let Some(me) = self.me.upgrade()
+        {
+            let me: Arc<dyn Flushable> = me;
+            self.host.storage.flusher.mark(&me);
+        }
+        if let Some(leader) = effects.leader
+            && let Some(me) = self.me.upgrade()
+        {
+            self.host.outboxes.mark(leader, me);
+        }
+        for (sender, result) in effects.produced {
+            // The request may have gone away meanwhile; what was appended stays.
+            let _ = sender.send(result);
+        }
+        if effects.log_starts {
+            self.log_starts_moved.notify_waiters();
+        }
+        for poll in effects.polls {
+            poll.wake();
+        }
+        if let Some(at) = effects.timer {
+            self.host.timers.arm(at, Weak::clone(&self.me));
+        }
+        for request in effects.requests {
+            self.host.requests.push(request);
+        }
+        if let Some(leader) = effects.follow {
+            self.host.outboxes.follow(leader);
+        }
+        if let Some(truncation) = effects.truncation {
+            self.run_truncation(truncation);
+        }
+        for removal in effects.removals {
+            self.run_removal(removal);
+        }
+        if effects.checkpoint
+            && let Some(me) = self.me.upgrade()
+        {
+            // A failure is reported where it happens, and ends the process.
+            self.host.storage.run_job(move || drop(me.checkpoint()));
+        }
+        if let Some(loss) = effects.lost {
+            self.declare_lost(loss);
+        }
+    }
 }

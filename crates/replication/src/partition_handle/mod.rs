@@ -1,46 +1,53 @@
 //! One partition's replica on this broker: machine and log behind one short lock.
 //!
-//! Owns the order "lock, step, drain actions, unlock, then wake". Under the lock stand validation, step and `pwrite` alone: nothing that syncs, waits or takes a
-//! second lock. Whatever a step asks of others is noted in [`Effects`] and done after the lock is released.
+//! Under the lock stand validation, step and `pwrite` alone: nothing that syncs, waits or takes a second lock. Whatever a step asks of others is noted as an effect and
+//! done after the lock is released. Every entry below is one pass of `actions`:
+//!
+//! * the pass itself: `actions` (under the lock), `effects` (after it), `host` (what is reached beyond it), `image` (a new image of the metadata);
+//! * clients and coordinators: `produce` with `waiters` and `recompression`, `read` with `fetch_waiter`, `offsets`;
+//! * the other replicas: `lead` (what followers are sent), `follow` (what a leader sent);
+//! * the log: `flush`, `log_start` (the head), `truncation` (the tail), `lost_mark`.
 
+mod actions;
 mod effects;
-pub(crate) mod fetch_waiter;
+mod fetch_waiter;
 mod flush;
 mod follow;
 mod host;
+mod image;
 mod lead;
+mod log_start;
+mod lost_mark;
 mod offsets;
 mod produce;
 mod read;
 mod recompression;
+mod truncation;
 mod waiters;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use log_storage::{FlushMark, Flushable, Log, LogConfig, Recompression, Retirement};
+use log_storage::{FlushMark, Log, Recompression};
 use model::{ErrorCode, LeaderEpoch, Offset, Timestamp, TopicIdPartition, TopicPartition};
-
-pub use fetch_waiter::FetchWaiter;
-pub(crate) use follow::{LeaderMessage, Outbox, Outboxes};
-pub(crate) use host::Host;
-pub(crate) use lead::{Class, MarkedCount, SendQueue, Session, Update};
-pub use offsets::{ListedOffset, OffsetQuery};
-pub use produce::{ProduceOptions, ProduceWaiter, Produced};
-pub use read::{Isolation, ReadRequest, Readable, WatchPosition};
-
 use tokio::sync::Notify;
 
-use self::effects::{Effects, Loss};
+pub use self::fetch_waiter::FetchWaiter;
 use self::fetch_waiter::Watchers;
+pub(crate) use self::follow::{LeaderMessage, Outbox, Outboxes};
+pub(crate) use self::host::Host;
 use self::lead::FollowerLink;
+pub(crate) use self::lead::{Class, MarkedCount, SendQueue, Session, Update};
+pub use self::offsets::{ListedOffset, OffsetQuery};
+pub use self::produce::{ProduceOptions, ProduceWaiter, Produced};
+pub use self::read::{Isolation, ReadRequest, Readable, WatchPosition};
 use self::waiters::{CommitMeter, ProduceWaiters};
-use crate::error::{LeaderHint, NotServed, ProduceError};
+use crate::error::{LeaderHint, NotServed};
 use crate::partition::{
-    Action, EpochEntry, Event, FollowerFetch, LogState, OfflineReason, OpenedLog, Options,
-    Partition, PartitionMetadata, ReplicaRole, TruncationGeneration,
+    EpochEntry, FollowerFetch, LogState, OpenedLog, Options, Partition, ReplicaRole,
+    TruncationGeneration,
 };
-use crate::requests::ReplicaRequest;
 use crate::storage::partition_directory::LostMark;
 
 /// One partition's replica on this broker.
@@ -200,230 +207,13 @@ impl PartitionHandle {
         self.lock().machine.role()
     }
 
-    /// Steps an image of the partition, and takes over the topic's configuration.
-    pub(crate) fn metadata_changed(&self, metadata: PartitionMetadata, config: &LogConfig) {
-        let is_member = metadata.isr.contains(&self.host.broker_id);
-        let is_marked = self.with_state(|state, effects| {
-            if state.log.config() != config {
-                // What was left to the page cache counts only once it is flushed, if every message is to be from now on.
-                effects.flush = config.flush_messages < state.log.config().flush_messages;
-                state.log.set_config(config.clone());
-            }
-            if self.recompression.load().as_deref() != config.recompression.as_ref() {
-                self.recompression.store(config.recompression.map(Arc::new));
-            }
-            if let Some(before) = state.machine.metadata()
-                && before.leader == Some(self.host.broker_id)
-            {
-                self.host.metrics.isr_changed(before, &metadata);
-            }
-            state.machine.step(effects.now, Event::MetadataChanged(metadata));
-            if let Some(metadata) = state.machine.metadata() {
-                for link in &state.followers {
-                    link.note_isr(metadata);
-                }
-            }
-            // While the loss is declared and not yet applied, the image still shows a member: the mark must outlive a crash until then.
-            let is_lost =
-                matches!(state.machine.role(), ReplicaRole::Offline(OfflineReason::Lost(_)));
-            state.mark == LostMark::Present && !is_lost
-        });
-        // A replica that counts again has nothing left of its loss.
-        if is_marked
-            && is_member
-            && let Some(me) = self.me.upgrade()
-        {
-            self.host.storage.run_job(move || me.remove_lost_mark());
-        }
-    }
-
-    /// Stops the replica for good: whoever waits is told, and nothing is written or flushed any more. Its directory may be deleted once the retirement has run.
-    pub(crate) fn remove(&self) -> Retirement {
-        self.with_state(|state, effects| {
-            state.is_removed = true;
-            let retirement = state.log.retire();
-            if let Some(mut metadata) = state.machine.metadata().cloned() {
-                metadata.leader = None;
-                metadata.leader_epoch = metadata.leader_epoch.next();
-                metadata.partition_epoch = metadata.partition_epoch.next();
-                metadata.replicas.remove(&self.host.broker_id);
-                metadata.isr.remove(&self.host.broker_id);
-                state.machine.step(effects.now, Event::MetadataChanged(metadata));
-            }
-            retirement
-        })
-    }
-
-    /// Steps the machine because the time that a timer was armed for has come. An entry that another one has replaced does nothing.
-    pub(crate) fn timeout_reached(&self, armed_at: Timestamp) {
-        self.with_state(|state, effects| {
-            if state.armed == Some(armed_at) {
-                state.armed = None;
-                if state.machine.poll_timeout().is_some_and(|at| at <= effects.now) {
-                    state.machine.step(effects.now, Event::TimeoutReached);
-                }
-            }
-        });
-    }
-
-    /// Steps one event that needs nothing of the log.
-    pub(crate) fn step(&self, event: Event) {
-        self.with_state(|state, effects| state.machine.step(effects.now, event));
-    }
-
-    /// Runs a closure under the lock, then drains the machine's actions, then, without the lock, does what they ask for.
-    fn with_state<T>(&self, run: impl FnOnce(&mut State, &mut Effects) -> T) -> T {
-        let mut effects = Effects::default();
-        let result = {
-            let mut state = self.lock();
-            effects.now = self.host.clock.now();
-            let result = run(&mut state, &mut effects);
-            self.drain(&mut state, &mut effects);
-            result
-        };
-        self.finish(effects);
-        result
+    /// The replica's directory.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.lock().log.directory().to_owned()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("a panic ends the process, so no lock is ever poisoned")
-    }
-
-    /// Drains the machine's actions and arms its timer.
-    fn drain(&self, state: &mut State, effects: &mut Effects) {
-        while let Some(action) = state.machine.poll_action() {
-            self.act(state, action, effects);
-        }
-        // Only a leader has something to say to followers.
-        effects.followers &= matches!(state.machine.role(), ReplicaRole::Leader(_));
-        if let Some(at) = state.machine.poll_timeout()
-            && state.armed.is_none_or(|armed| at < armed)
-        {
-            state.armed = Some(at);
-            effects.timer = Some(at);
-        }
-    }
-
-    fn act(&self, state: &mut State, action: Action, effects: &mut Effects) {
-        match action {
-            Action::BecomeLeader { leader_epoch, epoch_start_offset } => {
-                state.end_flows();
-                state.log.assign_epoch(leader_epoch, epoch_start_offset);
-                state.unsent_fetch = None;
-                tracing::debug!(partition = %self.name, %leader_epoch, %epoch_start_offset, "leads");
-            }
-            Action::BecomeFollower { leader, leader_epoch } => {
-                state.end_flows();
-                state.watchers.finish(&mut effects.polls);
-                effects.follow = Some(leader);
-                tracing::debug!(partition = %self.name, %leader, %leader_epoch, "follows");
-            }
-            Action::BecomeOffline { reason } => {
-                state.end_flows();
-                state.watchers.finish(&mut effects.polls);
-                state.unsent_fetch = None;
-                tracing::debug!(partition = %self.name, ?reason, "is offline");
-            }
-            Action::CompleteProduce { id, result } => {
-                let result = result.map_err(|code| produce_error(code, state.leader()));
-                match state.waiters.take(id) {
-                    Some(sender) => effects.produced.push((sender, result)),
-                    None => effects.own = Some((id, result)),
-                }
-            }
-            Action::AdvanceHighWatermark { high_watermark } => {
-                let bytes = state.meter.committed(high_watermark);
-                state.watchers.add(i64::try_from(bytes).unwrap_or(i64::MAX), &mut effects.polls);
-                state.log.set_high_watermark(high_watermark);
-                effects.followers = true;
-            }
-            Action::AlterIsr(proposal) => {
-                let partition = self.id;
-                effects.requests.push(ReplicaRequest::AlterIsr { partition, proposal });
-            }
-            Action::RequestElection { leader_epoch, broker_epoch } => {
-                let partition = self.id;
-                let request = ReplicaRequest::GiveWay { partition, leader_epoch, broker_epoch };
-                effects.requests.push(request);
-            }
-            Action::DeclareReplicaLost { reason, leader_epoch, broker_epoch } => {
-                effects.lost = Some(Loss { reason, leader_epoch, broker_epoch });
-            }
-            Action::Fetch { leader, fetch } => {
-                state.unsent_fetch = Some(fetch);
-                effects.leader = Some(leader);
-            }
-            Action::AnswerFetch { follower, follower_broker_epoch, fetch_offset, answer } => {
-                state.answer_follower(follower, follower_broker_epoch, fetch_offset, answer);
-                effects.followers = true;
-            }
-            Action::Truncate { offset, high_watermark } => {
-                state.log.set_high_watermark(high_watermark);
-                effects.truncation = Some(state.log.begin_truncation(offset));
-            }
-            Action::RestartAt { offset } => {
-                effects.truncation = Some(state.log.begin_restart(offset));
-            }
-            Action::AdvanceLogStart { offset } => {
-                effects.removals.extend(state.log.advance_log_start(offset));
-                let log_start_offset = state.log.log_start_offset();
-                state.machine.step(effects.now, Event::LogStartMoved { log_start_offset });
-            }
-        }
-    }
-
-    /// Does what a step left to be done. Called without the lock.
-    fn finish(&self, effects: Effects) {
-        if effects.followers {
-            for session in self.sessions.load().iter() {
-                session.mark();
-            }
-        }
-        if effects.flush
-            && let Some(me) = self.me.upgrade()
-        {
-            let me: Arc<dyn Flushable> = me;
-            self.host.storage.flusher.mark(&me);
-        }
-        if let Some(leader) = effects.leader
-            && let Some(me) = self.me.upgrade()
-        {
-            self.host.outboxes.mark(leader, me);
-        }
-        for (sender, result) in effects.produced {
-            // The request may have gone away meanwhile; what was appended stays.
-            let _ = sender.send(result);
-        }
-        if effects.log_starts {
-            self.log_starts_moved.notify_waiters();
-        }
-        for poll in effects.polls {
-            poll.wake();
-        }
-        if let Some(at) = effects.timer {
-            self.host.timers.arm(at, Weak::clone(&self.me));
-        }
-        for request in effects.requests {
-            self.host.requests.push(request);
-        }
-        if let Some(leader) = effects.follow {
-            self.host.outboxes.follow(leader);
-        }
-        if let Some(truncation) = effects.truncation {
-            self.run_truncation(truncation);
-        }
-        for removal in effects.removals {
-            self.run_removal(removal);
-        }
-        if effects.checkpoint
-            && let Some(me) = self.me.upgrade()
-        {
-            // A failure is reported where it happens, and ends the process.
-            self.host.storage.run_job(move || drop(me.checkpoint()));
-        }
-        if let Some(loss) = effects.lost {
-            self.declare_lost(loss);
-        }
     }
 }
 
@@ -464,14 +254,5 @@ fn log_state(log: &Log) -> LogState {
         log_end_offset: log.log_end_offset(),
         flushed_offset: log.flushed_offset(),
         truncation_generation: TruncationGeneration(log.truncation_generation().0),
-    }
-}
-
-/// Maps the machine's code of a waiter that failed.
-fn produce_error(code: ErrorCode, leader: LeaderHint) -> ProduceError {
-    match code {
-        ErrorCode::NotEnoughReplicasAfterAppend => ProduceError::NotEnoughReplicasAfterAppend,
-        ErrorCode::RequestTimedOut => ProduceError::TimedOut,
-        _ => ProduceError::LeadershipLost(leader),
     }
 }

@@ -1,16 +1,13 @@
-//! Queries for offsets, and deletion of records before one.
-
-use std::time::Duration;
+//! Queries for offsets.
 
 use log_storage::{TimestampAndOffset, TimestampQuery};
 use model::{LeaderEpoch, Offset, UnixMillis};
 use tokio::sync::oneshot;
 
-use super::effects::Effects;
 use super::read::Isolation;
 use super::{PartitionHandle, State};
-use crate::error::{DeleteRecordsError, FetchError, ListOffsetError, NotServed};
-use crate::partition::{Event, ReplicaRole};
+use crate::error::{FetchError, ListOffsetError, NotServed};
+use crate::partition::ReplicaRole;
 
 /// What ListOffsets asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,78 +112,9 @@ impl PartitionHandle {
         state.check_leads(current_leader_epoch)?;
         Ok(state.machine.end_offset_for(asked))
     }
-
-    /// Deletes the records before an offset (`None`: before the high watermark) and waits until all live replicas have done so. Returns the low watermark: the
-    /// lowest log start offset of them.
-    ///
-    /// # Errors
-    /// Each variant of [`DeleteRecordsError`].
-    pub async fn delete_records(
-        &self,
-        before: Option<Offset>,
-        timeout: Duration,
-    ) -> Result<Offset, DeleteRecordsError> {
-        let deleted = self.delete_before(before)?;
-        let wait = async {
-            loop {
-                // Made before the look, so that a change between look and wait is not missed.
-                let moved = self.log_starts_moved.notified();
-                let low_watermark = self.lock().low_watermark()?;
-                if low_watermark >= deleted {
-                    return Ok(low_watermark);
-                }
-                moved.await;
-            }
-        };
-        tokio::time::timeout(timeout, wait).await.unwrap_or(Err(DeleteRecordsError::TimedOut))
-    }
-
-    /// Moves the log start offset up to `before`, whatever the topic's cleanup policy says, and does not wait for the replicas to follow: for a coordinator that has
-    /// written again, further up, all that it still needs. An offset below the log start changes nothing.
-    ///
-    /// # Errors
-    /// [`DeleteRecordsError::NotServed`] in any other leader epoch than `leader_epoch`; [`DeleteRecordsError::OutOfRange`].
-    pub fn trim(
-        &self,
-        before: Offset,
-        leader_epoch: LeaderEpoch,
-    ) -> Result<(), DeleteRecordsError> {
-        self.with_state(|state, effects| {
-            state.check_leads(Some(leader_epoch))?;
-            state.delete_before(Some(before), effects).map(|_offset| ())
-        })
-    }
-
-    fn delete_before(&self, before: Option<Offset>) -> Result<Offset, DeleteRecordsError> {
-        self.with_state(|state, effects| {
-            state.check_leads(None)?;
-            if !state.log.config().cleanup.deletes() {
-                return Err(DeleteRecordsError::Policy);
-            }
-            state.delete_before(before, effects)
-        })
-    }
 }
 
 impl State {
-    /// Moves the log start offset, and returns the offset before which nothing is kept any more.
-    fn delete_before(
-        &mut self,
-        before: Option<Offset>,
-        effects: &mut Effects,
-    ) -> Result<Offset, DeleteRecordsError> {
-        let high_watermark = self.machine.high_watermark();
-        let offset = before.unwrap_or(high_watermark);
-        if offset > high_watermark {
-            return Err(DeleteRecordsError::OutOfRange { high_watermark });
-        }
-        effects.removals.extend(self.log.advance_log_start(offset));
-        let log_start_offset = self.log.log_start_offset();
-        self.machine.step(effects.now, Event::LogStartMoved { log_start_offset });
-        effects.followers = true;
-        Ok(offset)
-    }
-
     /// Returns the exclusive end of what a client may see.
     fn readable_end(
         &self,

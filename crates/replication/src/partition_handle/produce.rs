@@ -13,7 +13,7 @@ use super::effects::Effects;
 use super::{PartitionHandle, State};
 use crate::error::{NotServed, ProduceError};
 use crate::metrics::Outcome;
-use crate::partition::{AdmissionError, Appended, Event, WaiterId};
+use crate::partition::{self, AdmissionError, Appended, Event, WaiterId};
 
 /// How a batch is to be appended and acknowledged.
 #[derive(Clone, Copy, Debug)]
@@ -112,39 +112,15 @@ impl PartitionHandle {
     }
 
     fn append_and_wait(&self, batch: &mut [u8], options: &ProduceOptions) -> ProduceWaiter {
-        let mut effects = Effects::default();
-        let waiter = {
-            let mut state = self.lock();
-            effects.now = self.host.clock.now();
-            let waiter = match self.append(&mut state, batch, options, &mut effects) {
-                Ok((leader_epoch, produced)) => {
-                    let id = state.waiters.next_id();
-                    let waiter = crate::partition::ProduceWaiter {
-                        id,
-                        acks: options.acks,
-                        end_offset: produced.end_offset,
-                        leader_epoch,
-                        deadline: effects.now + options.timeout,
-                    };
-                    state.machine.step(effects.now, Event::Produced(waiter));
-                    self.drain(&mut state, &mut effects);
-                    Self::wait(&mut state, id, produced, &mut effects)
-                }
-                Err(error) => {
-                    self.drain(&mut state, &mut effects);
-                    ProduceWaiter::ready(Err(error))
-                }
-            };
-            drop(state);
-            waiter
-        };
+        let waiter = self.wait_for(options.acks, options.timeout, |state, effects| {
+            self.append(state, batch, options, effects)
+        });
         let outcome =
             if waiter.appended().is_some() { Outcome::Appended } else { Outcome::Refused };
         // What a coordinator writes is no client's.
         if options.origin == AppendOrigin::Client {
             self.host.metrics.produced(options.acks, batch.len(), outcome);
         }
-        self.finish(effects);
         waiter
     }
 
@@ -169,28 +145,40 @@ impl PartitionHandle {
         leader_epoch: LeaderEpoch,
         timeout: Duration,
     ) -> ProduceWaiter {
-        let mut effects = Effects::default();
-        let waiter = {
-            let mut state = self.lock();
-            effects.now = self.host.clock.now();
-            let id = state.waiters.next_id();
-            let deadline = effects.now + timeout;
-            let acks = Acks::All;
-            let waiter =
-                crate::partition::ProduceWaiter { id, acks, end_offset, leader_epoch, deadline };
-            state.machine.step(effects.now, Event::Produced(waiter));
-            self.drain(&mut state, &mut effects);
-            let log_start_offset = state.log.log_start_offset();
+        self.wait_for(Acks::All, timeout, |state, _effects| {
             let produced = Produced {
                 base_offset: end_offset,
                 end_offset,
                 log_append_time: None,
-                log_start_offset,
+                log_start_offset: state.log.log_start_offset(),
             };
-            Self::wait(&mut state, id, produced, &mut effects)
-        };
-        self.finish(effects);
-        waiter
+            Ok((leader_epoch, produced))
+        })
+    }
+
+    /// Appends, steps the waiter for what was appended, and makes the caller's end of it, all under one lock: no completion can fall in between.
+    fn wait_for(
+        &self,
+        acks: Acks,
+        timeout: Duration,
+        append: impl FnOnce(&mut State, &mut Effects) -> Result<(LeaderEpoch, Produced), ProduceError>,
+    ) -> ProduceWaiter {
+        self.with_state_then(
+            |state, effects| {
+                let (leader_epoch, produced) = append(state, effects)?;
+                let id = state.waiters.next_id();
+                let end_offset = produced.end_offset;
+                let deadline = effects.now + timeout;
+                let waiter =
+                    partition::ProduceWaiter { id, acks, end_offset, leader_epoch, deadline };
+                state.machine.step(effects.now, Event::Produced(waiter));
+                Ok((id, produced))
+            },
+            |state, effects, appended| match appended {
+                Ok((id, produced)) => Self::wait(state, id, produced, effects),
+                Err(error) => ProduceWaiter::ready(Err(error)),
+            },
+        )
     }
 
     /// Admits and appends. Returns what was appended, or what the original of a duplicate was.

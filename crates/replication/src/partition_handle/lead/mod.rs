@@ -16,7 +16,6 @@ use self::send_state::Flow;
 pub(crate) use self::send_state::SendState;
 pub(crate) use self::session::{Session, Update};
 use super::{PartitionHandle, State};
-use crate::error::NotServed;
 use crate::partition::{
     AnswerBody, Event, FollowerFetch, Generation, LeaderAnswer, PartitionMetadata,
 };
@@ -175,21 +174,10 @@ impl PartitionHandle {
 }
 
 impl State {
-    /// Returns the lowest log start offset of the live replicas.
-    pub(super) fn low_watermark(&self) -> Result<Offset, NotServed> {
-        self.check_leads(None)?;
-        let own = self.log.log_start_offset();
-        let Some(metadata) = self.machine.metadata() else { return Ok(own) };
-        let of_follower = |follower: &BrokerId| {
-            let link = self.followers.iter().find(|link| link.follower == *follower);
-            link.map_or(Offset::ZERO, |link| link.log_start_offset)
-        };
-        let leader = metadata.leader;
-        let followers = metadata
-            .replicas
-            .keys()
-            .filter(|replica| Some(**replica) != leader && metadata.is_unfenced(**replica));
-        Ok(followers.map(of_follower).fold(own, Offset::min))
+    /// Returns a follower's log start offset, as it said last; `None` when it has no stream here.
+    pub(super) fn log_start_of(&self, follower: BrokerId) -> Option<Offset> {
+        let link = self.followers.iter().find(|link| link.follower == follower)?;
+        Some(link.log_start_offset)
     }
 
     /// Says whether a follower has opened a newer position over another stream than this one.
