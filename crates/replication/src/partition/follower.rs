@@ -6,10 +6,11 @@
 use model::{BrokerId, LeaderEpoch, Offset, Timestamp};
 
 use super::action::Action;
+use super::cut::Cut;
+use super::env::Env;
 use super::event::{AnswerBody, FollowerFetch, Generation, LeaderAnswer};
 use super::mutation::{Mutation, is_active};
 use super::replica_log::ReplicaLog;
-use super::role::Env;
 
 /// State of a follower, in one leader epoch.
 ///
@@ -41,15 +42,6 @@ enum FetchState {
     Streaming,
     /// Nothing is sent until `send_at`; the generation is not yet known to the leader.
     Pausing,
-}
-
-/// What an answer of the leader asks the log to do first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
-    /// Truncate to where the logs part.
-    Truncate(Offset),
-    /// Begin anew at the leader's log start.
-    Restart(Offset),
 }
 
 impl Follower {

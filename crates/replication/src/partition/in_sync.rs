@@ -9,11 +9,11 @@ use model::{BrokerId, Timestamp};
 
 use super::Options;
 use super::action::{Action, AlterIsr};
+use super::env::Env;
 use super::follower_progress::FollowerProgress;
 use super::isr::Proposal;
 use super::leader::{Leader, earliest};
 use super::metadata::{Fencing, PartitionMetadata};
-use super::role::Env;
 
 impl Leader {
     /// Counts the committed members that are unfenced and caught up, the leader included.

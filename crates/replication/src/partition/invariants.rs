@@ -4,11 +4,12 @@
 
 use model::Offset;
 
+use super::Partition;
+use super::cut::CutState;
 use super::event::Event;
 use super::metadata::Durability;
 use super::replica_log::ReplicaLog;
 use super::role::Role;
-use super::{CutState, Partition};
 
 /// What the checks remember of the moment before the step.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use super::action::AlterIsr;
 ///               propose_leave                (applied or refused, it is consumed)
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Isr {
+pub(super) enum Isr {
     /// Nothing in flight.
     Committed {
         /// Members in the image.
@@ -45,11 +45,11 @@ pub enum Isr {
 
 /// A proposal whose outcome is not yet known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proposal {
+pub(super) struct Proposal {
     /// Sent and sent again, unchanged.
-    pub alter_isr: AlterIsr,
+    pub(super) alter_isr: AlterIsr,
     /// When it was last sent.
-    pub sent_at: Timestamp,
+    pub(super) sent_at: Timestamp,
 }
 
 impl Isr {
@@ -59,8 +59,7 @@ impl Isr {
     }
 
     /// Returns the members in the image.
-    #[must_use]
-    pub fn committed(&self) -> &BTreeSet<BrokerId> {
+    pub(super) fn committed(&self) -> &BTreeSet<BrokerId> {
         match self {
             Self::Committed { committed }
             | Self::Expanding { committed, .. }
@@ -69,7 +68,7 @@ impl Isr {
     }
 
     /// Iterates over everyone who is or may be a member: whoever of them leads next must have all that is committed.
-    pub fn maximal(&self) -> impl Iterator<Item = BrokerId> + '_ {
+    pub(super) fn maximal(&self) -> impl Iterator<Item = BrokerId> + '_ {
         let joining = match self {
             Self::Expanding { joining, .. } => Some(joining),
             Self::Committed { .. } | Self::Shrinking { .. } => None,
@@ -78,14 +77,12 @@ impl Isr {
     }
 
     /// Says whether the broker is or may be a member.
-    #[must_use]
-    pub fn maximal_contains(&self, broker: BrokerId) -> bool {
+    pub(super) fn maximal_contains(&self, broker: BrokerId) -> bool {
         self.maximal().any(|member| member == broker)
     }
 
     /// Returns the proposal in flight.
-    #[must_use]
-    pub fn in_flight(&self) -> Option<&Proposal> {
+    pub(super) fn in_flight(&self) -> Option<&Proposal> {
         match self {
             Self::Committed { .. } => None,
             Self::Expanding { proposal, .. } | Self::Shrinking { proposal, .. } => Some(proposal),

@@ -9,6 +9,7 @@ use model::{Acks, BrokerId, ErrorCode, LeaderEpoch, Offset, Timestamp};
 
 use super::Options;
 use super::action::Action;
+use super::env::Env;
 use super::event::{AnswerBody, FollowerFetch, LeaderAnswer, ProduceWaiter};
 use super::follower_progress::{FollowerProgress, LeaderView, LogEndSamples};
 use super::isr::{Isr, ProposalOutcome};
@@ -16,7 +17,6 @@ use super::metadata::FlushPolicy;
 use super::mutation::{Mutation, is_active};
 use super::pending_produce::PendingProduce;
 use super::replica_log::ReplicaLog;
-use super::role::Env;
 
 /// State of a leader, in one leader epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,19 +10,24 @@
 //! The high watermark is the promise: what lies below it is on every member of the maximal ISR, durably unless the topic asked otherwise,
 //! so any of them may lead next. `invariants` states what holds after every step.
 
-pub mod action;
-pub mod event;
+mod action;
+mod admission;
+mod cut;
+mod env;
+mod event;
 mod follower;
 mod follower_progress;
 mod in_sync;
 mod invariants;
-pub mod isr;
+mod isr;
 mod leader;
-pub mod metadata;
+mod loss;
+mod metadata;
 #[cfg(not(feature = "mutations"))]
 mod mutation;
 #[cfg(feature = "mutations")]
 pub mod mutation;
+mod parking;
 mod pending_produce;
 mod replica_log;
 mod role;
@@ -33,19 +38,23 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use model::{Acks, BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Offset, Timestamp};
+use model::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Offset, Timestamp};
 
 pub use action::{Action, AlterIsr, LossReason, OfflineReason};
+pub use admission::{AdmissionError, BatchesRefused};
 pub use event::{
     AnswerBody, Appended, Event, FollowerFetch, Generation, LeaderAnswer, LogState, ProduceWaiter,
     TruncationGeneration, WaiterId,
 };
-pub use isr::Isr;
 pub use metadata::{
     Assignment, Durability, Fencing, FlushPolicy, PartitionMetadata, ReplicaMetadata,
 };
 
+use cut::CutState;
 use invariants::Witness;
+#[cfg(test)]
+use isr::Isr;
+use loss::Loss;
 use replica_log::ReplicaLog;
 use role::Role;
 
@@ -90,36 +99,6 @@ pub struct EpochEntry {
     pub start_offset: Offset,
 }
 
-/// Why a produce is refused before anything was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AdmissionError {
-    /// The replica does not lead. Kafka: `NOT_LEADER_OR_FOLLOWER`.
-    #[error("this replica does not lead the partition")]
-    NotLeader,
-    /// Fewer than the effective min ISR are unfenced and caught up. Kafka: `NOT_ENOUGH_REPLICAS`.
-    #[error("{in_sync} replicas are unfenced and caught up, {required} are required")]
-    NotEnoughReplicas {
-        /// How many are.
-        in_sync: usize,
-        /// How many must be.
-        required: usize,
-    },
-}
-
-/// Why batches from a leader are not appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BatchesRefused {
-    /// They belong to another leader, epoch or generation, or the replica is truncating: drop them.
-    #[error("the batches are of another leader epoch or generation")]
-    Stale,
-    /// They do not begin at the log end offset: step [`Event::FetchFailed`].
-    #[error("the batches do not begin at the log end offset {log_end_offset}")]
-    NotContiguous {
-        /// Where they should begin.
-        log_end_offset: Offset,
-    },
-}
-
 /// What a replica does now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplicaRole {
@@ -150,25 +129,6 @@ pub struct Partition {
     parked: BTreeMap<BrokerId, FollowerFetch>,
     actions: VecDeque<Action>,
     witness: Witness,
-}
-
-/// Whether the log is being cut.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum CutState {
-    /// It is not.
-    None,
-    /// A storage thread cuts it; the newest image that came meanwhile waits.
-    Cutting(Option<Box<PartitionMetadata>>),
-}
-
-/// A replica that gave itself up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Loss {
-    reason: LossReason,
-    /// The image's leader epoch when it was last declared: `ReplicaLost` is for that epoch and ends it.
-    leader_epoch: Option<LeaderEpoch>,
-    /// When to declare it again; `None` once the image shows the replica out of the ISR.
-    declare_at: Option<Timestamp>,
 }
 
 impl Partition {
@@ -219,56 +179,8 @@ impl Partition {
             Role::Follower(follower) if !self.is_cutting() => Some(follower.send_at()),
             Role::Follower(_) | Role::Offline(_) => None,
         };
-        let of_loss = self.loss.as_ref().and_then(|loss| loss.declare_at);
+        let of_loss = self.loss.as_ref().and_then(Loss::declare_at);
         of_role.into_iter().chain(of_loss).min()
-    }
-
-    /// Decides whether a produce may be appended; returns the leader epoch for the batches' headers.
-    ///
-    /// # Errors
-    /// [`AdmissionError::NotLeader`] when the replica does not lead; [`AdmissionError::NotEnoughReplicas`] for `acks=all` below the
-    /// effective min ISR. Nothing must be written then.
-    pub fn admit_produce(&self, now: Timestamp, acks: Acks) -> Result<LeaderEpoch, AdmissionError> {
-        let (Role::Leader(leader), Some(metadata)) = (&self.role, &self.metadata) else {
-            return Err(AdmissionError::NotLeader);
-        };
-        if acks == Acks::All {
-            let in_sync = leader.in_sync_count(self.now.max(now), &self.options, metadata);
-            let required = metadata.effective_min_isr;
-            if in_sync < required {
-                return Err(AdmissionError::NotEnoughReplicas { in_sync, required });
-            }
-        }
-        Ok(leader.epoch())
-    }
-
-    /// Decides whether batches that came from `leader` may be appended: they begin at `base_offset`, in this epoch and generation. The
-    /// caller has checked CRCs and that no batch's epoch is above `leader_epoch`.
-    ///
-    /// # Errors
-    /// [`BatchesRefused::Stale`]: drop the message; [`BatchesRefused::NotContiguous`]: step [`Event::FetchFailed`].
-    pub fn admit_batches(
-        &self,
-        leader: BrokerId,
-        leader_epoch: LeaderEpoch,
-        generation: Generation,
-        base_offset: Offset,
-    ) -> Result<(), BatchesRefused> {
-        match &self.role {
-            Role::Follower(follower)
-                if follower.leader() == leader
-                    && follower.is_current(leader_epoch, generation)
-                    && !self.is_cutting() =>
-            {
-                let log_end_offset = self.log.end();
-                if base_offset == log_end_offset {
-                    Ok(())
-                } else {
-                    Err(BatchesRefused::NotContiguous { log_end_offset })
-                }
-            }
-            Role::Follower(_) | Role::Leader(_) | Role::Offline(_) => Err(BatchesRefused::Stale),
-        }
     }
 
     /// Returns what the replica does.
@@ -290,8 +202,8 @@ impl Partition {
     }
 
     /// Returns a leader's in-sync set with its change in flight.
-    #[must_use]
-    pub fn isr(&self) -> Option<&Isr> {
+    #[cfg(test)]
+    fn isr(&self) -> Option<&Isr> {
         match &self.role {
             Role::Leader(leader) => Some(&leader.isr),
             Role::Follower(_) | Role::Offline(_) => None,
@@ -348,9 +260,5 @@ impl Partition {
     #[must_use]
     pub fn end_offset_for(&self, asked: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
         self.log.end_offset_for(asked)
-    }
-
-    fn is_cutting(&self) -> bool {
-        self.cut != CutState::None
     }
 }

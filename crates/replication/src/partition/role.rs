@@ -1,4 +1,6 @@
-//! What a replica does now, and what its parts share while they do it.
+//! What a replica does now, and how one role follows another.
+//!
+//! Owns the transitions: metadata is applied only forward (invariant 6), and a role ends with its waiters answered (invariant 9).
 //!
 //! ```text
 //!                 image: another leads                image: I lead
@@ -13,18 +15,16 @@
 //!
 //! Every transition comes from an image, but for one: a replica that finds its data lost goes offline by itself.
 
-use std::collections::VecDeque;
+use model::{BrokerId, LeaderEpoch};
 
-use model::{Offset, Timestamp};
-
-use super::Options;
+use super::Partition;
 use super::action::{Action, OfflineReason};
-use super::event::Generation;
+use super::cut::CutState;
+use super::env::Env;
 use super::follower::Follower;
 use super::leader::Leader;
-use super::metadata::{FlushPolicy, PartitionMetadata};
+use super::metadata::PartitionMetadata;
 use super::mutation::{Mutation, is_active};
-use super::replica_log::ReplicaLog;
 
 /// What the replica does, with the state that belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,43 +34,101 @@ pub(super) enum Role {
     Offline(OfflineReason),
 }
 
-/// What a role sees of the rest of the machine during one step.
-#[derive(Debug)]
-pub(super) struct Env<'a> {
-    pub(super) now: Timestamp,
-    pub(super) options: &'a Options,
-    pub(super) metadata: &'a PartitionMetadata,
-    pub(super) log: &'a mut ReplicaLog,
-    pub(super) actions: &'a mut VecDeque<Action>,
-    /// The last generation that was used.
-    pub(super) generation: &'a mut Generation,
-}
+impl Partition {
+    /// Splits the machine into its role and what the role sees. `None` before the first image, when the replica is offline.
+    pub(super) fn split(&mut self) -> Option<(&mut Role, Env<'_>)> {
+        let Self { options, now, log, metadata, role, generation, actions, .. } = self;
+        let metadata = metadata.as_ref()?;
+        Some((role, Env { now: *now, options, metadata, log, actions, generation }))
+    }
 
-impl Env<'_> {
-    /// Returns the own countable offset.
-    pub(super) fn countable(&self) -> Offset {
-        if is_active(Mutation::AckBeforeFlush) {
-            return self.log.countable(FlushPolicy::Deferred);
+    pub(super) fn metadata_changed(&mut self, metadata: PartitionMetadata) {
+        if let Some(known) = &self.metadata
+            && (metadata.leader_epoch < known.leader_epoch
+                || metadata.partition_epoch < known.partition_epoch)
+        {
+            return;
         }
-        self.log.countable(self.metadata.flush_policy)
-    }
-
-    /// Raises the high watermark and says so when it moved.
-    pub(super) fn raise_high_watermark(&mut self, to: Offset) {
-        if let Some(high_watermark) = self.log.raise_high_watermark(to) {
-            self.actions.push_back(Action::AdvanceHighWatermark { high_watermark });
+        let own_epoch = Some(self.options.broker_epoch);
+        match metadata.replica(self.options.broker_id) {
+            // Another registration's image: an older one says nothing about this run, a newer one ended it.
+            Some(replica)
+                if replica.broker_epoch < own_epoch
+                    && !is_active(Mutation::OldImageAfterRestart) => {}
+            Some(replica) if replica.broker_epoch > own_epoch => {
+                self.go_offline(OfflineReason::NotRegistered);
+            }
+            Some(_) | None => match &mut self.cut {
+                CutState::Cutting(waiting) => *waiting = Some(Box::new(metadata)),
+                CutState::None => self.apply_metadata(metadata),
+            },
         }
     }
 
-    /// Returns the time one tick from now: the pace of repeats and pauses.
-    pub(super) fn next_tick(&self) -> Timestamp {
-        self.now + self.options.tick()
+    pub(super) fn apply_metadata(&mut self, metadata: PartitionMetadata) {
+        let own = self.options.broker_id;
+        let leader = metadata.leader;
+        let leader_epoch = metadata.leader_epoch;
+        let is_assigned = metadata.replicas.contains_key(&own);
+        self.metadata = Some(metadata);
+        if self.loss.is_some() {
+            self.maybe_rebuild();
+            return;
+        }
+        match (leader, self.split()) {
+            _ if !is_assigned => self.go_offline(OfflineReason::NotAssigned),
+            (Some(leader), Some((Role::Leader(role), mut env)))
+                if leader == own && role.epoch() == leader_epoch =>
+            {
+                role.metadata_changed(&mut env);
+            }
+            (Some(leader), Some((Role::Follower(role), _)))
+                if role.leader() == leader && role.leader_epoch() == leader_epoch => {}
+            (Some(leader), _) if leader == own => self.lead(),
+            (Some(leader), _) => self.follow(leader, leader_epoch),
+            (None, _) => self.go_offline(OfflineReason::NoLeader),
+        }
+        self.unpark();
     }
 
-    /// Returns the next whole tick of the clock: the pace of keep-alives. All partitions of a broker share these moments, so that an idle broker wakes
-    /// once per tick and sends one message per stream, however many partitions it follows.
-    pub(super) fn next_shared_tick(&self) -> Timestamp {
-        let tick = u64::try_from(self.options.tick().as_nanos()).unwrap_or(u64::MAX).max(1);
-        Timestamp((self.now.0 / tick).saturating_add(1).saturating_mul(tick))
+    fn lead(&mut self) {
+        self.leave_role();
+        if let Some((role, mut env)) = self.split() {
+            *role = Role::Leader(Box::new(Leader::start(&mut env)));
+        }
+    }
+
+    fn follow(&mut self, leader: BrokerId, leader_epoch: LeaderEpoch) {
+        self.leave_role();
+        self.actions.push_back(Action::BecomeFollower { leader, leader_epoch });
+        if let Some((role, mut env)) = self.split() {
+            *role = Role::Follower(Follower::start(leader, leader_epoch, &mut env));
+        }
+        if is_active(Mutation::TruncateToHighWatermark) {
+            self.truncate_to(self.log.high_watermark());
+        }
+    }
+
+    pub(super) fn go_offline(&mut self, reason: OfflineReason) {
+        if self.role == Role::Offline(reason) {
+            return;
+        }
+        self.leave_role();
+        self.role = Role::Offline(reason);
+        self.actions.push_back(Action::BecomeOffline { reason });
+    }
+
+    fn leave_role(&mut self) {
+        if let Some((Role::Leader(leader), mut env)) = self.split() {
+            leader.resign(&mut env);
+        }
+    }
+
+    /// Returns the leader epoch in which the replica follows.
+    pub(super) fn followed(&self) -> Option<LeaderEpoch> {
+        match &self.role {
+            Role::Follower(follower) => Some(follower.leader_epoch()),
+            Role::Leader(_) | Role::Offline(_) => None,
+        }
     }
 }
