@@ -113,7 +113,7 @@ impl PartitionHandle {
                 effects.lost = Some(Loss { reason, leader_epoch, broker_epoch });
             }
             Action::Fetch { leader, fetch } => {
-                state.unsent_fetch = Some(fetch);
+                state.unsent_fetch = Some((leader, fetch));
                 effects.leader = Some(leader);
             }
             Action::AnswerFetch { follower, follower_broker_epoch, fetch_offset, answer } => {

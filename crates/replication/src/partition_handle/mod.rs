@@ -30,7 +30,9 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use log_storage::{FlushMark, Log, Recompression};
-use model::{ErrorCode, LeaderEpoch, Offset, Timestamp, TopicIdPartition, TopicPartition};
+use model::{
+    BrokerId, ErrorCode, LeaderEpoch, Offset, Timestamp, TopicIdPartition, TopicPartition,
+};
 use tokio::sync::Notify;
 
 pub use self::fetch_waiter::FetchWaiter;
@@ -79,8 +81,8 @@ struct State {
     armed: Option<Timestamp>,
     /// Leader's side: who fetches, over which stream.
     followers: Vec<FollowerLink>,
-    /// Follower's side: the newest fetch that no stream has taken yet.
-    unsent_fetch: Option<FollowerFetch>,
+    /// Follower's side: the newest fetch that no stream has taken yet, and the leader that it is for.
+    unsent_fetch: Option<(BrokerId, FollowerFetch)>,
     /// Whether a lost mark lies in the directory.
     mark: LostMark,
     /// The replica's directory is being deleted.

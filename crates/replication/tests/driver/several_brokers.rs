@@ -203,6 +203,34 @@ async fn a_position_that_is_ahead_of_the_leaders_image_is_not_lost() {
 }
 
 #[tokio::test]
+async fn a_position_goes_to_the_leader_that_it_is_for() {
+    let cluster = Cluster::new();
+    // So long a lag time that no keep-alive repeats the position.
+    let config = ReplicationConfig {
+        replica_lag_time_max: Duration::from_secs(36_000),
+        ..ReplicationConfig::default()
+    };
+    let setup = || Setup { config: config.clone(), ..Setup::default() };
+    let first = cluster.start(1, setup()).await;
+    let second = cluster.start(2, setup()).await;
+    let third = cluster.start(3, setup()).await;
+    cluster.create(0, &[&second, &first, &third], 1).await;
+    cluster.create(1, &[&third, &first, &second], 1).await;
+    for (leader, partition) in [(&second, 0), (&third, 1)] {
+        let waiter = leader.partition(partition).produce(&mut batch(2, 50), &options(Acks::All));
+        in_time("an acknowledgement", waiter).await.unwrap();
+    }
+    // Two elections before any stream has a turn: when the stream to the first leader gets one, the position is for the second.
+    cluster.elect(0, 2, &[1, 2, 3]);
+    cluster.elect(0, 3, &[1, 2, 3]);
+    let waiter = third.partition(0).produce(&mut batch(2, 50), &options(Acks::All));
+    in_time("an acknowledgement", waiter).await.unwrap();
+    for broker in [first, second, third] {
+        cluster.stop(broker).await;
+    }
+}
+
+#[tokio::test]
 async fn a_follower_of_another_cluster_gets_nothing() {
     let cluster = Cluster::new();
     let first = cluster.start(1, Setup::default()).await;

@@ -23,9 +23,10 @@ pub(crate) struct LeaderMessage<'a> {
 }
 
 impl PartitionHandle {
-    /// Takes the newest fetch that the leader has not been sent yet.
-    pub(crate) fn take_unsent_fetch(&self) -> Option<FollowerFetch> {
-        self.lock().unsent_fetch.take()
+    /// Takes the newest fetch for a leader that it has not been sent yet. One for another leader stays: the stream to that one takes it.
+    pub(crate) fn take_unsent_fetch(&self, leader: BrokerId) -> Option<FollowerFetch> {
+        let unsent = self.lock().unsent_fetch.take_if(|(addressee, _)| *addressee == leader);
+        unsent.map(|(_, fetch)| fetch)
     }
 
     /// Takes in a message of the leader: appends its batches, if any, then steps what it says.

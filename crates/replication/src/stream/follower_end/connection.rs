@@ -55,7 +55,7 @@ pub(super) async fn connect(
         }),
         fetches: Vec::new(),
     };
-    let fetches = Fetches { hello: Some(hello), outbox: Arc::clone(outbox) };
+    let fetches = Fetches { leader, hello: Some(hello), outbox: Arc::clone(outbox) };
     let open = async {
         let channel = endpoint.connect().await.map_err(ConnectError::Transport)?;
         let mut client = ReplicationClient::new(channel)
@@ -76,6 +76,7 @@ pub(super) async fn connect(
 /// The messages to a leader: the hello, then the newest fetch of each marked partition.
 #[derive(Debug)]
 struct Fetches {
+    leader: BrokerId,
     hello: Option<proto::FollowerMessage>,
     outbox: Arc<Outbox>,
 }
@@ -91,7 +92,7 @@ impl Stream for Fetches {
         let mut message = proto::FollowerMessage::default();
         while message.fetches.len() < MAX_FETCHES {
             let Some(partition) = self.outbox.pop() else { break };
-            if let Some(fetch) = partition.take_unsent_fetch() {
+            if let Some(fetch) = partition.take_unsent_fetch(self.leader) {
                 message.fetches.push(wire::fetch(partition.id(), &fetch));
             }
         }
