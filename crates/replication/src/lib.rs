@@ -16,7 +16,6 @@ mod replicas;
 mod requests;
 mod storage;
 mod stream;
-mod timers;
 
 pub use config::ReplicationConfig;
 pub use error::{

@@ -3,10 +3,10 @@
 use model::{BrokerId, Clock};
 
 use super::follow::Outboxes;
+use super::timers::Timers;
 use crate::metrics::ReplicationMetrics;
 use crate::requests::Requests;
 use crate::storage::Storage;
-use crate::timers::Timers;
 
 /// What the partitions of a broker stand on. Whatever has a lock of its own in here is touched after the partition's lock is released.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! Under the lock stand validation, step and `pwrite` alone: nothing that syncs, waits or takes a second lock. Whatever a step asks of others is noted as an effect and
 //! done after the lock is released. Every entry below is one pass of `actions`:
 //!
-//! * the pass itself: `actions` (under the lock), `effects` (after it), `host` (what is reached beyond it), `image` (a new image of the metadata);
+//! * the pass itself: `actions` (under the lock), `effects` (after it), `host` (what is reached beyond it), `image` (a new image of the metadata), `timers`;
 //! * clients and coordinators: `produce` with `waiters` and `recompression`, `read` with `fetch_waiter`, `offsets`;
 //! * the other replicas: `lead` (what followers are sent), `follow` (what a leader sent);
 //! * the log: `flush`, `log_start` (the head), `truncation` (the tail), `lost_mark`.
@@ -22,6 +22,7 @@ mod offsets;
 mod produce;
 mod read;
 mod recompression;
+mod timers;
 mod truncation;
 mod waiters;
 
@@ -44,6 +45,7 @@ pub(crate) use self::lead::{Class, MarkedCount, SendQueue, Session, Update};
 pub use self::offsets::{ListedOffset, OffsetQuery};
 pub use self::produce::{ProduceOptions, ProduceWaiter, Produced};
 pub use self::read::{Isolation, ReadRequest, Readable, WatchPosition};
+pub(crate) use self::timers::Timers;
 use self::waiters::{CommitMeter, ProduceWaiters};
 use crate::error::{LeaderHint, NotServed};
 use crate::partition::{

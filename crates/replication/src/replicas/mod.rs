@@ -34,13 +34,12 @@ use crate::image_update::{
 use crate::local_broker::{LocalBroker, Running};
 use crate::metrics::ReplicationMetrics;
 use crate::partition::{Generation, Options};
-use crate::partition_handle::{Host, NewReplica, Outboxes, PartitionHandle};
+use crate::partition_handle::{Host, NewReplica, Outboxes, PartitionHandle, Timers};
 use crate::requests::{ReplicaRequest, Requests};
 use crate::storage::Storage;
 use crate::storage::partition_directory::LostMark;
 use crate::stream::leader_end::{ReplicationService, Streams};
 use crate::stream::tune_server;
-use crate::timers::Timers;
 
 /// What [`Replicas::open`] needs.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use model::{Clock, Deadlines, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::partition_handle::PartitionHandle;
+use super::PartitionHandle;
 
 /// The entries, and the wake-up of the task that waits for the earliest.
 #[derive(Debug, Default)]
