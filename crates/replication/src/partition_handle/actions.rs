@@ -8,7 +8,7 @@ use model::{ErrorCode, Timestamp};
 use super::effects::{Effects, Loss};
 use super::{PartitionHandle, State};
 use crate::error::{LeaderHint, ProduceError};
-use crate::partition::{Action, Event, ReplicaRole};
+use crate::partition::{Action, Event, OfflineReason, ReplicaRole};
 use crate::requests::ReplicaRequest;
 
 impl PartitionHandle {
@@ -73,19 +73,29 @@ impl PartitionHandle {
                 state.end_flows();
                 state.log.assign_epoch(leader_epoch, epoch_start_offset);
                 state.unsent_fetch = None;
-                tracing::debug!(partition = %self.name, %leader_epoch, %epoch_start_offset, "leads");
+                tracing::debug!(partition = %self.name, %leader_epoch, %epoch_start_offset, "this replica leads");
             }
             Action::BecomeFollower { leader, leader_epoch } => {
                 state.end_flows();
                 state.watchers.finish(&mut effects.polls);
                 effects.follow = Some(leader);
-                tracing::debug!(partition = %self.name, %leader, %leader_epoch, "follows");
+                tracing::debug!(partition = %self.name, %leader, %leader_epoch, "this replica follows");
             }
             Action::BecomeOffline { reason } => {
                 state.end_flows();
                 state.watchers.finish(&mut effects.polls);
                 state.unsent_fetch = None;
-                tracing::debug!(partition = %self.name, ?reason, "is offline");
+                match reason {
+                    // Once per loss; its declaration is repeated until the image shows it.
+                    OfflineReason::Lost(reason) => {
+                        tracing::error!(partition = %self.name, ?reason, "this replica cannot trust its data and leaves the in-sync replicas");
+                    }
+                    OfflineReason::NotRegistered
+                    | OfflineReason::NotAssigned
+                    | OfflineReason::NoLeader => {
+                        tracing::debug!(partition = %self.name, ?reason, "this replica is offline");
+                    }
+                }
             }
             Action::CompleteProduce { id, result } => {
                 let result = result.map_err(|code| produce_error(code, state.leader()));

@@ -11,7 +11,6 @@ impl PartitionHandle {
     pub(super) fn declare_lost(&self, loss: Loss) {
         let Some(me) = self.me.upgrade() else { return };
         let Loss { reason, leader_epoch, broker_epoch } = loss;
-        tracing::error!(partition = %self.name, ?reason, "this replica cannot trust its data and leaves the in-sync replicas");
         self.host.storage.run_job(move || {
             let partition = me.id;
             let lost =

@@ -1,5 +1,7 @@
 //! Reads by consumers: bounded by the high watermark, planned under the lock, executed off it.
 
+use std::error::Error;
+
 use bytes::Bytes;
 use log_storage::{Minimum, ReadError, ReadPlan};
 use model::{LeaderEpoch, Offset};
@@ -191,7 +193,7 @@ impl PartitionHandle {
     }
 
     fn corruption_found(&self, offset: Offset, error: &ReadError) {
-        tracing::error!(partition = %self.name(), %offset, %error, "bytes of the log are damaged");
+        tracing::error!(partition = %self.name(), %offset, error = error as &dyn Error, "bytes of the log are damaged");
         self.step(Event::CorruptionFound { offset });
     }
 }

@@ -1,5 +1,6 @@
 //! Replicas that come and go while the broker runs. Directories are made and deleted on storage threads; the image applier never waits for a disk.
 
+use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -58,7 +59,7 @@ impl Replicas {
                     partitions.push(self.new_partition(*id, name.clone(), log, mark));
                 }
                 Err(error) => {
-                    tracing::error!(partition = %name, %error, "a new log cannot be opened");
+                    tracing::error!(partition = %name, path = %path.display(), error = &error as &dyn Error, "a new log cannot be opened: this broker has no replica of the partition until it is started again");
                     if self.pending().creating.remove(id).is_none() {
                         self.delete(*id, name, &path);
                     }

@@ -54,7 +54,7 @@ pub(super) fn open_all(
         let OpenedOne { id, replica, is_lost } = result?;
         proof.present.insert(id);
         if is_lost {
-            tracing::error!(partition = %replica.name, corruption = ?replica.corruption, "this replica lost data that it had flushed");
+            tracing::error!(partition = %replica.name, corruption = ?replica.corruption, "this replica lost data that it had flushed: it leaves the in-sync replicas, and is fetched again where another one leads");
             proof.lost.insert(id);
         }
         replicas.insert(id, replica);
@@ -63,7 +63,7 @@ pub(super) fn open_all(
         let id =
             TopicIdPartition { topic_id: entry.topic_id, partition: entry.partition.partition };
         if !proof.present.contains(&id) {
-            tracing::error!(partition = %entry.partition, "a checkpoint names this replica, and its directory is missing");
+            tracing::error!(partition = %entry.partition, "a checkpoint names this replica, and its directory is missing: it leaves the in-sync replicas");
             proof.lost.insert(id);
         }
     }

@@ -76,7 +76,7 @@ pub(crate) fn set_aside(fs: &dyn FileSystem, data_dir: &Path, path: &Path) -> io
         target = data_dir.join(format!("{name}.{count}{STRAY_SUFFIX}"));
         count += 1;
     }
-    tracing::warn!(directory = %path.display(), renamed = %target.display(), "a partition's directory is not in the metadata and was set aside");
+    tracing::warn!(directory = %path.display(), renamed = %target.display(), "a directory belongs to no partition of this broker and was set aside; nothing reads it any more");
     fs.rename(path, &target)?;
     fs.sync_dir(data_dir)
 }

@@ -2,6 +2,8 @@
 
 mod outbox;
 
+use std::error::Error;
+
 use log_storage::{FlushWish, FollowerAppend, FollowerAppendError};
 use model::record_batch::Batches;
 use model::{BrokerId, LeaderEpoch, Offset};
@@ -66,7 +68,7 @@ impl PartitionHandle {
         let base_offset = match Batches::whole(batches).next() {
             Some(Ok(batch)) => batch.header.base_offset,
             Some(Err(error)) => {
-                tracing::warn!(partition = %self.name(), %leader, %error, "a leader sent a damaged batch");
+                tracing::warn!(partition = %self.name(), %leader, error = &error as &dyn Error, "a leader sent a damaged batch: the position is opened anew");
                 return Err(Dropped::Failed);
             }
             None => return Ok(()),
@@ -92,7 +94,7 @@ impl PartitionHandle {
                 }
                 // What came before the error waits for a flush as if it had come alone.
                 effects.flush = true;
-                tracing::warn!(partition = %self.name(), %leader, %error, "batches of a leader were not appended");
+                tracing::warn!(partition = %self.name(), %leader, error = &error as &dyn Error, "batches of a leader were not appended: the position is opened anew");
                 Err(Dropped::Failed)
             }
         }

@@ -26,8 +26,10 @@ pub(super) enum ConnectError {
     Transport(#[source] tonic::transport::Error),
     #[error("no answer in time")]
     TimedOut,
-    #[error("refused: {0}")]
+    #[error("refused: {}", .0.message())]
     Refused(Status),
+    #[error("this broker stops")]
+    Stopped,
 }
 
 /// Opens a stream to a leader. What comes back over it is the leader's; what the outbox has goes out.
@@ -66,7 +68,7 @@ pub(super) async fn connect(
     };
     // Twice the time of a connection: one for it, one for the answer to the hello.
     tokio::select! {
-        () = running.stop.cancelled() => Err(ConnectError::TimedOut),
+        () = running.stop.cancelled() => Err(ConnectError::Stopped),
         opened = tokio::time::timeout(local.config.connect_timeout * 2, open) => {
             opened.map_err(|_| ConnectError::TimedOut)?
         }

@@ -1,5 +1,6 @@
 //! One task per leader: it keeps a stream open, appends what comes over it and lets the partitions acknowledge.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +17,14 @@ use crate::stream::{proto, wire};
 pub(super) async fn run(local: Arc<LocalBroker>, leader: BrokerId) {
     let Some(running) = local.running() else { return };
     let mut pause = FIRST_PAUSE;
+    // The first failure of an outage is told, and its end.
+    let mut is_cut_off = false;
     while !running.stop.is_cancelled() && !retire(&local, leader) {
         let outbox = Arc::new(Outbox::default());
         match connect(&local, running, leader, &outbox).await {
             Ok(updates) => {
-                pause = FIRST_PAUSE;
-                tracing::debug!(%leader, "replication stream opened");
+                (pause, is_cut_off) = (FIRST_PAUSE, false);
+                tracing::info!(%leader, "the replication stream to a leader is open");
                 local.host.outboxes.set_open(leader, Some(&outbox));
                 for partition in local.partitions().values() {
                     partition.step(Event::StreamOpened { leader });
@@ -29,9 +32,15 @@ pub(super) async fn run(local: Arc<LocalBroker>, leader: BrokerId) {
                 let end = receive(&local, running, leader, updates).await;
                 local.host.outboxes.set_open(leader, None);
                 outbox.close();
-                tracing::debug!(%leader, ?end, "replication stream ended");
+                tracing::info!(%leader, %end, "the replication stream to a leader ended");
             }
-            Err(error) => tracing::debug!(%leader, %error, "no replication stream"),
+            Err(error) if is_cut_off => {
+                tracing::debug!(%leader, error = &error as &dyn Error, "still no replication stream to a leader");
+            }
+            Err(error) => {
+                is_cut_off = true;
+                tracing::info!(%leader, error = &error as &dyn Error, "no replication stream to a leader: trying again until there is one");
+            }
         }
         tokio::select! {
             () = running.stop.cancelled() => return,
@@ -51,12 +60,15 @@ fn retire(local: &LocalBroker, leader: BrokerId) -> bool {
 }
 
 /// Why a stream ended.
-#[derive(Debug)]
-#[expect(dead_code, reason = "the fields are read by the log line alone")]
+#[derive(Debug, thiserror::Error)]
 enum End {
+    #[error("this broker stops")]
     Stopped,
+    #[error("the leader closed it")]
     Closed,
+    #[error("the connection failed: {}", .0.message())]
     Failed(Status),
+    #[error("the leader sent a malformed message: {0}")]
     Malformed(wire::Malformed),
 }
 

@@ -89,12 +89,11 @@ impl Replication for ReplicationService {
         let (follower, broker_epoch) = match self.check(running, &hello) {
             Ok(checked) => checked,
             Err(status) => {
-                let reason = status.message();
-                tracing::warn!(
-                    follower = hello.broker_id,
-                    reason,
-                    "a replication stream was refused"
-                );
+                let (follower, reason) = (hello.broker_id, status.message());
+                // A follower tries again and again.
+                if self.streams.is_new_refusal(follower, reason) {
+                    tracing::warn!(follower, reason, "a replication stream was refused");
+                }
                 return Err(status);
             }
         };

@@ -10,9 +10,21 @@ use crate::partition_handle::PartitionHandle;
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
     open: Mutex<Vec<Weak<FollowerStream>>>,
+    /// Who was refused last, and why.
+    refused: Mutex<Option<(i32, String)>>,
 }
 
 impl Streams {
+    /// Notes that a stream was refused; says whether that is news.
+    pub(super) fn is_new_refusal(&self, follower: i32, reason: &str) -> bool {
+        let new = Some((follower, reason.to_owned()));
+        let mut refused =
+            self.refused.lock().expect("a panic ends the process, so no lock is ever poisoned");
+        let is_new = *refused != new;
+        *refused = new;
+        is_new
+    }
+
     pub(super) fn add(&self, stream: &Arc<FollowerStream>) {
         let mut open = self.lock();
         open.retain(|stream| stream.strong_count() > 0);
