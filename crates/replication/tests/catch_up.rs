@@ -1,8 +1,8 @@
 //! A follower that missed a million records fetches them in bounded memory. Alone in its binary, since it measures the process.
 #![expect(clippy::unwrap_used, reason = "what fails here is a test")]
 
-#[path = "driver/support.rs"]
-#[expect(dead_code, reason = "the other tests use the rest")]
+#[path = "driver/support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "the other tests use the rest")]
 mod support;
 
 use model::Acks;

@@ -8,6 +8,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use log_storage::OsFileSystem;
 use log_storage::file_system::{DirEntry, File, FileLock, FileSystem, OpenMode, Space};
 
+use crate::support::Setup;
+
 /// Holds syncs of data back while it is closed.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
@@ -45,17 +47,18 @@ impl Gate {
     }
 }
 
-/// The operating system's files behind a gate for `sync_data`.
-#[derive(Debug)]
-pub(crate) struct GatedFileSystem {
-    inner: OsFileSystem,
-    gate: Arc<Gate>,
+/// A setup whose files are behind a gate.
+pub(crate) fn gated() -> (Arc<Gate>, Setup) {
+    let gate = Arc::new(Gate::default());
+    let fs = Arc::new(GatedFileSystem { inner: OsFileSystem, gate: Arc::clone(&gate) });
+    (gate, Setup { fs, ..Setup::default() })
 }
 
-impl GatedFileSystem {
-    pub(crate) fn new(gate: &Arc<Gate>) -> Self {
-        Self { inner: OsFileSystem, gate: Arc::clone(gate) }
-    }
+/// The operating system's files behind a gate for `sync_data`.
+#[derive(Debug)]
+struct GatedFileSystem {
+    inner: OsFileSystem,
+    gate: Arc<Gate>,
 }
 
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use replication::{
     FetchError, FetchWaiter, Isolation, NotServed, OffsetQuery, ProduceError, ReplicationConfig,
 };
 
-use crate::gate::{Gate, GatedFileSystem};
+use crate::gate::gated;
 use crate::support::{
     self, Cluster, Setup, batch, batch_at, eventually, in_time, options, read_from,
 };
@@ -25,8 +25,7 @@ async fn what_is_acknowledged_can_be_read_with_each_kind_of_acks() {
     cluster.create(0, &[&broker], 1).await;
     let partition = broker.partition(0);
     for (index, acks) in [Acks::None, Acks::Leader, Acks::All].into_iter().enumerate() {
-        let waiter = partition.produce(&mut batch(3, 10), &options(acks));
-        let produced = in_time("an acknowledgement", waiter).await.unwrap();
+        let produced = broker.acknowledged(0, batch(3, 10), acks).await;
         assert_eq!(produced.base_offset, Offset(i64::try_from(index * 3).unwrap()));
         assert_eq!(produced.end_offset, produced.base_offset + 3);
     }
@@ -49,8 +48,7 @@ async fn a_restart_keeps_what_was_acknowledged_and_sets_strays_aside() {
     cluster.create(0, &[&broker], 1).await;
     cluster.create(1, &[&broker], 1).await;
     for partition in [0, 1] {
-        let waiter = broker.partition(partition).produce(&mut batch(3, 10), &options(Acks::All));
-        in_time("an acknowledgement", waiter).await.unwrap();
+        broker.acknowledged(partition, batch(3, 10), Acks::All).await;
     }
     cluster.stop(broker).await;
     cluster.change(0, |metadata| metadata.leader_epoch = metadata.leader_epoch.next());
@@ -63,8 +61,7 @@ async fn a_restart_keeps_what_was_acknowledged_and_sets_strays_aside() {
     assert_eq!(broker.high_watermark(0), 3);
     assert!(broker.replicas.get(&support::partition_id(1)).is_none());
     assert!(cluster.data_dir(1).join("topic-1-stray").is_dir());
-    let waiter = broker.partition(0).produce(&mut batch(1, 10), &options(Acks::All));
-    let produced = in_time("an acknowledgement", waiter).await.unwrap();
+    let produced = broker.acknowledged(0, batch(1, 10), Acks::All).await;
     assert_eq!(produced.base_offset, Offset(3));
     cluster.stop(broker).await;
 }
@@ -74,8 +71,7 @@ async fn a_directory_that_went_missing_is_named_as_lost() {
     let cluster = Cluster::new();
     let broker = cluster.start(1, Setup::default()).await;
     cluster.create(0, &[&broker], 1).await;
-    let waiter = broker.partition(0).produce(&mut batch(3, 10), &options(Acks::All));
-    in_time("an acknowledgement", waiter).await.unwrap();
+    broker.acknowledged(0, batch(3, 10), Acks::All).await;
     cluster.stop(broker).await;
     std::fs::remove_dir_all(cluster.data_dir(1).join("topic-0")).unwrap();
     let broker = cluster.start(1, Setup::default()).await;
@@ -91,7 +87,7 @@ async fn a_long_poll_ends_when_enough_is_committed_over_all_its_partitions() {
     let broker = cluster.start(1, Setup::default()).await;
     cluster.create(0, &[&broker], 1).await;
     cluster.create(1, &[&broker], 1).await;
-    let (mut first, mut second) = (batch(3, 10), batch(4, 100));
+    let (first, second) = (batch(3, 10), batch(4, 100));
     let waiter = FetchWaiter::new(first.len() + second.len());
     for partition in [0, 1] {
         let partition = broker.partition(partition);
@@ -99,13 +95,9 @@ async fn a_long_poll_ends_when_enough_is_committed_over_all_its_partitions() {
         assert!(readable.is_empty());
         partition.watch(&waiter, readable.position());
     }
-    in_time("an acknowledgement", broker.partition(0).produce(&mut first, &options(Acks::All)))
-        .await
-        .unwrap();
+    broker.acknowledged(0, first, Acks::All).await;
     assert!(!waiter.is_done());
-    in_time("an acknowledgement", broker.partition(1).produce(&mut second, &options(Acks::All)))
-        .await
-        .unwrap();
+    broker.acknowledged(1, second, Acks::All).await;
     in_time("the end of the poll", waiter.done()).await;
     cluster.stop(broker).await;
 }
@@ -117,9 +109,7 @@ async fn a_long_poll_counts_what_was_committed_between_its_read_and_its_watch() 
     cluster.create(0, &[&broker], 1).await;
     let partition = broker.partition(0);
     let readable = partition.read(&read_from(0, 1 << 20)).unwrap();
-    in_time("an acknowledgement", partition.produce(&mut batch(1, 1), &options(Acks::All)))
-        .await
-        .unwrap();
+    broker.acknowledged(0, batch(1, 1), Acks::All).await;
     let waiter = FetchWaiter::new(1);
     partition.watch(&waiter, readable.position());
     in_time("the end of the poll", waiter.done()).await;
@@ -129,8 +119,7 @@ async fn a_long_poll_counts_what_was_committed_between_its_read_and_its_watch() 
 #[tokio::test]
 async fn loss_of_the_leadership_ends_polls_and_fails_producers() {
     let cluster = Cluster::new();
-    let gate = Arc::new(Gate::default());
-    let setup = Setup { fs: Arc::new(GatedFileSystem::new(&gate)), ..Setup::default() };
+    let (gate, setup) = gated();
     let broker = cluster.start(1, setup).await;
     cluster.create(0, &[&broker], 1).await;
     let partition = broker.partition(0);
@@ -151,9 +140,8 @@ async fn loss_of_the_leadership_ends_polls_and_fails_producers() {
     in_time("the end of the poll", poll.done()).await;
     let error = partition.read(&read_from(0, 1 << 20)).unwrap_err();
     assert!(matches!(error, FetchError::NotServed(NotServed::NotLeader(_))), "{error:?}");
-    let refused =
-        in_time("a refusal", partition.produce(&mut batch(1, 1), &options(Acks::None))).await;
-    assert!(matches!(refused, Err(ProduceError::NotServed(NotServed::NotLeader(_)))));
+    let refused = broker.refused(0, batch(1, 1), Acks::None).await;
+    assert!(matches!(refused, ProduceError::NotServed(NotServed::NotLeader(_))));
     gate.open();
     cluster.stop(broker).await;
 }
@@ -161,8 +149,7 @@ async fn loss_of_the_leadership_ends_polls_and_fails_producers() {
 #[tokio::test]
 async fn nothing_is_acknowledged_before_it_is_flushed() {
     let cluster = Cluster::new();
-    let gate = Arc::new(Gate::default());
-    let setup = Setup { fs: Arc::new(GatedFileSystem::new(&gate)), ..Setup::default() };
+    let (gate, setup) = gated();
     let broker = cluster.start(1, setup).await;
     cluster.create(0, &[&broker], 1).await;
     let partition = broker.partition(0);
@@ -195,8 +182,7 @@ async fn nothing_is_acknowledged_before_it_is_flushed() {
 #[tokio::test]
 async fn a_produce_that_is_not_committed_in_time_times_out() {
     let cluster = Cluster::new();
-    let gate = Arc::new(Gate::default());
-    let setup = Setup { fs: Arc::new(GatedFileSystem::new(&gate)), ..Setup::default() };
+    let (gate, setup) = gated();
     let broker = cluster.start(1, setup).await;
     cluster.create(0, &[&broker], 1).await;
     gate.close();
@@ -216,8 +202,7 @@ async fn offsets_are_found_by_position_and_by_time() {
     cluster.create(0, &[&broker], 1).await;
     let partition = broker.partition(0);
     for timestamp in [1_000, 2_000, 3_000] {
-        let waiter = partition.produce(&mut batch_at(5, 10, timestamp), &options(Acks::All));
-        in_time("an acknowledgement", waiter).await.unwrap();
+        broker.acknowledged(0, batch_at(5, 10, timestamp), Acks::All).await;
     }
     let ask = async |query| {
         let answer = partition.list_offset(query, Isolation::ReadUncommitted, None);
@@ -241,12 +226,7 @@ async fn a_partition_that_is_deleted_leaves_nothing() {
     let cluster = Cluster::new();
     let broker = cluster.start(1, Setup::default()).await;
     cluster.create(0, &[&broker], 1).await;
-    in_time(
-        "an acknowledgement",
-        broker.partition(0).produce(&mut batch(1, 1), &options(Acks::All)),
-    )
-    .await
-    .unwrap();
+    broker.acknowledged(0, batch(1, 1), Acks::All).await;
     cluster.remove(0);
     assert!(broker.replicas.get(&support::partition_id(0)).is_none());
     let path = cluster.data_dir(1);
@@ -271,8 +251,7 @@ async fn a_topic_that_is_deleted_and_created_again_at_once_begins_anew() {
             cluster.remove(number + 1_000);
         }
         cluster.create(number, &[&broker], 1).await;
-        let waiter = broker.partition(number).produce(&mut batch(1, 1), &options(Acks::All));
-        let produced = in_time("an acknowledgement", waiter).await.unwrap();
+        let produced = broker.acknowledged(number, batch(1, 1), Acks::All).await;
         assert_eq!(produced.base_offset, Offset(0), "round {round}");
         cluster.remove(number);
     }
@@ -283,16 +262,14 @@ async fn a_topic_that_is_deleted_and_created_again_at_once_begins_anew() {
 async fn a_topic_that_leaves_flushing_to_the_page_cache_acknowledges_at_once() {
     let cluster = Cluster::new();
     cluster.set_config(LogConfig { flush_messages: u64::MAX, ..LogConfig::default() });
-    let gate = Arc::new(Gate::default());
-    let setup = Setup { fs: Arc::new(GatedFileSystem::new(&gate)), ..Setup::default() };
+    let (gate, setup) = gated();
     let broker = cluster.start(1, setup).await;
     cluster.create(0, &[&broker], 1).await;
     cluster.change(0, |metadata| {
         metadata.flush_policy = replication::partition::FlushPolicy::Deferred
     });
     gate.close();
-    let waiter = broker.partition(0).produce(&mut batch(2, 10), &options(Acks::All));
-    in_time("an acknowledgement", waiter).await.unwrap();
+    broker.acknowledged(0, batch(2, 10), Acks::All).await;
     gate.open();
     cluster.stop(broker).await;
 }
@@ -301,23 +278,22 @@ async fn a_topic_that_leaves_flushing_to_the_page_cache_acknowledges_at_once() {
 async fn a_close_waits_for_the_checkpoint_that_is_under_way_and_flushes_what_it_left_out() {
     let cluster = Cluster::new();
     cluster.set_config(LogConfig { flush_messages: u64::MAX, ..LogConfig::default() });
-    let gate = Arc::new(Gate::default());
+    let (gate, setup) = gated();
     let config = ReplicationConfig {
         flush_checkpoint_interval: Duration::from_millis(5),
         high_watermark_checkpoint_interval: Duration::from_secs(3_600),
         ..ReplicationConfig::default()
     };
-    let setup = Setup { fs: Arc::new(GatedFileSystem::new(&gate)), config, ..Setup::default() };
+    let setup = Setup { config, ..setup };
     let broker = cluster.start(1, setup).await;
     cluster.create(0, &[&broker], 1).await;
     let partition = broker.partition(0);
-    let append = || partition.produce(&mut batch(1, 1), &options(Acks::None));
-    in_time("an append", append()).await.unwrap();
+    broker.acknowledged(0, batch(1, 1), Acks::None).await;
     eventually("the first flush", || partition.status().flushed_offset == Offset(1)).await;
     gate.close();
-    in_time("an append", append()).await.unwrap();
+    broker.acknowledged(0, batch(1, 1), Acks::None).await;
     eventually("a checkpoint that hangs", || gate.waiting() > 0).await;
-    in_time("an append", append()).await.unwrap();
+    broker.acknowledged(0, batch(1, 1), Acks::None).await;
 
     let replicas = Arc::clone(&broker.replicas);
     let closing = tokio::task::spawn_blocking(move || replicas.close());
