@@ -233,7 +233,7 @@ impl Partition {
     /// # Errors
     /// `NOT_LEADER_OR_FOLLOWER` when the replica does not lead; `OFFSET_NOT_AVAILABLE` until the high watermark has reached the start of
     /// the leader's epoch (KIP-207).
-    pub fn check_offsets_available(&self) -> Result<(), ErrorCode> {
+    pub(crate) fn check_offsets_available(&self) -> Result<(), ErrorCode> {
         match &self.role {
             Role::Leader(leader) if self.log.high_watermark() < leader.epoch_start_offset() => {
                 Err(ErrorCode::OffsetNotAvailable)
@@ -247,7 +247,7 @@ impl Partition {
     ///
     /// # Errors
     /// `FENCED_LEADER_EPOCH` when the request's is older, `UNKNOWN_LEADER_EPOCH` when it is newer.
-    pub fn check_leader_epoch(&self, current: Option<LeaderEpoch>) -> Result<(), ErrorCode> {
+    pub(crate) fn check_leader_epoch(&self, current: Option<LeaderEpoch>) -> Result<(), ErrorCode> {
         let known = self.metadata.as_ref().map(|metadata| metadata.leader_epoch);
         match current {
             Some(epoch) if Some(epoch) < known => Err(ErrorCode::FencedLeaderEpoch),
@@ -257,8 +257,7 @@ impl Partition {
     }
 
     /// Returns the greatest epoch of the log that is at most `asked`, with its exclusive end (OffsetForLeaderEpoch).
-    #[must_use]
-    pub fn end_offset_for(&self, asked: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+    pub(crate) fn end_offset_for(&self, asked: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
         self.log.end_offset_for(asked)
     }
 }

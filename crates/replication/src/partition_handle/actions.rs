@@ -81,22 +81,7 @@ impl PartitionHandle {
                 effects.follow = Some(leader);
                 tracing::debug!(partition = %self.name, %leader, %leader_epoch, "this replica follows");
             }
-            Action::BecomeOffline { reason } => {
-                state.end_flows();
-                state.watchers.finish(&mut effects.polls);
-                state.unsent_fetch = None;
-                match reason {
-                    // Once per loss; its declaration is repeated until the image shows it.
-                    OfflineReason::Lost(reason) => {
-                        tracing::error!(partition = %self.name, ?reason, "this replica cannot trust its data and leaves the in-sync replicas");
-                    }
-                    OfflineReason::NotRegistered
-                    | OfflineReason::NotAssigned
-                    | OfflineReason::NoLeader => {
-                        tracing::debug!(partition = %self.name, ?reason, "this replica is offline");
-                    }
-                }
-            }
+            Action::BecomeOffline { reason } => self.went_offline(state, reason, effects),
             Action::CompleteProduce { id, result } => {
                 let result = result.map_err(|code| produce_error(code, state.leader()));
                 match state.waiters.take(id) {
@@ -141,6 +126,21 @@ impl PartitionHandle {
                 effects.removals.extend(state.log.advance_log_start(offset));
                 let log_start_offset = state.log.log_start_offset();
                 state.machine.step(effects.now, Event::LogStartMoved { log_start_offset });
+            }
+        }
+    }
+
+    fn went_offline(&self, state: &mut State, reason: OfflineReason, effects: &mut Effects) {
+        state.end_flows();
+        state.watchers.finish(&mut effects.polls);
+        state.unsent_fetch = None;
+        match reason {
+            // Once per loss; its declaration is repeated until the image shows it.
+            OfflineReason::Lost(reason) => {
+                tracing::error!(partition = %self.name, ?reason, "this replica cannot trust its data and leaves the in-sync replicas");
+            }
+            OfflineReason::NotRegistered | OfflineReason::NotAssigned | OfflineReason::NoLeader => {
+                tracing::debug!(partition = %self.name, ?reason, "this replica is offline");
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What a step leaves to be done once the partition's lock is released: wakes, marks, jobs.
 //!
-//! Owns the wake-ups after the lock: [`PartitionHandle::finish`] is the one place that they happen. Nothing here touches the partition's state; the order of two steps' effects does not matter, since each mark leads to a fresh look at the state.
+//! Owns the wake-ups after the lock: [`PartitionHandle::finish`] is the one place that they happen. Nothing here touches the partition's state; the order of two
+//! steps' effects does not matter, since each mark leads to a fresh look at the state.
 
 use std::sync::{Arc, Weak};
 

@@ -12,8 +12,7 @@ use log_storage::{Minimum, ReadPlan, ReadRequest};
 use model::{BrokerEpoch, BrokerId, Offset};
 
 pub(crate) use self::send_queue::{Class, MarkedCount, SendQueue};
-use self::send_state::Flow;
-pub(crate) use self::send_state::SendState;
+use self::send_state::{Flow, SendState};
 pub(crate) use self::session::{Session, Update};
 use super::{PartitionHandle, State};
 use crate::partition::{
@@ -44,7 +43,7 @@ impl FollowerLink {
 
 /// What a stream is to send of one partition.
 #[derive(Debug)]
-pub(crate) enum Turn {
+enum Turn {
     /// Nothing is new.
     Nothing,
     /// News of the offsets alone, or a refusal of the position.
@@ -55,18 +54,14 @@ pub(crate) enum Turn {
 
 impl PartitionHandle {
     /// Takes in a follower's position or acknowledgement that came over a stream.
-    pub(crate) fn follower_fetched(
-        &self,
-        session: &Arc<Session>,
-        follower: BrokerId,
-        fetch: FollowerFetch,
-    ) {
+    pub(crate) fn follower_fetched(&self, session: &Arc<Session>, fetch: FollowerFetch) {
+        let follower = session.follower();
         self.with_state(|state, effects| {
             // What an ended stream had in flight would turn the answers back to it, and nobody asks for the rest of the flow again.
-            if state.is_removed || state.is_overtaken(session, follower, fetch.generation) {
+            if state.is_removed || state.is_overtaken(session, fetch.generation) {
                 return;
             }
-            let link = self.link(state, session, follower);
+            let link = self.link(state, session);
             link.generation = link.generation.max(fetch.generation);
             if link.log_start_offset != fetch.log_start_offset {
                 link.log_start_offset = fetch.log_start_offset;
@@ -77,12 +72,8 @@ impl PartitionHandle {
     }
 
     /// Makes the session the one that this follower is answered over.
-    fn link<'a>(
-        &self,
-        state: &'a mut State,
-        session: &Arc<Session>,
-        follower: BrokerId,
-    ) -> &'a mut FollowerLink {
+    fn link<'a>(&self, state: &'a mut State, session: &Arc<Session>) -> &'a mut FollowerLink {
+        let follower = session.follower();
         let known = state.followers.iter().position(|link| link.follower == follower);
         if let Some(index) = known
             && Arc::ptr_eq(&state.followers[index].session, session)
@@ -127,7 +118,7 @@ impl PartitionHandle {
     }
 
     /// Decides what a stream is to send now, at most `max_bytes` of batches. The state is the stream's own, of its last turn.
-    pub(crate) fn follower_turn(
+    fn follower_turn(
         &self,
         session: &Arc<Session>,
         sent: &mut SendState,
@@ -181,13 +172,8 @@ impl State {
     }
 
     /// Says whether a follower has opened a newer position over another stream than this one.
-    fn is_overtaken(
-        &self,
-        session: &Arc<Session>,
-        follower: BrokerId,
-        generation: Generation,
-    ) -> bool {
-        let link = self.followers.iter().find(|link| link.follower == follower);
+    fn is_overtaken(&self, session: &Arc<Session>, generation: Generation) -> bool {
+        let link = self.followers.iter().find(|link| link.follower == session.follower());
         link.is_some_and(|link| {
             let newest = (link.session.broker_epoch(), link.generation);
             !Arc::ptr_eq(&link.session, session) && newest > (session.broker_epoch(), generation)

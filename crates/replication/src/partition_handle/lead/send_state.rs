@@ -4,9 +4,9 @@ use model::{LeaderEpoch, Offset};
 
 use crate::partition::{AnswerBody, Generation};
 
-/// What a stream has sent of one partition, kept by the stream.
+/// What a stream has sent of one partition, kept by its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) struct SendState {
+pub(super) struct SendState {
     pub(super) flow: Option<Flow>,
     pub(super) next_offset: Offset,
     /// The leader's log end offset at the last turn.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use log_storage::{Minimum, ReadError, ReadPlan};
 use model::record_batch::{BatchError, Batches, verify_crc};
-use model::{BrokerEpoch, Offset};
+use model::{BrokerEpoch, BrokerId, Offset};
 
 use super::Turn;
 use super::send_queue::{Class, SendQueue};
@@ -64,8 +64,13 @@ impl Session {
         })
     }
 
+    /// The follower.
+    pub(super) fn follower(&self) -> BrokerId {
+        self.queue.follower()
+    }
+
     /// The follower's incarnation.
-    pub(crate) fn broker_epoch(&self) -> BrokerEpoch {
+    pub(super) fn broker_epoch(&self) -> BrokerEpoch {
         self.queue.broker_epoch()
     }
 

@@ -75,7 +75,7 @@ impl FollowerStream {
             return;
         };
         let session = self.session_of(partition);
-        session.partition().follower_fetched(&session, self.follower(), fetch);
+        session.partition().follower_fetched(&session, fetch);
     }
 
     pub(super) fn session_of(&self, partition: Arc<PartitionHandle>) -> Arc<Session> {
@@ -103,7 +103,7 @@ impl FollowerStream {
         let parked = self.sessions().parked.remove(&partition.id());
         if let Some(fetch) = parked {
             let session = self.session_of(Arc::clone(partition));
-            partition.follower_fetched(&session, self.follower(), fetch);
+            partition.follower_fetched(&session, fetch);
         }
     }
 
