@@ -1,6 +1,7 @@
 //! Keeps a partition's replicas consistent and decides when a record is committed: acks = 0 / 1 / all, ISR, high watermark.
 //!
-//! [`partition`] is the pure state machine; [`PartitionHandle`] drives it together with its log, [`Replicas`] holds all partitions of this broker and the replication streams.
+//! [`partition`] is the pure state machine; [`PartitionHandle`] drives it together with its log; `stream` has the two ends of the replication streams; [`Replicas`] holds
+//! all partitions of this broker. Each knows those before it and none behind it.
 //! It does not know the controller: metadata comes in by [`Replicas::apply`], requests go out by [`Replicas::next_request`].
 
 pub mod config;

@@ -1,6 +1,7 @@
 //! What holds after every step; numbered as in the design, section 3.
 //!
-//! Checked in every build with debug assertions, so in all tests and in the simulator. A release pays nothing.
+//! Checked in every build with debug assertions, so in all tests and in the simulator. A release pays nothing. Two of the nine are no states: 8 is a rule of two
+//! moments (`admission`, and the completion in `leader`), which the scripts `acks_all_*` hold; 9 holds because the waiters belong to the leader's state alone.
 
 use model::Offset;
 
@@ -41,7 +42,7 @@ impl Partition {
         self.is_outdated(event).then(|| Box::new(self.clone()))
     }
 
-    /// Checks invariants 1 to 9.
+    /// Checks invariants 1 to 7.
     ///
     /// # Panics
     /// When one does not hold: a bug of this module, or a driver or image that breaks the contract of its events.

@@ -9,6 +9,10 @@
 //!
 //! The high watermark is the promise: what lies below it is on every member of the maximal ISR, durably unless the topic asked otherwise,
 //! so any of them may lead next. `invariants` states what holds after every step.
+//!
+//! `event` and `action` are the two doors, `steps` has the one `match` on events, `role` the transitions. A leader is `leader` (high watermark, waiters) with `in_sync`
+//! (who is in sync), `isr`, `follower_progress` and `pending_produce`; a follower is `follower`. Who may truncate is in `cut`, who gives itself up in `loss`, what
+//! waits for an image in `parking`, what is asked before an append in `admission`.
 
 mod action;
 mod admission;

@@ -146,3 +146,28 @@ impl Outbox {
         self.marked.lock().expect("a panic ends the process, so no lock is ever poisoned")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_leader_is_wanted_once_until_nobody_follows_it_any_more() {
+        let outboxes = Outboxes::default();
+        let leader = BrokerId(2);
+        let next = || outboxes.next_wanted().now_or_never();
+        outboxes.follow(leader);
+        outboxes.follow(leader);
+        assert!(outboxes.is_cut_off_from(leader));
+        assert_eq!((next(), next()), (Some(leader), None));
+        assert!(!outboxes.retire(leader, || true), "a partition follows it");
+        outboxes.follow(leader);
+        assert_eq!(next(), None);
+        assert!(outboxes.retire(leader, || false));
+        assert!(!outboxes.is_cut_off_from(leader));
+        outboxes.follow(leader);
+        assert_eq!(next(), Some(leader));
+    }
+}

@@ -70,3 +70,17 @@ impl Streams {
         self.open.lock().expect("a panic ends the process, so no lock is ever poisoned")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_news_once() {
+        let streams = Streams::default();
+        assert!(streams.is_new_refusal(2, "another cluster"));
+        assert!(!streams.is_new_refusal(2, "another cluster"));
+        assert!(streams.is_new_refusal(2, "no broker epoch"));
+        assert!(streams.is_new_refusal(3, "no broker epoch"));
+    }
+}
