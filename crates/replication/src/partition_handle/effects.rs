@@ -32,7 +32,7 @@ pub(super) struct Effects {
     pub(super) flush: bool,
     /// Followers have something to hear.
     pub(super) followers: bool,
-    /// A follower's log start offset moved.
+    /// The lowest log start offset of the live replicas may have moved.
     pub(super) log_starts: bool,
     /// The leader has something to hear: a fetch waits in the state.
     pub(super) leader: Option<BrokerId>,

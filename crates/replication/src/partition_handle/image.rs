@@ -27,6 +27,8 @@ impl PartitionHandle {
                 self.host.metrics.isr_changed(before, &metadata);
             }
             state.machine.step(effects.now, Event::MetadataChanged(metadata));
+            // The live replicas may be others now, and the leader another.
+            effects.log_starts = true;
             if let Some(metadata) = state.machine.metadata() {
                 for link in &state.followers {
                     link.note_isr(metadata);
@@ -50,6 +52,7 @@ impl PartitionHandle {
     pub(crate) fn remove(&self) -> Retirement {
         self.with_state(|state, effects| {
             state.is_removed = true;
+            effects.log_starts = true;
             let retirement = state.log.retire();
             if let Some(mut metadata) = state.machine.metadata().cloned() {
                 metadata.leader = None;

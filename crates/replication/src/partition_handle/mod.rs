@@ -67,7 +67,7 @@ pub struct PartitionHandle {
     flush_mark: FlushMark,
     /// The topic's `compression.type`, read by producers before they take the lock.
     recompression: ArcSwapOption<Recompression>,
-    /// A follower's log start offset moved.
+    /// The lowest log start offset of the live replicas may have moved.
     log_starts_moved: Notify,
 }
 

@@ -12,7 +12,7 @@ use model::record_batch::Batches;
 use model::{Acks, BrokerId, LeaderEpoch, Offset};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use replication::partition::ReplicaRole;
+use replication::partition::{Fencing, ReplicaRole};
 use replication::{NotServed, ProduceError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -193,6 +193,26 @@ async fn records_deleted_at_the_leader_go_at_the_followers_too() {
     assert_eq!(second.partition(0).status().log_start_offset, Offset(4));
     assert!(first.partition(0).read(&read_from(3, 100)).is_err());
     cluster.stop_all([first, second]).await;
+}
+
+#[tokio::test]
+async fn a_deletion_of_records_does_not_wait_for_a_follower_that_is_fenced_meanwhile() {
+    let cluster = Cluster::new();
+    let first = cluster.start(1, Setup::default()).await;
+    let second = cluster.start(2, Setup::default()).await;
+    cluster.create(0, &[&first, &second], 1).await;
+    first.acknowledged(0, batch(9, 50), Acks::All).await;
+    cluster.stop(second).await;
+    let partition = first.partition(0);
+    let timeout = Duration::from_secs(10);
+    let mut deletion = pin!(partition.delete_records(Some(Offset(4)), timeout));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(matches!(deletion.as_mut().poll(&mut context), Poll::Pending));
+    cluster.change(0, |metadata| {
+        metadata.replicas.get_mut(&BrokerId(2)).unwrap().fencing = Fencing::Fenced;
+    });
+    assert_eq!(in_time("the deletion", deletion).await, Ok(Offset(4)));
+    cluster.stop(first).await;
 }
 
 #[tokio::test]
