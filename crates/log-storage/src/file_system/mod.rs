@@ -4,6 +4,7 @@
 //! when `sync_data` of its file returned, a name when `sync_dir` of its directory did, nothing before.
 
 mod aside;
+mod disk_reserve;
 mod lazy;
 mod os;
 #[cfg(any(test, feature = "simulation"))]
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 pub(crate) use aside::ASIDE_SUFFIX;
 pub use aside::write_aside;
+pub use disk_reserve::{DiskReserve, MAX_RESERVE_BYTES};
 pub use lazy::LazyFile;
 pub use os::OsFileSystem;
 #[cfg(any(test, feature = "simulation"))]
@@ -217,6 +219,14 @@ pub fn read_file(fs: &dyn FileSystem, path: &Path, limit_bytes: u64) -> io::Resu
     let mut bytes = vec![0; usize::try_from(length).map_err(too_long)?];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
+}
+
+/// Removes a file that may be gone already.
+pub(crate) fn remove_if_there(fs: &dyn FileSystem, path: &Path) -> io::Result<()> {
+    match fs.remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// Returns a size in memory as one in a file.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use model::{LeaderEpoch, Offset, TopicId, TopicPartition, UnixMillis};
 
 use super::*;
-use crate::checkpoints::Checkpoints;
+use crate::checkpoint_files::Checkpoints;
 use crate::config::LogConfig;
 use crate::file_system::{Fault, FaultOperation, FileSystem, SimulatedDisk};
 use crate::log::{AppendOrigin, LeaderAppend, Log, OpenOptions, ProducerTracking};

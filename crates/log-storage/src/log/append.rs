@@ -12,6 +12,7 @@ use model::record_batch::{
 };
 use model::{LeaderEpoch, UnixMillis};
 
+use super::recent_batches::BatchPosition;
 use super::{
     AppendOrigin, AppendOutcome, Appended, FlushWish, FollowerAppend, LeaderAppend, Log,
     PendingSnapshot,
@@ -19,8 +20,7 @@ use super::{
 use crate::config::LogConfig;
 use crate::error::{AppendError, FatalError, FollowerAppendError};
 use crate::file_system::{in_file, is_out_of_space};
-use crate::producer_snapshot;
-use crate::recent_batches::BatchPosition;
+use crate::producers::snapshot;
 use crate::segment::Segment;
 
 /// Why bytes could not be written.
@@ -208,7 +208,7 @@ impl Log {
         if let Some(producers) = &self.producers
             && !self.segments.is_empty()
         {
-            let bytes = producer_snapshot::encode(producers, base_offset);
+            let bytes = snapshot::encode(producers, base_offset);
             self.pending_snapshots.push(PendingSnapshot { offset: base_offset, bytes });
         }
         self.names_created += 1;

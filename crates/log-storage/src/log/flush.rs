@@ -8,10 +8,10 @@ use std::sync::Arc;
 use model::{Offset, UnixMillis};
 
 use super::{Log, PendingSnapshot};
-use crate::checkpoint_job::{Checkpoint, CheckpointDone, Running, SegmentEntries};
-use crate::flush::{Flush, FlushDone};
+use crate::jobs::checkpoint::{Checkpoint, CheckpointDone, Running, SegmentEntries};
+use crate::jobs::flush::{Flush, FlushDone};
 use crate::leader_epoch_cache::Changed;
-use crate::producer_snapshot;
+use crate::producers::snapshot;
 use crate::segment::Segment;
 
 impl Log {
@@ -65,7 +65,7 @@ impl Log {
         if let Some(producers) = &self.producers {
             let offset = self.log_end_offset;
             snapshots.retain(|snapshot| snapshot.offset != offset);
-            let bytes = producer_snapshot::encode(producers, offset);
+            let bytes = snapshot::encode(producers, offset);
             snapshots.push(PendingSnapshot { offset, bytes });
         }
         self.bytes_since_checkpoint = 0;

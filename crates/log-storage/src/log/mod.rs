@@ -7,6 +7,7 @@ mod append;
 mod flush;
 mod open;
 mod read;
+mod recent_batches;
 mod retention;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use std::sync::{Arc, Mutex};
 use model::{LeaderEpoch, Offset, UnixMillis};
 
 pub(crate) use open::Opening;
+use recent_batches::RecentBatches;
 pub(crate) use types::PendingSnapshot;
 pub use types::{
     AppendOrigin, AppendOutcome, Appended, Corruption, Duplicate, FlushWish, FollowerAppend,
@@ -31,11 +33,10 @@ pub use types::{
 use crate::config::LogConfig;
 use crate::error::{FatalError, NotWritable, OpenError};
 use crate::file_system::FileSystem;
+use crate::jobs::turn::{Retirement, Turn};
 use crate::leader_epoch_cache::{Changed, EpochEntry, LeaderEpochCache};
-use crate::producer_state::ProducerState;
-use crate::recent_batches::RecentBatches;
+use crate::producers::state::ProducerState;
 use crate::segment::Segment;
-use crate::turn::{Retirement, Turn};
 
 /// One partition's log. It has one owner, who keeps it behind a short lock; what blocks (syncs, cold reads, truncation, removal) is handed out as a
 /// value with a `run` or `execute`, to be called off the lock on a storage thread.

@@ -12,16 +12,15 @@ use std::sync::{Arc, Mutex};
 
 use model::Offset;
 
+use super::recent_batches::RecentBatches;
 use super::{Corruption, Log, OpenOptions, ProducerTracking, Recovery};
-use crate::checkpoint_job::remove_if_there;
 use crate::error::{NotWritable, OpenError};
 use crate::file_names::{DELETED, FileKind, LEADER_EPOCHS};
-use crate::file_system::{ASIDE_SUFFIX, FileSystem, read_file};
+use crate::file_system::{ASIDE_SUFFIX, FileSystem, read_file, remove_if_there};
 use crate::leader_epoch_cache::{Changed, LeaderEpochCache};
-use crate::producer_replay::{Broken, ReplaySegments, rebuild_producers, walk};
-use crate::producer_state::ProducerState;
-use crate::recent_batches::RecentBatches;
-use crate::recovery::{Scan, open_closed, open_up_to, scan_above};
+use crate::producers::replay::{Broken, ReplaySegments, rebuild_producers, walk};
+use crate::producers::state::ProducerState;
+use crate::recovery::segments::{Scan, open_closed, open_up_to, scan_above};
 use crate::segment::Segment;
 
 /// What is known while a log is being opened.

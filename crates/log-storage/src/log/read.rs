@@ -9,8 +9,8 @@ use model::Offset;
 
 use super::{Log, NotWritable, ReadRequest, TimestampQuery};
 use crate::error::ReadError;
-use crate::read_plan::{Generation, ReadPlan, Source};
-use crate::timestamp_lookup::{LookupSegment, TimestampLookup};
+use crate::reads::read_plan::{Generation, ReadPlan, Source};
+use crate::reads::timestamp_lookup::{LookupSegment, TimestampLookup};
 
 impl Log {
     /// Plans a read. Cheap; [`ReadPlan::execute`] does it off the lock.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use model::{Offset, UnixMillis};
 
 use super::Log;
-use crate::removal::Removal;
+use crate::jobs::removal::Removal;
 use crate::segment::Segment;
 
 impl Log {

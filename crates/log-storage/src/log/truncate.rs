@@ -9,10 +9,10 @@ use model::Offset;
 
 use super::{Log, NotWritable};
 use crate::error::FatalError;
+use crate::jobs::truncation::{CutDone, CutSegment, DoneKind, Target, Truncation, TruncationDone};
 use crate::leader_epoch_cache::Changed;
-use crate::producer_replay::ReplaySegments;
+use crate::producers::replay::ReplaySegments;
 use crate::segment::Segment;
-use crate::truncation::{CutDone, CutSegment, DoneKind, Target, Truncation, TruncationDone};
 
 impl Log {
     /// Begins a truncation to `offset`: everything at and above it goes, whole batches at a time. From here to [`Log::complete_truncation`] the log takes no

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use model::{LeaderEpoch, Offset, UnixMillis};
 
-use crate::checkpoints::PartitionCheckpoint;
+use crate::checkpoint_files::PartitionCheckpoint;
 use crate::config::LogConfig;
-use crate::disk_reserve::DiskReserve;
 use crate::error::FatalHandler;
+use crate::file_system::DiskReserve;
 
 /// Counts the truncations of one opened log, from 0. What began in an older generation (a flush, a read) is void in a newer one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use model::record_batch::{BatchHeader, Batches};
 use model::{LeaderEpoch, Offset, TopicId, TopicPartition, UnixMillis};
 
-use crate::checkpoints::Checkpoints;
+use crate::checkpoint_files::Checkpoints;
 use crate::config::LogConfig;
 use crate::error::{
     AppendError, FatalError, FatalHandler, FollowerAppendError, OpenError, ReadError,

@@ -10,14 +10,13 @@ use std::sync::Arc;
 use model::Offset;
 use model::record_batch::{BatchHeader, HEADER_BYTES, verify_crc};
 
-use crate::checkpoint_job::remove_if_there;
 use crate::error::OpenError;
 use crate::file_names::FileKind;
-use crate::file_system::{File, OpenMode};
-use crate::index::{Index, OffsetEntry, TimeEntry, bytes_of, read_prefix};
+use crate::file_system::{File, OpenMode, remove_if_there};
 use crate::log::Opening;
-use crate::scan::{HeaderScan, ScanError};
 use crate::segment::Segment;
+use crate::segment::index::{Index, OffsetEntry, TimeEntry, bytes_of, read_prefix};
+use crate::segment::scan::{HeaderScan, ScanError};
 
 /// What the scan above the flush point met.
 #[derive(Debug, Default)]

@@ -3,6 +3,9 @@
 //! Owns size, index entries, greatest timestamp, and the decision when the segment is full. Invariant: `size_bytes` is what was written successfully, the
 //! file may be longer for a moment. Never syncs.
 
+pub(crate) mod index;
+pub(crate) mod scan;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,11 +14,12 @@ use std::time::Duration;
 use model::record_batch::BatchHeader;
 use model::{Offset, UnixMillis};
 
+use index::{Index, IndexEntry, OffsetEntry, TimeEntry};
+use scan::{IndexedView, Locator, SegmentView, relative};
+
 use crate::config::LogConfig;
 use crate::file_names::FileKind;
 use crate::file_system::{FileSystem, LazyFile, in_file};
-use crate::index::{Index, IndexEntry, OffsetEntry, TimeEntry};
-use crate::scan::{IndexedView, Locator, SegmentView, relative};
 
 /// One segment.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use std::time::Duration;
 use model::{Clock, Timestamp};
 
 use crate::error::{FatalError, FatalHandler};
-use crate::flush::{Flush, FlushDone};
+use crate::jobs::flush::{Flush, FlushDone};
 
 /// Something with a log that can be flushed: a partition's handle. Both methods take the owner's lock for a moment.
 pub trait Flushable: Send + Sync {

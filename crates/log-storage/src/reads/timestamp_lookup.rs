@@ -8,10 +8,10 @@ use model::UnixMillis;
 use model::record_batch::{Batch, BatchHeader, Records};
 
 use crate::error::ReadError;
-use crate::index::{IndexSearch, TimeEntry};
 use crate::log::{TimestampAndOffset, TimestampQuery};
-use crate::read_plan::Generation;
-use crate::scan::{IndexedView, ScanError};
+use crate::reads::read_plan::Generation;
+use crate::segment::index::{IndexSearch, TimeEntry};
+use crate::segment::scan::{IndexedView, ScanError};
 
 /// A planned lookup.
 #[derive(Debug)]

@@ -9,9 +9,9 @@ use model::{Offset, UnixMillis};
 
 use crate::file_names::FileKind;
 use crate::file_system::{FileSystem, in_file, read_file};
-use crate::producer_snapshot;
-use crate::producer_state::ProducerState;
-use crate::scan::{IndexedView, ScanError};
+use crate::producers::snapshot;
+use crate::producers::state::ProducerState;
+use crate::segment::scan::{IndexedView, ScanError};
 
 /// What is replayed.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ fn read_snapshot(
 ) -> Option<(ProducerState, Offset)> {
     let path = FileKind::Snapshot.path(directory, offset);
     let bytes = read_file(fs, &path, MAX_SNAPSHOT_BYTES).ok()?;
-    match producer_snapshot::decode(&bytes, offset) {
+    match snapshot::decode(&bytes, offset) {
         Ok(state) => Some((state, offset)),
         Err(error) => {
             tracing::warn!(path = ?path, %error, "producer snapshot cannot be read, an older one is used");

@@ -12,11 +12,11 @@ use model::Offset;
 
 use crate::error::FatalError;
 use crate::file_names::{FileKind, LEADER_EPOCHS};
-use crate::file_system::{FileSystem, OpenMode, write_aside};
-use crate::flush::{Flush, FlushDone};
-use crate::index::PendingEntries;
+use crate::file_system::{FileSystem, OpenMode, remove_if_there, write_aside};
+use crate::jobs::flush::{Flush, FlushDone};
+use crate::jobs::turn::Turn;
 use crate::log::PendingSnapshot;
-use crate::turn::Turn;
+use crate::segment::index::PendingEntries;
 
 /// A checkpoint that was begun.
 #[derive(Debug)]
@@ -157,12 +157,4 @@ fn write_synced(fs: &dyn FileSystem, path: &Path, bytes: &[u8]) -> io::Result<()
     let file = fs.open(path, OpenMode::Truncate)?;
     file.write_at(bytes, 0)?;
     file.sync_data()
-}
-
-/// Removes a file that may be gone already.
-pub(crate) fn remove_if_there(fs: &dyn FileSystem, path: &Path) -> io::Result<()> {
-    match fs.remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        outcome => outcome,
-    }
 }

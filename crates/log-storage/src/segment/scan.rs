@@ -10,7 +10,7 @@ use model::Offset;
 use model::record_batch::{BatchError, BatchHeader, HEADER_BYTES};
 
 use crate::file_system::{File, LazyFile, in_file};
-use crate::index::{FileEntries, IndexSearch, OffsetEntry};
+use crate::segment::index::{FileEntries, IndexSearch, OffsetEntry};
 
 /// Why a walk stopped before its limit.
 #[derive(Debug, thiserror::Error)]

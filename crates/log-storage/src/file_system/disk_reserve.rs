@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::file_system::FileSystem;
+use super::FileSystem;
 
 /// Greatest size of the reserve in bytes.
 pub const MAX_RESERVE_BYTES: u64 = 256 * 1024 * 1024;

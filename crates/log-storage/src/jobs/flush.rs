@@ -11,8 +11,8 @@ use model::Offset;
 
 use crate::error::FatalError;
 use crate::file_system::{FileSystem, LazyFile};
+use crate::jobs::turn::Turn;
 use crate::log::TruncationGeneration;
-use crate::turn::Turn;
 
 /// One flush that was begun: files and names to sync. Dropped without [`Flush::run`], it changes nothing.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use model::record_batch::{BatchHeader, Batches};
 
 use crate::error::ReadError;
 use crate::log::{Minimum, ReadRequest, TruncationGeneration};
-use crate::scan::{Locator, ScanError, SegmentView};
+use crate::segment::scan::{Locator, ScanError, SegmentView};
 
 /// A planned read.
 #[derive(Debug)]

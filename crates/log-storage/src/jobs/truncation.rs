@@ -10,18 +10,17 @@ use std::sync::Arc;
 
 use model::{Offset, UnixMillis};
 
-use crate::checkpoint_job::remove_if_there;
-use crate::checkpoints::PartitionCheckpoint;
+use crate::checkpoint_files::PartitionCheckpoint;
 use crate::error::FatalError;
 use crate::file_names::{FileKind, LEADER_EPOCHS};
-use crate::file_system::{FileSystem, OpenMode, write_aside};
-use crate::index::{FileEntries, IndexEntry, OffsetEntry, TimeEntry, bytes_of};
+use crate::file_system::{FileSystem, OpenMode, remove_if_there, write_aside};
+use crate::jobs::turn::Turn;
 use crate::leader_epoch_cache::{Changed, LeaderEpochCache};
 use crate::log::TruncationGeneration;
-use crate::producer_replay::{ReplaySegments, rebuild_producers};
-use crate::producer_state::ProducerState;
-use crate::scan::{HeaderScan, IndexedView, LOOKUP_CHUNK_BYTES, ScanError};
-use crate::turn::Turn;
+use crate::producers::replay::{ReplaySegments, rebuild_producers};
+use crate::producers::state::ProducerState;
+use crate::segment::index::{FileEntries, IndexEntry, OffsetEntry, TimeEntry, bytes_of};
+use crate::segment::scan::{HeaderScan, IndexedView, LOOKUP_CHUNK_BYTES, ScanError};
 
 /// A truncation that was begun.
 #[derive(Debug)]

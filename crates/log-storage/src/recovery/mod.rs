@@ -1,0 +1,3 @@
+//! Reading a log at a start.
+
+pub(crate) mod segments;
