@@ -42,16 +42,12 @@ impl LeaderEpochCache {
     }
 
     /// Adds an entry, and drops those that it contradicts: of the same or a later epoch, or that begin at or behind it. An epoch that is known and began
-    /// before is left as it is. Says whether anything changed.
-    pub(crate) fn assign(&mut self, epoch: LeaderEpoch, start_offset: Offset) -> Changed {
-        match self.entries.last() {
-            Some(last) if last.epoch == epoch && last.start_offset <= start_offset => Changed::No,
-            _ => {
-                self.entries
-                    .retain(|entry| entry.epoch < epoch && entry.start_offset < start_offset);
-                self.entries.push(EpochEntry { epoch, start_offset });
-                Changed::Yes
-            }
+    /// before is left as it is.
+    pub(crate) fn assign(&mut self, epoch: LeaderEpoch, start_offset: Offset) {
+        let is_known = |last: &EpochEntry| last.epoch == epoch && last.start_offset <= start_offset;
+        if !self.entries.last().is_some_and(is_known) {
+            self.entries.retain(|entry| entry.epoch < epoch && entry.start_offset < start_offset);
+            self.entries.push(EpochEntry { epoch, start_offset });
         }
     }
 
@@ -124,15 +120,6 @@ impl LeaderEpochCache {
             Err(MalformedEpochs { line: 2 })
         }
     }
-}
-
-/// Whether a call changed what has to be persisted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Changed {
-    /// Something changed.
-    Yes,
-    /// All is as before.
-    No,
 }
 
 fn parse_entry(line: &str) -> Option<EpochEntry> {

@@ -9,6 +9,7 @@ mod error;
 mod file_names;
 pub mod file_system;
 mod flusher;
+mod generation;
 mod jobs;
 mod leader_epoch_cache;
 mod log;
@@ -28,6 +29,7 @@ pub use error::{
 pub use file_system::{CrashMode, Fault, FaultOperation, SimulatedDisk};
 pub use file_system::{DiskReserve, File, FileSystem, OsFileSystem};
 pub use flusher::{FlushMark, FlushObserver, Flushable, Flusher, FlusherOptions, QueueFull};
+pub use generation::TruncationGeneration;
 pub use jobs::checkpoint::{Checkpoint, CheckpointDone};
 pub use jobs::flush::{Flush, FlushDone};
 pub use jobs::removal::{DelayedRemoval, Removal};
@@ -35,9 +37,11 @@ pub use jobs::truncation::{Truncation, TruncationDone};
 pub use jobs::turn::Retirement;
 pub use leader_epoch_cache::EpochEntry;
 pub use log::{
-    AppendOrigin, AppendOutcome, Appended, Corruption, Duplicate, FlushWish, FollowerAppend,
-    LeaderAppend, Log, Minimum, OpenOptions, ProducerTracking, ReadRequest, Recovery,
-    TimestampAndOffset, TimestampQuery, TruncationGeneration,
+    AppendOrigin, AppendOutcome, Appended, FlushWish, FollowerAppend, LeaderAppend, Log,
+    OpenOptions,
 };
-pub use reads::read_plan::ReadPlan;
-pub use reads::timestamp_lookup::TimestampLookup;
+pub use producers::ProducerTracking;
+pub use producers::state::Duplicate;
+pub use reads::read_plan::{Minimum, ReadPlan, ReadRequest};
+pub use reads::timestamp_lookup::{TimestampAndOffset, TimestampLookup, TimestampQuery};
+pub use recovery::{Corruption, Recovery};

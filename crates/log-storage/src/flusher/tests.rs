@@ -10,7 +10,8 @@ use super::*;
 use crate::checkpoint_files::Checkpoints;
 use crate::config::LogConfig;
 use crate::file_system::{Fault, FaultOperation, FileSystem, SimulatedDisk};
-use crate::log::{AppendOrigin, LeaderAppend, Log, OpenOptions, ProducerTracking};
+use crate::log::{AppendOrigin, LeaderAppend, Log, OpenOptions};
+use crate::producers::ProducerTracking;
 use crate::test_batches::BatchSpec;
 
 /// A log behind its owner's lock.

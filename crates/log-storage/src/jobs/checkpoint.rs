@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use model::Offset;
 
+use super::flush::{Flush, FlushDone};
+use super::turn::Turn;
 use crate::error::FatalError;
 use crate::file_names::{FileKind, LEADER_EPOCHS};
 use crate::file_system::{FileSystem, OpenMode, remove_if_there, write_aside};
-use crate::jobs::flush::{Flush, FlushDone};
-use crate::jobs::turn::Turn;
-use crate::log::PendingSnapshot;
+use crate::leader_epoch_cache::LeaderEpochCache;
+use crate::producers::PendingSnapshot;
 use crate::segment::index::PendingEntries;
 
 /// A checkpoint that was begun.
@@ -29,7 +30,8 @@ pub struct Checkpoint {
     pub(crate) snapshots: Vec<PendingSnapshot>,
     /// Offsets of older snapshots that nobody needs any more.
     pub(crate) obsolete_snapshots: Vec<Offset>,
-    pub(crate) epochs: Option<String>,
+    /// The leader epochs, when their file may hold others.
+    pub(crate) epochs: Option<LeaderEpochCache>,
     pub(crate) indexes: Vec<SegmentEntries>,
 }
 
@@ -66,7 +68,7 @@ pub struct CheckpointDone {
     pub(crate) flush: FlushDone,
     pub(crate) snapshots: Vec<Offset>,
     pub(crate) obsolete_snapshots: Vec<Offset>,
-    pub(crate) epochs: Option<String>,
+    pub(crate) epochs: Option<LeaderEpochCache>,
     /// Base offset, offset entries and time entries that are in the files now.
     pub(crate) indexed: Vec<(Offset, usize, usize)>,
 }
@@ -108,7 +110,7 @@ impl Checkpoint {
         }
         if let Some(epochs) = &epochs {
             let path = directory.join(LEADER_EPOCHS);
-            write_aside(fs.as_ref(), &path, epochs.as_bytes())
+            write_aside(fs.as_ref(), &path, epochs.to_text().as_bytes())
                 .map_err(|error| FatalError::new("writing", &path, error))?;
         }
         let mut indexed = Vec::with_capacity(indexes.len());

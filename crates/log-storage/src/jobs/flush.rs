@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use model::Offset;
 
+use super::turn::Turn;
 use crate::error::FatalError;
 use crate::file_system::{FileSystem, LazyFile};
-use crate::jobs::turn::Turn;
-use crate::log::TruncationGeneration;
+use crate::generation::TruncationGeneration;
 
 /// One flush that was begun: files and names to sync. Dropped without [`Flush::run`], it changes nothing.
 #[derive(Debug)]

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use model::Offset;
 
+use super::turn::Turn;
 use crate::checkpoint_files::PartitionCheckpoint;
 use crate::error::FatalError;
 use crate::file_names::{DELETED, FileKind};
 use crate::file_system::{FileSystem, remove_if_there};
-use crate::jobs::turn::Turn;
 
 /// Segments that left the log and are still on disk.
 #[derive(Debug)]

@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use model::{Offset, UnixMillis};
 
+use super::turn::Turn;
 use crate::checkpoint_files::PartitionCheckpoint;
 use crate::error::FatalError;
 use crate::file_names::{FileKind, LEADER_EPOCHS};
 use crate::file_system::{FileSystem, OpenMode, remove_if_there, write_aside};
-use crate::jobs::turn::Turn;
-use crate::leader_epoch_cache::{Changed, LeaderEpochCache};
-use crate::log::TruncationGeneration;
+use crate::generation::TruncationGeneration;
+use crate::leader_epoch_cache::LeaderEpochCache;
 use crate::producers::replay::{ReplaySegments, rebuild_producers};
 use crate::producers::state::ProducerState;
 use crate::segment::index::{FileEntries, IndexEntry, OffsetEntry, TimeEntry, bytes_of};
@@ -29,10 +29,9 @@ pub struct Truncation {
     pub(crate) directory: PathBuf,
     pub(crate) turn: Turn,
     pub(crate) checkpoint: PartitionCheckpoint,
-    pub(crate) generation: TruncationGeneration,
     pub(crate) epochs: LeaderEpochCache,
-    /// Whether the epochs differ from those on disk already.
-    pub(crate) epochs_changed: Changed,
+    /// The epochs that their file holds; `None` when a checkpoint may be writing it.
+    pub(crate) epochs_on_disk: Option<LeaderEpochCache>,
     pub(crate) producers: Option<ReplaySegments>,
     pub(crate) now: UnixMillis,
     pub(crate) target: Target,
@@ -205,7 +204,7 @@ impl Truncation {
             }
         };
         Ok(TruncationDone {
-            generation: self.generation,
+            generation: self.turn.generation(),
             end_offset,
             kind,
             epochs,
@@ -222,7 +221,7 @@ impl Truncation {
         let mut epochs = self.epochs.clone();
         epochs.truncate_from_end(offset);
         let path = self.directory.join(LEADER_EPOCHS);
-        if self.epochs_changed == Changed::Yes || epochs != self.epochs {
+        if self.epochs_on_disk.as_ref() != Some(&epochs) {
             write_aside(self.fs.as_ref(), &path, epochs.to_text().as_bytes())
                 .map_err(|error| FatalError::new("writing", &path, error))?;
         }

@@ -3,40 +3,74 @@
 //! Owns that they run one at a time, and that one which was overtaken by a truncation notices it before it touches a file: a snapshot or an index entry of
 //! bytes that are gone would be believed at the next start. Once the log has been retired, no job touches the directory's name any more: another log may have it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::generation::{BegunIn, PresentGeneration, TruncationGeneration};
+
+/// The log's side: hands out turns.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    generation: PresentGeneration,
+    /// Held by the job that works on the files.
+    working: Arc<Mutex<()>>,
+    /// Set once the directory is to be deleted.
+    retired: Arc<AtomicBool>,
+}
 
 /// A job's claim to work on the files of a log in the generation in which it was begun.
 #[derive(Clone, Debug)]
 pub(crate) struct Turn {
-    jobs: Arc<Mutex<()>>,
-    begun_in: u64,
-    generation: Arc<AtomicU64>,
+    begun: BegunIn,
+    working: Arc<Mutex<()>>,
     retired: Arc<AtomicBool>,
 }
 
-impl Turn {
-    pub(crate) fn new(
-        jobs: &Arc<Mutex<()>>,
-        generation: &Arc<AtomicU64>,
-        retired: &Arc<AtomicBool>,
-    ) -> Self {
-        Self {
-            jobs: Arc::clone(jobs),
-            begun_in: generation.load(Ordering::SeqCst),
-            generation: Arc::clone(generation),
-            retired: Arc::clone(retired),
+impl Turns {
+    pub(crate) fn generation(&self) -> TruncationGeneration {
+        self.generation.get()
+    }
+
+    /// Marks a read, which waits for nobody.
+    pub(crate) fn begin_read(&self) -> BegunIn {
+        self.generation.begin()
+    }
+
+    /// Returns the turn of a job that begins now.
+    pub(crate) fn begin(&self) -> Turn {
+        Turn {
+            begun: self.generation.begin(),
+            working: Arc::clone(&self.working),
+            retired: Arc::clone(&self.retired),
         }
     }
 
+    /// Makes void what was begun before, ahead of a truncation.
+    pub(crate) fn overtake(&self) {
+        self.generation.advance();
+    }
+
+    /// Ends the log: what was begun before is void.
+    pub(crate) fn retire(&self) -> Retirement {
+        self.retired.store(true, Ordering::SeqCst);
+        self.overtake();
+        Retirement { turn: self.begin() }
+    }
+}
+
+impl Turn {
     /// Waits for the job that works at present.
     pub(crate) fn take(&self) -> MutexGuard<'_, ()> {
-        self.jobs.lock().expect("a panic ends the process, so that no lock is ever poisoned")
+        self.working.lock().expect("a panic ends the process, so that no lock is ever poisoned")
+    }
+
+    pub(crate) fn generation(&self) -> TruncationGeneration {
+        self.begun.generation()
     }
 
     /// Says whether no truncation was begun since; to be asked with the turn taken.
     pub(crate) fn is_current(&self) -> bool {
-        self.generation.load(Ordering::SeqCst) == self.begun_in
+        self.begun.is_current()
     }
 
     /// Says whether the log's directory is somebody else's to rename and delete by now.
@@ -49,7 +83,7 @@ impl Turn {
 #[derive(Debug)]
 #[must_use = "the directory may be touched only after it has run"]
 pub struct Retirement {
-    pub(crate) turn: Turn,
+    turn: Turn,
 }
 
 impl Retirement {

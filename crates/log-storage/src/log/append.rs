@@ -1,32 +1,81 @@
-//! Appending, as a leader and as a follower.
+//! Appending, as a leader and as a follower: what may be appended.
 //!
-//! Owns the rules for what may be appended and the order: check everything, roll when needed, one write to the page cache, then the state in memory. An
-//! append that fails leaves the log as it was, but for errors that end the process.
+//! Owns the rules, all of which are checked before the first byte is written. An append that fails leaves the log as it was, but for errors that end the process.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use model::record_batch::{
     Batch, BatchError, BatchHeader, Batches, TimestampType, set_base_offset, set_leader_epoch,
     set_log_append_time, verify_crc,
 };
-use model::{LeaderEpoch, UnixMillis};
+use model::{LeaderEpoch, Offset, UnixMillis};
 
-use super::recent_batches::BatchPosition;
-use super::{
-    AppendOrigin, AppendOutcome, Appended, FlushWish, FollowerAppend, LeaderAppend, Log,
-    PendingSnapshot,
-};
+use super::Log;
+use super::write::WriteError;
 use crate::config::LogConfig;
-use crate::error::{AppendError, FatalError, FollowerAppendError};
-use crate::file_system::{in_file, is_out_of_space};
-use crate::producers::snapshot;
-use crate::segment::Segment;
+use crate::error::{AppendError, FollowerAppendError};
+use crate::producers::state::Duplicate;
 
-/// Why bytes could not be written.
-enum WriteError {
-    OutOfSpace(std::io::Error),
-    Fatal(FatalError),
+/// The circumstances of a leader's append.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaderAppend {
+    /// The leader's epoch, written into the batch; at least the log's latest.
+    pub leader_epoch: LeaderEpoch,
+    /// The wall clock's time.
+    pub now: UnixMillis,
+    /// Who made the batch.
+    pub origin: AppendOrigin,
+}
+
+/// Who made the batch of a leader's append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendOrigin {
+    /// A client: every rule for client batches holds.
+    Client,
+    /// A coordinator of this broker: control batches are allowed, and sequences are not checked for them.
+    Coordinator,
+}
+
+/// The circumstances of a follower's append.
+#[derive(Clone, Copy, Debug)]
+pub struct FollowerAppend {
+    /// Epoch of the stream that brought the batches: none may have a later one (KAFKA-18723).
+    pub leader_epoch: LeaderEpoch,
+    /// The wall clock's time.
+    pub now: UnixMillis,
+}
+
+/// Outcome of a leader's append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendOutcome {
+    /// The batch is in the page cache.
+    Appended(Appended),
+    /// The producer sent a batch again that the log has: nothing was written, the answer is that of the first time.
+    Duplicate(Duplicate),
+}
+
+/// What an append wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of the first record.
+    pub base_offset: Offset,
+    /// Offset of the last record.
+    pub last_offset: Offset,
+    /// Bytes written.
+    pub size_bytes: usize,
+    /// The time that the broker set, when `message.timestamp.type` is `LogAppendTime`.
+    pub log_append_time: Option<UnixMillis>,
+    /// Whether the log wants to be flushed now, by `flush.messages` or because a segment was closed.
+    pub flush: FlushWish,
+}
+
+/// Whether a log wants to be marked at its flusher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushWish {
+    /// At once.
+    Now,
+    /// Not for this append; `flush.ms` may ask for it later.
+    Later,
 }
 
 impl Log {
@@ -128,131 +177,8 @@ impl Log {
         Ok(headers)
     }
 
-    /// Writes batches that were checked, one call of the system per segment that they go to.
-    fn write(
-        &mut self,
-        bytes: &[u8],
-        headers: &[BatchHeader],
-        now: UnixMillis,
-    ) -> Result<(), WriteError> {
-        if let Some(reserve) = &self.options.reserve {
-            reserve.take(bytes.len()).map_err(WriteError::OutOfSpace)?;
-        }
-        let (mut rest, mut headers) = (bytes, headers);
-        while let Some(first) = headers.first() {
-            let must_roll = |segment: &Segment| segment.must_roll(first, &self.options.config, now);
-            if self.segments.last().is_none_or(must_roll) {
-                self.roll(now)?;
-            }
-            let count = self.batches_that_fit(headers, now);
-            let (now_headers, later_headers) = headers.split_at(count);
-            let size = now_headers.iter().map(|header| header.size_bytes).sum();
-            let (now_bytes, later_bytes) = rest.split_at(size);
-            self.write_to_active(now_bytes)?;
-            now_headers.iter().for_each(|header| self.note(header, now));
-            (rest, headers) = (later_bytes, later_headers);
-        }
-        Ok(())
-    }
-
-    /// Counts the batches that go to the active segment, at least one. Time is left out: a follower's batches that arrive together stay together.
-    fn batches_that_fit(&self, headers: &[BatchHeader], now: UnixMillis) -> usize {
-        let active = self.segments.last().expect("the caller has rolled");
-        let limit = self.options.config.segment_bytes;
-        let mut size = usize::try_from(active.size_bytes).unwrap_or(usize::MAX);
-        let mut count = 0;
-        for header in headers {
-            size = size.saturating_add(header.size_bytes);
-            let too_far = header.last_offset() - active.base_offset > i64::from(i32::MAX);
-            let full =
-                size > limit || too_far || active.must_roll(header, &self.options.config, now);
-            if count > 0 && full {
-                break;
-            }
-            count += 1;
-        }
-        count
-    }
-
-    fn write_to_active(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
-        let active = self.segments.last().expect("the caller has rolled");
-        let position = active.size_bytes;
-        let file = Arc::clone(&active.file);
-        let outcome = file.get().and_then(|handle| {
-            let error = match handle.write_at(bytes, position) {
-                Err(error) if is_out_of_space(&error) => error,
-                outcome => return outcome.map(|()| None),
-            };
-            // What was written of it must not be taken for a torn tail, nor be read by a scan of the file.
-            handle.set_len(position)?;
-            Ok(Some(error))
-        });
-        match outcome {
-            Ok(None) => Ok(()),
-            Ok(Some(error)) => Err(WriteError::OutOfSpace(error)),
-            Err(error) => {
-                let error = FatalError::new("writing", file.path(), error);
-                Err(WriteError::Fatal(self.fail(error)))
-            }
-        }
-    }
-
-    /// Begins a new segment at the log end. The sync of the old tail and of the directory is left to the next flush.
-    pub(super) fn roll_at_end(&mut self, now: UnixMillis) -> Result<(), FatalError> {
-        if let Some(old) = self.segments.last_mut() {
-            old.close();
-        }
-        let base_offset = self.log_end_offset;
-        let segment = Segment::create(&self.fs, &self.directory, base_offset, now)
-            .map_err(|error| FatalError::new("creating a segment in", &self.directory, error))?;
-        if let Some(producers) = &self.producers
-            && !self.segments.is_empty()
-        {
-            let bytes = snapshot::encode(producers, base_offset);
-            self.pending_snapshots.push(PendingSnapshot { offset: base_offset, bytes });
-        }
-        self.names_created += 1;
-        self.segments.push(segment);
-        Ok(())
-    }
-
-    fn roll(&mut self, now: UnixMillis) -> Result<(), WriteError> {
-        match self.roll_at_end(now) {
-            Ok(()) => Ok(()),
-            Err(FatalError { source, .. }) if is_out_of_space(&source) => {
-                Err(WriteError::OutOfSpace(source.kind().into()))
-            }
-            Err(error) => Err(WriteError::Fatal(self.fail(error))),
-        }
-    }
-
-    /// Takes note of a batch that was written at the end of the active segment.
-    fn note(&mut self, header: &BatchHeader, now: UnixMillis) {
-        let interval = self.options.config.index_interval_bytes;
-        let active = self.segments.last_mut().expect("the batch was written to it");
-        self.recent.push(BatchPosition {
-            segment: active.base_offset,
-            base_offset: header.base_offset,
-            next_offset: header.next_offset(),
-            position: active.size_bytes,
-            size_bytes: header.size_bytes,
-        });
-        active.note(header, interval);
-        if let Some(epoch) = header.leader_epoch {
-            self.assign_epoch(epoch, header.base_offset);
-        }
-        if let Some(producers) = &mut self.producers {
-            producers.update(header, now);
-        }
-        self.log_end_offset = header.next_offset();
-        self.unflushed_records += u64::try_from(header.record_count).unwrap_or(0);
-        self.unflushed_since.get_or_insert(now);
-        self.bytes_since_checkpoint += in_file(header.size_bytes);
-    }
-
     fn flush_wish(&self) -> FlushWish {
-        let rolled = self.names_created > self.names_synced;
-        if rolled || self.unflushed_records >= self.options.config.flush_messages {
+        if self.unflushed.wants_flush(self.options.config.flush_messages) {
             FlushWish::Now
         } else {
             FlushWish::Later

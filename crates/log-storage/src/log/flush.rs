@@ -5,20 +5,62 @@
 
 use std::sync::Arc;
 
+use model::record_batch::BatchHeader;
 use model::{Offset, UnixMillis};
 
-use super::{Log, PendingSnapshot};
+use super::Log;
 use crate::jobs::checkpoint::{Checkpoint, CheckpointDone, Running, SegmentEntries};
 use crate::jobs::flush::{Flush, FlushDone};
-use crate::leader_epoch_cache::Changed;
-use crate::producers::snapshot;
 use crate::segment::Segment;
+
+/// What is not durable yet, and since when.
+#[derive(Debug, Default)]
+pub(super) struct Unflushed {
+    /// Records that no flush has taken.
+    records: u64,
+    /// When the first of them was appended.
+    since: Option<UnixMillis>,
+    /// Files created since the log was opened, and how many of their names are durable.
+    names_created: u64,
+    names_synced: u64,
+}
+
+impl Unflushed {
+    pub(super) fn file_created(&mut self) {
+        self.names_created += 1;
+    }
+
+    pub(super) fn appended(&mut self, header: &BatchHeader, now: UnixMillis) {
+        self.records += u64::try_from(header.record_count).unwrap_or(0);
+        self.since.get_or_insert(now);
+    }
+
+    /// Says whether `flush.messages`, or a new file, asks for a flush.
+    pub(super) fn wants_flush(&self, flush_messages: u64) -> bool {
+        self.has_names() || self.records >= flush_messages
+    }
+
+    /// A truncation has synced the directory.
+    pub(super) fn names_are_durable(&mut self) {
+        self.names_synced = self.names_created;
+    }
+
+    fn has_names(&self) -> bool {
+        self.names_synced < self.names_created
+    }
+
+    /// A flush begins, which takes all records.
+    fn taken(&mut self) {
+        self.records = 0;
+        self.since = None;
+    }
+}
 
 impl Log {
     /// Says whether `flush.ms` demands a flush now.
     #[must_use]
     pub fn is_flush_due(&self, now: UnixMillis) -> bool {
-        match (self.options.config.flush_interval, self.unflushed_since) {
+        match (self.options.config.flush_interval, self.unflushed.since) {
             (Some(interval), Some(since)) => {
                 let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
                 now.0.saturating_sub(since.0) >= interval
@@ -30,8 +72,7 @@ impl Log {
     /// Begins a flush of everything up to the log end offset; `None` when all of it is durable, or the log takes no appends at present.
     #[must_use]
     pub fn begin_flush(&mut self) -> Option<Flush> {
-        let is_durable =
-            self.flushed_offset == self.log_end_offset && self.names_synced == self.names_created;
+        let is_durable = self.flushed_offset == self.log_end_offset && !self.unflushed.has_names();
         if is_durable || self.writable.is_err() {
             return None;
         }
@@ -43,7 +84,8 @@ impl Log {
         if done.generation != self.truncation_generation() {
             return None;
         }
-        self.names_synced = self.names_synced.max(done.names_created);
+        let names_synced = self.unflushed.names_synced.max(done.names_created);
+        self.unflushed.names_synced = names_synced;
         if done.end_offset <= self.flushed_offset {
             return None;
         }
@@ -56,29 +98,34 @@ impl Log {
     #[must_use]
     pub fn begin_checkpoint(&mut self) -> Option<Checkpoint> {
         let is_current = self.options.checkpoint.recovery_point() == self.log_end_offset
-            && self.epochs_changed == Changed::No;
+            && self.epochs_on_disk.as_ref() == Some(&self.epochs);
         if is_current || self.writable.is_err() {
             return None;
         }
         let running = Running::begin(&self.checkpoint_runs)?;
-        let mut snapshots = std::mem::take(&mut self.pending_snapshots);
-        if let Some(producers) = &self.producers {
-            let offset = self.log_end_offset;
-            snapshots.retain(|snapshot| snapshot.offset != offset);
-            let bytes = snapshot::encode(producers, offset);
-            snapshots.push(PendingSnapshot { offset, bytes });
+        let end = self.log_end_offset;
+        let (snapshots, obsolete_snapshots) =
+            self.producers.as_mut().map_or_else(Default::default, |producers| {
+                let begins_segment =
+                    |offset| self.segments.iter().any(|segment| segment.base_offset == offset);
+                (producers.take_snapshots(end), producers.obsolete(begins_segment))
+            });
+        let mut epochs = None;
+        if self.epochs_on_disk.as_ref() != Some(&self.epochs) {
+            self.epochs_on_disk = None;
+            epochs = Some(self.epochs.clone());
         }
         self.bytes_since_checkpoint = 0;
         let active = self.segments.last().map(|segment| segment.base_offset);
         Some(Checkpoint {
             fs: Arc::clone(&self.fs),
             directory: self.directory.clone(),
-            turn: self.turn(),
+            turn: self.turns.begin(),
             running,
             flush: self.flush(),
             snapshots,
-            obsolete_snapshots: self.obsolete_snapshots(),
-            epochs: (self.epochs_changed == Changed::Yes).then(|| self.epochs.to_text()),
+            obsolete_snapshots,
+            epochs,
             indexes: self
                 .segments
                 .iter()
@@ -106,13 +153,12 @@ impl Log {
                 segment.time_index.mark_persisted(times);
             }
         }
-        self.snapshots.retain(|offset| !done.obsolete_snapshots.contains(offset));
-        for offset in done.snapshots {
-            self.snapshots.insert(offset);
+        if let Some(producers) = &mut self.producers {
+            producers.checkpointed(done.snapshots, &done.obsolete_snapshots);
         }
         drop(done.running);
-        if done.epochs.is_some_and(|text| text == self.epochs.to_text()) {
-            self.epochs_changed = Changed::No;
+        if done.epochs.is_some() {
+            self.epochs_on_disk = done.epochs;
         }
         let recovery_point = self.options.checkpoint.recovery_point().max(done.flush.end_offset);
         self.options.checkpoint.set_recovery_point(recovery_point);
@@ -126,8 +172,7 @@ impl Log {
     }
 
     fn flush(&mut self) -> Flush {
-        self.unflushed_records = 0;
-        self.unflushed_since = None;
+        self.unflushed.taken();
         let flushed = self.flushed_offset;
         // A segment that ends at the flushed offset is durable, unless it is an empty one whose name is not.
         let files = self
@@ -136,33 +181,21 @@ impl Log {
             .filter(|segment| segment.next_offset > flushed)
             .map(|segment| Arc::clone(&segment.file))
             .collect();
-        let directory = (self.names_synced < self.names_created).then(|| self.directory.clone());
+        let directory = self.unflushed.has_names().then(|| self.directory.clone());
         Flush {
             fs: Arc::clone(&self.fs),
             files,
             directory,
-            turn: self.turn(),
+            turn: self.turns.begin(),
             done: FlushDone {
                 end_offset: self.log_end_offset,
                 generation: self.truncation_generation(),
-                names_created: self.names_created,
+                names_created: self.unflushed.names_created,
             },
         }
     }
 
-    /// The two newest snapshots stay, since the recovery point on disk may still be the older one's; so do those at the starts of segments, for truncation.
-    fn obsolete_snapshots(&self) -> Vec<Offset> {
-        let at_segment =
-            |offset: &Offset| self.segments.iter().any(|segment| segment.base_offset == *offset);
-        let newest = self.snapshots.iter().rev().take(2).copied().min();
-        self.snapshots
-            .iter()
-            .filter(|offset| newest.is_some_and(|newest| **offset < newest) && !at_segment(offset))
-            .copied()
-            .collect()
-    }
-
-    pub(super) fn segment_mut(&mut self, base_offset: Offset) -> Option<&mut Segment> {
+    fn segment_mut(&mut self, base_offset: Offset) -> Option<&mut Segment> {
         self.segments.iter_mut().rfind(|segment| segment.base_offset == base_offset)
     }
 }

@@ -1,7 +1,25 @@
-//! One partition's log: the state that its operations share, and what can be asked of it.
+//! One partition's log: what it is made of, and what can be asked of it.
 //!
-//! Owns segments, epochs, producers and the three offsets. Invariants: log start <= log end, flushed offset <= log end; the batches of
-//! the segments are consecutive; nothing in here syncs, and what blocks is handed out as a value to be run off the owner's lock.
+//! A log is a row of segments (files of batches), of which the last takes the appends. Around it stand three offsets: where it starts, where it ends, and below
+//! which it is durable; and two histories of its batches: which leader epoch begins where, and what each idempotent producer sent last.
+//!
+//! ```text
+//!        log_start_offset                flushed_offset     log_end_offset
+//!               v                              v                  v
+//!   | segment 0 ...... | segment 5000 ..... | segment 9000 .......|   <- append
+//! ```
+//!
+//! | what happens | under the owner's lock, here | off it, on a storage thread |
+//! |--|--|--|
+//! | a start | | `open` reads the directory by [`crate::recovery`] |
+//! | an append | `append` checks, `write` writes to the page cache and notes the batch | |
+//! | a read, a lookup by time | `read` plans | [`crate::reads`] execute |
+//! | a flush, a checkpoint | `flush` begins and completes | [`crate::jobs`] sync and write |
+//! | a truncation, a restart | `truncate` begins and completes | [`crate::jobs`] cut and sync |
+//! | the head goes | `retention` chooses segments | [`crate::jobs`] rename and remove |
+//!
+//! Invariants: log start <= log end, flushed offset <= log end; the batches of the segments are consecutive. Nothing here syncs. Whatever blocks is handed out as a
+//! value; one that was begun before a truncation changes nothing after it.
 
 mod append;
 mod flush;
@@ -12,30 +30,26 @@ mod retention;
 #[cfg(test)]
 mod tests;
 mod truncate;
-mod types;
+mod write;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use model::{LeaderEpoch, Offset, UnixMillis};
 
-pub(crate) use open::Opening;
+pub use append::{AppendOrigin, AppendOutcome, Appended, FlushWish, FollowerAppend, LeaderAppend};
+use flush::Unflushed;
+pub use open::OpenOptions;
 use recent_batches::RecentBatches;
-pub(crate) use types::PendingSnapshot;
-pub use types::{
-    AppendOrigin, AppendOutcome, Appended, Corruption, Duplicate, FlushWish, FollowerAppend,
-    LeaderAppend, Minimum, OpenOptions, ProducerTracking, ReadRequest, Recovery,
-    TimestampAndOffset, TimestampQuery, TruncationGeneration,
-};
 
 use crate::config::LogConfig;
-use crate::error::{FatalError, NotWritable, OpenError};
+use crate::error::{FatalError, NotWritable};
 use crate::file_system::FileSystem;
-use crate::jobs::turn::{Retirement, Turn};
-use crate::leader_epoch_cache::{Changed, EpochEntry, LeaderEpochCache};
-use crate::producers::state::ProducerState;
+use crate::generation::TruncationGeneration;
+use crate::jobs::turn::{Retirement, Turns};
+use crate::leader_epoch_cache::{EpochEntry, LeaderEpochCache};
+use crate::producers::Producers;
 use crate::segment::Segment;
 
 /// One partition's log. It has one owner, who keeps it behind a short lock; what blocks (syncs, cold reads, truncation, removal) is handed out as a
@@ -50,45 +64,24 @@ pub struct Log {
     log_start_offset: Offset,
     log_end_offset: Offset,
     flushed_offset: Offset,
-    generation: Arc<AtomicU64>,
     epochs: LeaderEpochCache,
-    /// Whether the epochs differ from those on disk.
-    epochs_changed: Changed,
-    producers: Option<ProducerState>,
-    /// Producer states at the starts of new segments, to be written with the next checkpoint.
-    pending_snapshots: Vec<PendingSnapshot>,
-    /// Offsets of the snapshots on disk.
-    snapshots: BTreeSet<Offset>,
-    /// Held by whichever of checkpoint, truncation and removal works on the files.
-    jobs: Arc<Mutex<()>>,
-    checkpoint_runs: Arc<AtomicBool>,
-    /// Set once the directory is to be deleted.
-    retired: Arc<AtomicBool>,
-    /// Where a truncation that is under way cuts.
-    truncating_to: Offset,
+    /// The epochs that their file holds; `None` while a checkpoint or a truncation writes it.
+    epochs_on_disk: Option<LeaderEpochCache>,
+    /// `None` in a log that does not track them.
+    producers: Option<Producers>,
+    /// Where the newest batches lie.
     recent: RecentBatches,
     writable: Result<(), NotWritable>,
-    /// Files created since the log was opened, and how many of their names are durable.
-    names_created: u64,
-    names_synced: u64,
-    unflushed_records: u64,
-    unflushed_since: Option<UnixMillis>,
+    /// Where a truncation that is under way cuts.
+    truncating_to: Offset,
+    unflushed: Unflushed,
     bytes_since_checkpoint: u64,
+    /// The order of the jobs that work on the files.
+    turns: Turns,
+    checkpoint_runs: Arc<AtomicBool>,
 }
 
 impl Log {
-    /// Opens the log in `directory`, which exists and has its `partition.metadata`, and recovers it (design section 4 rule 3). Blocks.
-    ///
-    /// # Errors
-    /// [`OpenError::Io`]. Corruption is no error but reported in the [`Recovery`].
-    pub fn open(
-        fs: Arc<dyn FileSystem>,
-        directory: &Path,
-        options: OpenOptions,
-    ) -> Result<(Self, Recovery), OpenError> {
-        open::open(fs, directory, options)
-    }
-
     /// Returns the first offset that is kept (Kafka's `logStartOffset`).
     #[must_use]
     pub fn log_start_offset(&self) -> Offset {
@@ -110,7 +103,7 @@ impl Log {
     /// Returns the number of truncations that were begun since the log was opened.
     #[must_use]
     pub fn truncation_generation(&self) -> TruncationGeneration {
-        TruncationGeneration(self.generation.load(Ordering::SeqCst))
+        self.turns.generation()
     }
 
     /// Returns the latest leader epoch of the log, from its batches or from [`Log::assign_epoch`].
@@ -158,9 +151,7 @@ impl Log {
 
     /// Notes that the leader of `epoch` begins at `start_offset` (every election, even with no data). Entries that conflict are dropped.
     pub fn assign_epoch(&mut self, epoch: LeaderEpoch, start_offset: Offset) {
-        if self.epochs.assign(epoch, start_offset) == Changed::Yes {
-            self.epochs_changed = Changed::Yes;
-        }
+        self.epochs.assign(epoch, start_offset);
     }
 
     /// Returns the greatest known epoch that is at most `epoch`, and the offset where it ends (the start of the next one, or the log end offset).
@@ -189,12 +180,6 @@ impl Log {
         }
     }
 
-    /// Returns the number of idempotent producers that are known.
-    #[must_use]
-    pub fn producer_count(&self) -> usize {
-        self.producers.as_ref().map_or(0, |state| state.producers.len())
-    }
-
     /// Tells the log its high watermark, for the checkpoint file; held down to the flushed offset there (design 3a.7).
     pub fn set_high_watermark(&self, high_watermark: Offset) {
         self.options.checkpoint.set_high_watermark(high_watermark.min(self.flushed_offset));
@@ -203,16 +188,8 @@ impl Log {
     /// Ends the log, ahead of the deletion of its directory: it takes no appends, begins no flush and no checkpoint any more, and what began before is void. The
     /// directory may be renamed or deleted once the retirement has run, off the lock.
     pub fn retire(&mut self) -> Retirement {
-        let turn = self.turn();
-        self.retired.store(true, Ordering::SeqCst);
-        self.generation.fetch_add(1, Ordering::SeqCst);
         self.writable = Err(NotWritable::Retired);
-        Retirement { turn }
-    }
-
-    /// A job's place in the order of those that work on the log's files.
-    fn turn(&self) -> Turn {
-        Turn::new(&self.jobs, &self.generation, &self.retired)
+        self.turns.retire()
     }
 
     /// Takes note that a write failed for good.

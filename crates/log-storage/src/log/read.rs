@@ -3,14 +3,12 @@
 //! Owns the choice of segment and position, from memory alone: the newest batches are known exactly, for older ones the index is asked when the plan is
 //! executed. Nothing here touches a file.
 
-use std::sync::Arc;
-
 use model::Offset;
 
-use super::{Log, NotWritable, ReadRequest, TimestampQuery};
-use crate::error::ReadError;
-use crate::reads::read_plan::{Generation, ReadPlan, Source};
-use crate::reads::timestamp_lookup::{LookupSegment, TimestampLookup};
+use super::Log;
+use crate::error::{NotWritable, ReadError};
+use crate::reads::read_plan::{Minimum, ReadPlan, ReadRequest, Source};
+use crate::reads::timestamp_lookup::{LookupSegment, TimestampLookup, TimestampQuery};
 
 impl Log {
     /// Plans a read. Cheap; [`ReadPlan::execute`] does it off the lock.
@@ -32,7 +30,7 @@ impl Log {
         } else {
             self.recent_source(&request).unwrap_or_else(|| self.indexed_source(&request))
         };
-        Ok(ReadPlan { request, source, generation: self.read_generation() })
+        Ok(ReadPlan { request, source, begun: self.turns.begin_read() })
     }
 
     /// Plans a lookup by time among the records below `upper_bound`.
@@ -59,7 +57,7 @@ impl Log {
             segments,
             log_start_offset: self.log_start_offset,
             upper_bound,
-            generation: self.read_generation(),
+            begun: self.turns.begin_read(),
         }
     }
 
@@ -71,13 +69,6 @@ impl Log {
         }
     }
 
-    fn read_generation(&self) -> Generation {
-        Generation {
-            planned_in: self.truncation_generation(),
-            current: Arc::clone(&self.generation),
-        }
-    }
-
     /// The exact range of the newest batches.
     fn recent_source(&self, request: &ReadRequest) -> Option<Source> {
         let mut batches = self.recent.from(request.from)?.peekable();
@@ -85,10 +76,7 @@ impl Log {
         let mut size_bytes = 0;
         for batch in batches {
             let fits = match size_bytes {
-                0 => {
-                    batch.size_bytes <= request.max_bytes
-                        || request.minimum == super::Minimum::OneBatch
-                }
+                0 => batch.size_bytes <= request.max_bytes || request.minimum == Minimum::OneBatch,
                 _ => size_bytes + batch.size_bytes <= request.max_bytes,
             };
             let wanted = batch.segment == first.segment && batch.next_offset <= request.upper_bound;

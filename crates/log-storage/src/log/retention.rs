@@ -22,11 +22,7 @@ impl Log {
         }
         self.log_start_offset = offset;
         self.options.checkpoint.set_log_start_offset(offset);
-        let entries = self.epochs.entries().len();
         self.epochs.truncate_from_start(offset);
-        if self.epochs.entries().len() != entries {
-            self.epochs_changed = crate::leader_epoch_cache::Changed::Yes;
-        }
         self.remove_segments_below_start()
     }
 
@@ -88,12 +84,13 @@ impl Log {
         }
         let base_offsets: Vec<Offset> =
             self.segments.drain(..count).map(|segment| segment.base_offset).collect();
-        self.snapshots.retain(|offset| !base_offsets.contains(offset));
-        self.pending_snapshots.retain(|snapshot| !base_offsets.contains(&snapshot.offset));
+        if let Some(producers) = &mut self.producers {
+            producers.segments_removed(&base_offsets);
+        }
         Some(Removal {
             fs: Arc::clone(&self.fs),
             directory: self.directory.clone(),
-            turn: self.turn(),
+            turn: self.turns.begin(),
             checkpoint: self.options.checkpoint.clone(),
             base_offsets,
             delay: self.options.config.file_delete_delay,

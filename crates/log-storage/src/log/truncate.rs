@@ -3,14 +3,13 @@
 //! Owns that nothing is appended, flushed or checkpointed in between, and that whatever began before is void: the generation rises when a truncation begins.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use model::Offset;
 
 use super::{Log, NotWritable};
 use crate::error::FatalError;
 use crate::jobs::truncation::{CutDone, CutSegment, DoneKind, Target, Truncation, TruncationDone};
-use crate::leader_epoch_cache::Changed;
+use crate::producers::Producers;
 use crate::producers::replay::ReplaySegments;
 use crate::segment::Segment;
 
@@ -42,31 +41,25 @@ impl Log {
     }
 
     fn begin(&mut self, end: Offset, target: Target) -> Truncation {
-        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.turns.overtake();
         self.writable = Err(NotWritable::Truncating);
         self.truncating_to = end;
         let checkpoint = &self.options.checkpoint;
         checkpoint.set_recovery_point(checkpoint.recovery_point().min(end));
         checkpoint.set_high_watermark(checkpoint.high_watermark().min(end));
-        let appended_at = self
-            .producers
-            .iter()
-            .flat_map(|state| state.producers.values())
-            .map(|entry| entry.appended_at)
-            .max();
+        let producers = self.producers.as_ref();
         Truncation {
             fs: Arc::clone(&self.fs),
             directory: self.directory.clone(),
-            turn: self.turn(),
+            turn: self.turns.begin(),
             checkpoint: checkpoint.clone(),
-            generation: self.truncation_generation(),
             epochs: self.epochs.clone(),
-            epochs_changed: self.epochs_changed,
-            producers: self.producers.as_ref().map(|_| ReplaySegments {
-                snapshots: self.snapshots.iter().copied().collect(),
+            epochs_on_disk: self.epochs_on_disk.take(),
+            now: producers.and_then(Producers::last_append).unwrap_or(self.options.now),
+            producers: producers.map(|producers| ReplaySegments {
+                snapshots: producers.snapshots_on_disk(),
                 segments: self.segments.iter().map(Segment::indexed_view).collect(),
             }),
-            now: appended_at.unwrap_or(self.options.now),
             target,
         }
     }
@@ -94,12 +87,12 @@ impl Log {
         checkpoint.set_recovery_point(checkpoint.recovery_point().min(self.log_end_offset));
         checkpoint.set_high_watermark(checkpoint.high_watermark().min(self.log_end_offset));
         self.flushed_offset = self.flushed_offset.min(self.log_end_offset);
-        self.names_synced = self.names_created;
+        self.unflushed.names_are_durable();
+        self.epochs_on_disk = Some(done.epochs.clone());
         self.epochs = done.epochs;
-        self.epochs_changed = Changed::No;
-        self.producers = done.producers;
-        self.snapshots = done.snapshots;
-        self.pending_snapshots.retain(|snapshot| snapshot.offset < end);
+        if let (Some(producers), Some(state)) = (&mut self.producers, done.producers) {
+            producers.truncated(state, done.snapshots, end);
+        }
         self.recent.clear();
         self.writable = Ok(());
     }

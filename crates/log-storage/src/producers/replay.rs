@@ -7,10 +7,10 @@ use std::path::Path;
 use model::record_batch::BatchHeader;
 use model::{Offset, UnixMillis};
 
+use super::snapshot;
+use super::state::ProducerState;
 use crate::file_names::FileKind;
 use crate::file_system::{FileSystem, in_file, read_file};
-use crate::producers::snapshot;
-use crate::producers::state::ProducerState;
 use crate::segment::scan::{IndexedView, ScanError};
 
 /// What is replayed.

@@ -23,7 +23,7 @@ use std::collections::VecDeque;
 
 use model::{Offset, ProducerEpoch, ProducerId, UnixMillis};
 
-use crate::producers::state::{ProducerEntry, ProducerState, REMEMBERED_BATCHES, RememberedBatch};
+use super::state::{ProducerEntry, ProducerState, REMEMBERED_BATCHES, RememberedBatch};
 
 /// Bytes that are no snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

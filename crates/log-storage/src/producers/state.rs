@@ -10,7 +10,6 @@ use model::record_batch::{BatchHeader, BatchProducer, TimestampType};
 use model::{Offset, ProducerEpoch, ProducerId, UnixMillis};
 
 use crate::error::AppendError;
-use crate::log::Duplicate;
 
 /// Batches that are remembered per producer; a client has at most as many in flight (Kafka's `NUM_BATCHES_TO_RETAIN`).
 pub(crate) const REMEMBERED_BATCHES: usize = 5;
@@ -43,6 +42,17 @@ pub(crate) struct RememberedBatch {
     pub(crate) last_offset_delta: i32,
     /// The time that the broker set at append, with `LogAppendTime`.
     pub(crate) log_append_time: Option<UnixMillis>,
+}
+
+/// Where the first copy of a duplicate lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Duplicate {
+    /// Offset of the first record of the original.
+    pub base_offset: Offset,
+    /// Offset of the last record of the original: what a waiter waits for (design 3b.4).
+    pub last_offset: Offset,
+    /// The time that the broker set then, when `message.timestamp.type` was `LogAppendTime`.
+    pub log_append_time: Option<UnixMillis>,
 }
 
 impl RememberedBatch {

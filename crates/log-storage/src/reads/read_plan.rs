@@ -3,23 +3,43 @@
 //! Owns the preads: the range of a hot read is known exactly and takes one; a cold one finds its first batch by the index. Returns whole batches only, and
 //! never bytes above the bound of the plan. A plan that was overtaken by a truncation returns [`ReadError::Changed`], never other bytes.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use bytes::Bytes;
 use model::Offset;
 use model::record_batch::{BatchHeader, Batches};
 
+use super::explain;
 use crate::error::ReadError;
-use crate::log::{Minimum, ReadRequest, TruncationGeneration};
+use crate::generation::{BegunIn, TruncationGeneration};
 use crate::segment::scan::{Locator, ScanError, SegmentView};
+
+/// A read of whole batches.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadRequest {
+    /// Offset of the first record that is wanted; the batch that holds it may begin before.
+    pub from: Offset,
+    /// Only batches whose every offset lies below are returned: the high watermark, the last stable offset or the published log end.
+    pub upper_bound: Offset,
+    /// Limit of the answer's size in bytes.
+    pub max_bytes: usize,
+    /// What happens when the first batch alone exceeds the limit.
+    pub minimum: Minimum,
+}
+
+/// What a read returns when the first batch alone exceeds its limit (KIP-74).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Minimum {
+    /// That batch, so that the reader makes progress.
+    OneBatch,
+    /// Nothing.
+    Nothing,
+}
 
 /// A planned read.
 #[derive(Debug)]
 pub struct ReadPlan {
     pub(crate) request: ReadRequest,
     pub(crate) source: Source,
-    pub(crate) generation: Generation,
+    pub(crate) begun: BegunIn,
 }
 
 /// Where a plan's bytes are.
@@ -40,40 +60,6 @@ pub(crate) enum Source {
     Search(Locator),
 }
 
-/// The generation that something was planned in, and the log's present one.
-#[derive(Debug)]
-pub(crate) struct Generation {
-    pub(crate) planned_in: TruncationGeneration,
-    pub(crate) current: Arc<AtomicU64>,
-}
-
-impl Generation {
-    pub(crate) fn is_current(&self) -> bool {
-        self.current.load(Ordering::SeqCst) == self.planned_in.0
-    }
-
-    /// Turns what a scan met into what a reader is told: bytes that are gone or strange mean nothing when the log has changed meanwhile.
-    pub(crate) fn explain(
-        &self,
-        error: ScanError,
-        view: &SegmentView,
-        offset: Offset,
-    ) -> ReadError {
-        if !self.is_current() {
-            return ReadError::Changed;
-        }
-        match error {
-            ScanError::Io(source) => ReadError::Io { path: view.file.path().to_owned(), source },
-            // The file of a removed segment has no name any more; the log start offset says so when the plan is made again.
-            ScanError::Missing { position: 0 } => ReadError::Changed,
-            ScanError::Missing { .. } | ScanError::Malformed { .. } => ReadError::Corrupt {
-                offset,
-                reason: format!("{}: {error}", view.file.path().display()),
-            },
-        }
-    }
-}
-
 impl ReadPlan {
     /// Says whether the plan can only yield nothing, so that there is no need to execute it.
     #[must_use]
@@ -84,7 +70,7 @@ impl ReadPlan {
     /// Returns the generation that the plan was made in; when the log's has moved on, what was read is void.
     #[must_use]
     pub fn truncation_generation(&self) -> TruncationGeneration {
-        self.generation.planned_in
+        self.begun.generation()
     }
 
     /// Says whether the bytes were written so recently that they lie in the page cache: executing the plan does not block then.
@@ -115,7 +101,7 @@ impl ReadPlan {
             }
             Source::Search(locator) => self.search(locator),
         }?;
-        if self.generation.is_current() { Ok(Bytes::from(bytes)) } else { Err(ReadError::Changed) }
+        if self.begun.is_current() { Ok(Bytes::from(bytes)) } else { Err(ReadError::Changed) }
     }
 
     fn search(&self, locator: &Locator) -> Result<Vec<u8>, ReadError> {
@@ -163,7 +149,7 @@ impl ReadPlan {
     }
 
     fn explain(&self, error: ScanError, view: &SegmentView) -> ReadError {
-        self.generation.explain(error, view, self.request.from)
+        explain(&self.begun, error, view, self.request.from)
     }
 }
 

@@ -3,15 +3,34 @@
 //! Owns the search from segment to batch to record; exact, so the batch that qualifies by its header is decompressed. Looks at nothing outside log start
 //! and upper bound.
 
-use model::Offset;
-use model::UnixMillis;
 use model::record_batch::{Batch, BatchHeader, Records};
+use model::{LeaderEpoch, Offset, UnixMillis};
 
+use super::explain;
 use crate::error::ReadError;
-use crate::log::{TimestampAndOffset, TimestampQuery};
-use crate::reads::read_plan::Generation;
+use crate::generation::BegunIn;
 use crate::segment::index::{IndexSearch, TimeEntry};
 use crate::segment::scan::{IndexedView, ScanError};
+
+/// What a lookup by time asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampQuery {
+    /// The first record, in offset order, whose timestamp is this or later.
+    AtLeast(UnixMillis),
+    /// The first record that has the greatest timestamp of the log (ListOffsets −3).
+    Latest,
+}
+
+/// The record that a lookup by time found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimestampAndOffset {
+    /// The record's timestamp.
+    pub timestamp: UnixMillis,
+    /// Its offset.
+    pub offset: Offset,
+    /// Leader epoch of its batch.
+    pub leader_epoch: Option<LeaderEpoch>,
+}
 
 /// A planned lookup.
 #[derive(Debug)]
@@ -20,7 +39,7 @@ pub struct TimestampLookup {
     pub(crate) segments: Vec<LookupSegment>,
     pub(crate) log_start_offset: Offset,
     pub(crate) upper_bound: Offset,
-    pub(crate) generation: Generation,
+    pub(crate) begun: BegunIn,
 }
 
 /// One segment as it stood when the lookup was planned.
@@ -59,7 +78,7 @@ impl TimestampLookup {
             TimestampQuery::AtLeast(target) => self.first_at_least(target),
             TimestampQuery::Latest => self.latest(),
         }?;
-        if self.generation.is_current() { Ok(found) } else { Err(ReadError::Changed) }
+        if self.begun.is_current() { Ok(found) } else { Err(ReadError::Changed) }
     }
 
     fn first_at_least(&self, target: UnixMillis) -> Result<Option<TimestampAndOffset>, ReadError> {
@@ -132,7 +151,7 @@ impl TimestampLookup {
         start: Offset,
         mut visit: impl FnMut(u64, BatchHeader) -> Result<Option<TimestampAndOffset>, ReadError>,
     ) -> Result<Option<TimestampAndOffset>, ReadError> {
-        let explain = |error| self.generation.explain(error, &segment.indexed.view, start);
+        let explain = |error| explain(&self.begun, error, &segment.indexed.view, start);
         let Some((first, _)) = segment.indexed.locator(start).locate().map_err(explain)? else {
             return Ok(None);
         };
@@ -158,7 +177,7 @@ impl TimestampLookup {
     ) -> Result<Option<TimestampAndOffset>, ReadError> {
         let corrupt = |reason: String| ReadError::Corrupt { offset: header.base_offset, reason };
         let explain =
-            |error| self.generation.explain(error, &segment.indexed.view, header.base_offset);
+            |error| explain(&self.begun, error, &segment.indexed.view, header.base_offset);
         let mut bytes = vec![0; header.size_bytes];
         let file = segment.indexed.view.open().map_err(explain)?;
         file.read_exact_at(&mut bytes, position)

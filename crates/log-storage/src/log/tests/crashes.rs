@@ -9,7 +9,8 @@ use super::fixture::{Home, small};
 use crate::config::LogConfig;
 use crate::error::{AppendError, FatalError, NotWritable, ReadError};
 use crate::file_system::{CrashMode, Fault, FaultOperation, SimulatedDisk};
-use crate::log::{AppendOutcome, Log, TimestampQuery};
+use crate::log::{AppendOutcome, Log};
+use crate::reads::timestamp_lookup::TimestampQuery;
 use crate::test_batches::BatchSpec;
 
 /// What the owner of a log knows for certain.

@@ -14,9 +14,11 @@ use crate::error::{
 };
 use crate::file_system::{FileSystem, OsFileSystem, SimulatedDisk};
 use crate::log::{
-    AppendOrigin, AppendOutcome, Appended, FollowerAppend, LeaderAppend, Log, Minimum, OpenOptions,
-    ProducerTracking, ReadRequest, Recovery,
+    AppendOrigin, AppendOutcome, Appended, FollowerAppend, LeaderAppend, Log, OpenOptions,
 };
+use crate::producers::ProducerTracking;
+use crate::reads::read_plan::{Minimum, ReadRequest};
+use crate::recovery::Recovery;
 use crate::test_batches::BatchSpec;
 
 pub(super) const NOW: UnixMillis = UnixMillis(1_000_000);

@@ -10,10 +10,10 @@ use super::fixture::{Home, NOW, offsets, small};
 use crate::config::{CleanupPolicy, LogConfig};
 use crate::error::{AppendError, FollowerAppendError, NotWritable, ReadError};
 use crate::file_system::{CrashMode, Fault, FaultOperation, SimulatedDisk};
-use crate::log::{
-    AppendOrigin, AppendOutcome, FlushWish, LeaderAppend, Log, Minimum, ReadRequest,
-    TimestampAndOffset, TimestampQuery,
-};
+use crate::log::{AppendOrigin, AppendOutcome, FlushWish, LeaderAppend, Log};
+use crate::producers::Producers;
+use crate::reads::read_plan::{Minimum, ReadRequest};
+use crate::reads::timestamp_lookup::{TimestampAndOffset, TimestampQuery};
 use crate::test_batches::BatchSpec;
 
 fn filled(home: &Home, config: LogConfig, batches: i32) -> Log {
@@ -582,14 +582,18 @@ fn any_other_failed_write_or_sync_is_final() {
     }
 }
 
+fn producer_count(log: &Log) -> usize {
+    log.producers.as_ref().map_or(0, Producers::count)
+}
+
 #[test]
 fn idempotent_producers_expire_by_local_time_and_raft_logs_have_none() {
     let home = Home::real();
     let (mut log, _) = home.open(LogConfig::default());
     log.lead(0, BatchSpec::new(2).producer(7, 0, 0)).unwrap();
-    assert_eq!(log.producer_count(), 1);
+    assert_eq!(producer_count(&log), 1);
     log.expire_producers(UnixMillis(NOW.0 + 86_399_999));
-    assert_eq!(log.producer_count(), 1);
+    assert_eq!(producer_count(&log), 1);
     log.expire_producers(UnixMillis(NOW.0 + 86_400_000));
-    assert_eq!(log.producer_count(), 0);
+    assert_eq!(producer_count(&log), 0);
 }

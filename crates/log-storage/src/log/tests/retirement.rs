@@ -62,7 +62,7 @@ fn jobs_that_begin_to_run_after_the_deletion_leave_the_next_log_of_that_name_alo
 fn a_retirement_waits_for_the_job_that_works_on_the_files() {
     let home = Home::real();
     let mut log = filled(&home);
-    let turn = log.turn();
+    let turn = log.turns.begin();
     let working = turn.take();
     let retirement = log.retire();
     let (ended, end) = mpsc::channel();
