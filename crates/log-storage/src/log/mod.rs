@@ -180,9 +180,11 @@ impl Log {
         }
     }
 
-    /// Tells the log its high watermark, for the checkpoint file; held down to the flushed offset there (design 3a.7).
+    /// Tells the log its high watermark, for the checkpoint file; held down to the flushed offset there (design 3a.7), and to what a truncation that is under
+    /// way leaves: it was lowered on disk before the bytes go.
     pub fn set_high_watermark(&self, high_watermark: Offset) {
-        self.options.checkpoint.set_high_watermark(high_watermark.min(self.flushed_offset));
+        let durable_end = self.flushed_offset.min(self.readable_end());
+        self.options.checkpoint.set_high_watermark(high_watermark.min(durable_end));
     }
 
     /// Ends the log, ahead of the deletion of its directory: it takes no appends, begins no flush and no checkpoint any more, and what began before is void. The

@@ -13,7 +13,7 @@ use super::recent_batches::RecentBatches;
 use super::{Log, Turns};
 use crate::checkpoint_files::PartitionCheckpoint;
 use crate::config::LogConfig;
-use crate::error::{FatalHandler, NotWritable, OpenError};
+use crate::error::{FatalError, FatalHandler, NotWritable, OpenError};
 use crate::file_system::{DiskReserve, FileSystem};
 use crate::producers::ProducerTracking;
 use crate::recovery::{Recovered, Recovery, Source, recover};
@@ -54,6 +54,14 @@ impl Log {
             now: options.now,
         })?;
         let Recovered { log_start_offset, log_end_offset, outcome, .. } = recovered;
+        let failed =
+            |error: FatalError| OpenError::io(error.operation, directory)(io::Error::other(error));
+        if log_start_offset > options.checkpoint.log_start_offset() {
+            // Before the recovery point rises above the old one: the next start would miss a head that was never there.
+            tracing::info!(directory = ?directory, %log_start_offset, "the log starts where its first segment begins");
+            options.checkpoint.set_log_start_offset(log_start_offset);
+            options.checkpoint.persist().map_err(failed)?;
+        }
         let mut log = Self {
             fs,
             directory: directory.to_owned(),
@@ -78,9 +86,7 @@ impl Log {
         };
         if log_end_offset < log_start_offset && outcome.corruption.is_none() {
             // Everything that was left lies below the log start: the log goes on where it must begin.
-            log.restart_at(log_start_offset).map_err(|error| {
-                OpenError::io(error.operation, directory)(io::Error::other(error))
-            })?;
+            log.restart_at(log_start_offset).map_err(failed)?;
         }
         Ok((log, outcome))
     }

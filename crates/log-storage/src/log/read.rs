@@ -62,7 +62,7 @@ impl Log {
     }
 
     /// While a truncation runs, nothing that may go is read.
-    fn readable_end(&self) -> Offset {
+    pub(super) fn readable_end(&self) -> Offset {
         match self.writable {
             Err(NotWritable::Truncating) => self.truncating_to.min(self.log_end_offset),
             _ => self.log_end_offset,

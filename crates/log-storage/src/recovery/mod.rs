@@ -86,7 +86,12 @@ pub(crate) struct Recovered {
 /// Reads the log. Blocks.
 pub(crate) fn recover(source: Source<'_>) -> Result<Recovered, OpenError> {
     let checkpointed_start = source.checkpoint.log_start_offset();
-    let (bases, snapshots) = sweep(source.fs.as_ref(), source.directory, checkpointed_start)?;
+    let (mut bases, snapshots) = sweep(source.fs.as_ref(), source.directory, checkpointed_start)?;
+    let missing_head = missing_head(&bases, source.checkpoint);
+    if missing_head.is_some() {
+        // What stands behind a hole does not continue the log; it stays where it is.
+        bases.clear();
+    }
     let first = bases.first().copied().unwrap_or(checkpointed_start);
     let recovery_point = source.checkpoint.recovery_point().max(first);
     let mut opening = Opening {
@@ -100,8 +105,7 @@ pub(crate) fn recover(source: Source<'_>) -> Result<Recovered, OpenError> {
     let epochs_on_disk = opening.epochs.clone();
     opening.epochs.truncate_from_end(recovery_point);
     let scan = opening.open_segments(&bases, recovery_point)?;
-    if bases.is_empty() && recovery_point > checkpointed_start {
-        let reason = format!("no segment below the recovery point {recovery_point}");
+    if let Some(reason) = missing_head {
         opening.corrupt_from(checkpointed_start, reason);
     }
     if !epochs_usable {
@@ -109,6 +113,25 @@ pub(crate) fn recover(source: Source<'_>) -> Result<Recovered, OpenError> {
     }
     let producers = opening.rebuild_producers(snapshots, recovery_point)?;
     Ok(opening.finish(recovery_point, producers, epochs_on_disk, scan))
+}
+
+/// Says what is wrong when the first segments are not there. The log start is durable before the first name of a removed segment goes, so a log whose segments
+/// begin behind its start has lost what lies between, if that had been flushed. Where the recovery point says that nothing had, an interrupted restart below the
+/// old log left its old segments.
+fn missing_head(bases: &[Offset], checkpoint: &PartitionCheckpoint) -> Option<String> {
+    let (start, recovery_point) = (checkpoint.log_start_offset(), checkpoint.recovery_point());
+    if recovery_point <= start {
+        return None;
+    }
+    match bases.first() {
+        Some(first) if *first > start => Some(format!(
+            "the log starts at {start} and is flushed up to {recovery_point}, and its first segment begins at {first}"
+        )),
+        Some(_) => None,
+        None => Some(format!(
+            "the log starts at {start} and is flushed up to {recovery_point}, and has no segment"
+        )),
+    }
 }
 
 /// What is known while a log is being read.

@@ -254,6 +254,20 @@ fn the_persisted_high_watermark_never_exceeds_what_is_flushed() {
 }
 
 #[test]
+fn a_high_watermark_that_is_told_during_a_truncation_does_not_pass_its_point() {
+    let home = Home::real();
+    let (mut log, _) = home.open(small());
+    log.lead_times(8, 0, BatchSpec::new(2));
+    log.flush_now().unwrap();
+    let truncation = log.begin_truncation(Offset(6));
+    log.set_high_watermark(Offset(16));
+    drop(truncation.run().unwrap());
+    drop(log);
+    let (log, recovery) = home.open(small());
+    assert!(log.log_end_offset() >= recovery.high_watermark, "{recovery:?}");
+}
+
+#[test]
 fn a_snapshot_of_producers_from_before_a_truncation_is_never_believed_again() {
     let disk = SimulatedDisk::new(1);
     let home = Home::on(&disk);
@@ -388,6 +402,59 @@ fn a_flushed_file_that_is_missing_or_short_is_corruption() {
             Offset(if cut == "all missing" { 0 } else { 20 }),
             "{cut}"
         );
+    }
+}
+
+#[test]
+fn a_missing_head_is_corruption_and_never_raises_the_log_start() {
+    for lost in [1, 2] {
+        let disk = SimulatedDisk::new(1);
+        let home = Home::on(&disk);
+        let (mut log, _) = home.open(small());
+        log.lead_times(12, 0, BatchSpec::new(2));
+        log.checkpoint_now().unwrap();
+        drop(log);
+        let path = |base: i64| home.log_directory().join(format!("{base:020}.log"));
+        [0, 10].iter().take(lost).for_each(|base| home.fs.remove_file(&path(*base)).unwrap());
+        for start in ["first", "second"] {
+            let (log, recovery) = home.open(small());
+            let corruption = recovery.corruption.expect("it is reported");
+            assert_eq!(corruption.offset, Offset(0), "{}", corruption.reason);
+            assert_eq!(log.log_start_offset(), Offset(0), "{start} start, {lost} segments lost");
+            assert_eq!(log.log_end_offset(), Offset(0), "what stands behind a hole is no log");
+            assert!(home.fs.exists(&path(20)).unwrap(), "nothing is removed");
+        }
+        let (mut log, _) = home.open(small());
+        log.truncate_to(Offset(0)).unwrap();
+        log.lead_times(2, 1, BatchSpec::new(2));
+        log.checkpoint_now().unwrap();
+        drop(log);
+        let (log, recovery) = home.open(small());
+        assert_eq!((recovery.corruption, log.log_end_offset()), (None, Offset(4)));
+    }
+}
+
+#[test]
+fn a_restart_below_the_log_that_a_crash_interrupts_leaves_the_old_log_and_no_corruption() {
+    let disk = SimulatedDisk::new(1);
+    let home = Home::on(&disk);
+    let (mut log, _) = home.open(small());
+    log.restart_at(Offset(100)).unwrap();
+    log.lead_times(12, 0, BatchSpec::new(2));
+    log.checkpoint_now().unwrap();
+    let restart = log.begin_restart(Offset(50));
+    // The checkpoint files are lowered, and then the power goes.
+    log.options.checkpoint.persist().unwrap();
+    drop(restart);
+    drop(log);
+    disk.crash(CrashMode::LoseAll);
+    for start in ["first", "second"] {
+        let (mut log, recovery) = home.open(small());
+        assert_eq!(recovery.corruption, None, "{start} start");
+        assert_eq!((log.log_start_offset(), log.log_end_offset()), (Offset(100), Offset(124)));
+        // The recovery point rises again, past a log start that the files hold too low.
+        log.checkpoint_now().unwrap();
+        disk.crash(CrashMode::LoseAll);
     }
 }
 
