@@ -1,8 +1,12 @@
 //! The storage threads of one log directory: some flush, some run other jobs that block on the disk.
 //!
-//! Owns the queues (a flushable is queued at most once, jobs are bounded in number), group commit (whatever is appended while a flush runs goes into the next
-//! one; several files are synced at once, so that the journal's commits merge), and the watch over syncs that hang. Knows nothing of logs but
-//! [`Flushable`]. After the first failed flush nothing is flushed any more: a retry would call lost pages clean.
+//! Owns the queues, group commit (whatever is appended while a flush runs goes into the next one; several files are synced at once, so that the journal's commits
+//! merge), and the watch over syncs that hang. Knows nothing of logs but [`Flushable`]. After the first failed flush nothing is flushed any more: a retry would
+//! call lost pages clean.
+//!
+//! Both queues are bounded by those who ask: a flushable is queued at most once, and a job is one of a kind that its asker has at most one of at a time (a request
+//! its cold read, a log its truncation). [`JOB_LIMIT`] lies far above what they come to, since a job that is refused is run by its asker, and a thread that carries
+//! data must not meet the disk.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -86,7 +90,7 @@ impl FlushObserver for () {
     fn flushed(&self, _latency: Duration, _files: usize) {}
 }
 
-/// A bounded queue is full.
+/// The storage threads take no job: too many wait, or they are being stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the queue of storage jobs is full")]
 pub struct QueueFull;
@@ -99,8 +103,6 @@ pub struct FlusherOptions {
     pub flush_threads: usize,
     /// Threads for other jobs. At least 1.
     pub job_threads: usize,
-    /// Jobs that may wait, the delayed ones included.
-    pub job_limit: usize,
     /// Hears how long flushes take.
     pub observer: Arc<dyn FlushObserver>,
     /// Hears of the first failed flush.
@@ -108,17 +110,10 @@ pub struct FlusherOptions {
 }
 
 impl FlusherOptions {
-    /// Usual numbers: four files synced at once, two threads for other jobs, 4,096 jobs that wait.
+    /// Usual numbers: four files synced at once, two threads for other jobs.
     #[must_use]
     pub fn new(directory: PathBuf, fatal: FatalHandler) -> Self {
-        Self {
-            directory,
-            flush_threads: 4,
-            job_threads: 2,
-            job_limit: 4_096,
-            observer: Arc::new(()),
-            fatal,
-        }
+        Self { directory, flush_threads: 4, job_threads: 2, observer: Arc::new(()), fatal }
     }
 }
 
@@ -208,10 +203,10 @@ impl Flusher {
         }
     }
 
-    /// Runs a job (truncation, cold read, recovery, removal) on a storage thread.
+    /// Runs a job (truncation, cold read, recovery, removal) on a storage thread. Never blocks.
     ///
     /// # Errors
-    /// [`QueueFull`] when too many wait, or the threads are being stopped.
+    /// [`QueueFull`]; the job was dropped.
     pub fn run(&self, job: impl FnOnce() + Send + 'static) -> Result<(), QueueFull> {
         self.shared.queue_job(|jobs| jobs.ready.push_back(Box::new(job)))?;
         self.shared.job_wake.notify_one();
@@ -221,7 +216,7 @@ impl Flusher {
     /// Runs a job after a delay.
     ///
     /// # Errors
-    /// [`QueueFull`] when too many wait, or the threads are being stopped.
+    /// [`QueueFull`]; the job was dropped.
     pub fn run_after(
         &self,
         delay: Duration,
@@ -272,7 +267,7 @@ impl Shared {
     fn queue_job(&self, push: impl FnOnce(&mut Jobs)) -> Result<(), QueueFull> {
         let mut jobs = lock(&self.jobs);
         let waiting = jobs.ready.len() + jobs.delayed.len();
-        if waiting >= self.options.job_limit || self.stopping.load(Ordering::SeqCst) {
+        if waiting >= JOB_LIMIT || self.stopping.load(Ordering::SeqCst) {
             return Err(QueueFull);
         }
         push(&mut jobs);
@@ -388,6 +383,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 const NOT_POISONED: &str = "a panic ends the process, so that no lock is ever poisoned";
+
+/// Jobs that may wait, the delayed ones included: some for each of more partitions and connections than a broker carries, in less than 100 MB.
+const JOB_LIMIT: usize = 1 << 18;
 
 /// Age of a sync from which on it is an error (design 3a.13).
 const STUCK_AFTER: Duration = Duration::from_secs(1);

@@ -86,7 +86,7 @@ impl FlushObserver for Counter {
 
 fn start(fatal: FatalHandler, observer: Arc<dyn FlushObserver>) -> Flusher {
     let options = FlusherOptions::new(PathBuf::from("data"), fatal);
-    Flusher::start(FlusherOptions { job_limit: 3, observer, ..options }).unwrap()
+    Flusher::start(FlusherOptions { observer, ..options }).unwrap()
 }
 
 #[test]
@@ -152,6 +152,29 @@ fn the_first_failed_flush_is_reported_once_and_nothing_is_flushed_after_it() {
 }
 
 #[test]
+fn jobs_wait_for_a_storage_thread_however_many_there_are() {
+    let flusher = start(FatalHandler::ignore(), Arc::new(()));
+    let (release, blocked) = mpsc::channel::<()>();
+    let blocked = Arc::new(Mutex::new(blocked));
+    let (sender, receiver) = mpsc::channel();
+    for _ in 0..20_000 {
+        let (blocked, sender) = (Arc::clone(&blocked), sender.clone());
+        let job = move || {
+            // Ends when the test lets go of its end.
+            let _ = lock(&blocked).recv();
+            sender.send(thread::current().id()).unwrap();
+        };
+        flusher.run(job).unwrap();
+    }
+    drop((release, sender));
+    let own = thread::current().id();
+    let ran_on: Vec<_> = receiver.iter().collect();
+    assert_eq!(ran_on.len(), 20_000);
+    assert!(ran_on.iter().all(|thread| *thread != own));
+    flusher.stop();
+}
+
+#[test]
 fn jobs_are_bounded_and_delayed_ones_wait_their_time() {
     let flusher = start(FatalHandler::ignore(), Arc::new(()));
     let (sender, receiver) = mpsc::channel();
@@ -160,7 +183,7 @@ fn jobs_are_bounded_and_delayed_ones_wait_their_time() {
     flusher.run_after(delay, move || sender.send(begun.elapsed()).unwrap()).unwrap();
     assert!(receiver.recv_timeout(Duration::from_secs(20)).unwrap() >= delay);
     let hour = Duration::from_secs(3_600);
-    (0..3).for_each(|_| flusher.run_after(hour, || panic!("never")).unwrap());
+    (0..JOB_LIMIT).for_each(|_| flusher.run_after(hour, || panic!("never")).unwrap());
     assert_eq!(flusher.run(|| {}), Err(QueueFull));
     flusher.stop();
 }
