@@ -130,13 +130,6 @@ pub const KEYS: &[ConfigKey] = &[
         "Time for which a record is safe from compaction.",
     ),
     topic(
-        "preallocate",
-        ConfigKind::Boolean,
-        "false",
-        &["log.preallocate"],
-        "Whether a segment's space is reserved when it is created.",
-    ),
-    topic(
         "retention.bytes",
         long(i64::MIN, i64::MAX),
         "-1",
@@ -268,13 +261,6 @@ pub const KEYS: &[ConfigKey] = &[
         long(0, i64::MAX),
         Some("0"),
         "Default of min.compaction.lag.ms for topics that do not set it.",
-    ),
-    other(
-        ConfigScope::Cluster,
-        "log.preallocate",
-        ConfigKind::Boolean,
-        Some("false"),
-        "Default of preallocate for topics that do not set it.",
     ),
     other(
         ConfigScope::Cluster,
