@@ -33,19 +33,13 @@ pub struct PartitionCheckpoint {
     cell: Arc<Cell>,
 }
 
-/// One partition's entry, as the files had it or as its log has changed it since.
+/// A partition that the files have an entry of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckpointEntry {
     /// The partition by name.
     pub partition: TopicPartition,
     /// Id of the topic that the values belong to.
     pub topic_id: TopicId,
-    /// Offset below which everything is durable and needs no scan.
-    pub recovery_point: Offset,
-    /// The high watermark, held down to what this disk had flushed.
-    pub high_watermark: Offset,
-    /// First offset that is kept.
-    pub log_start_offset: Offset,
 }
 
 #[derive(Debug)]
@@ -138,9 +132,6 @@ impl Checkpoints {
         let entry = |(partition, cell): (&TopicPartition, &Arc<Cell>)| CheckpointEntry {
             partition: partition.clone(),
             topic_id: cell.topic_id,
-            recovery_point: cell.get(Value::RecoveryPoint),
-            high_watermark: cell.get(Value::HighWatermark),
-            log_start_offset: cell.get(Value::LogStart),
         };
         lock(&self.cells).iter().map(entry).collect()
     }
@@ -173,15 +164,8 @@ impl Checkpoints {
 }
 
 impl PartitionCheckpoint {
-    /// Returns the topic id that the values belong to.
-    #[must_use]
-    pub fn topic_id(&self) -> TopicId {
-        self.cell.topic_id
-    }
-
     /// Returns the offset below which everything is durable and needs no scan.
-    #[must_use]
-    pub fn recovery_point(&self) -> Offset {
+    pub(crate) fn recovery_point(&self) -> Offset {
         self.cell.get(Value::RecoveryPoint)
     }
 
@@ -192,8 +176,7 @@ impl PartitionCheckpoint {
     }
 
     /// Returns the first offset that is kept.
-    #[must_use]
-    pub fn log_start_offset(&self) -> Offset {
+    pub(crate) fn log_start_offset(&self) -> Offset {
         self.cell.get(Value::LogStart)
     }
 
@@ -201,7 +184,7 @@ impl PartitionCheckpoint {
     ///
     /// # Errors
     /// As [`Checkpoints::persist`].
-    pub fn persist(&self) -> Result<(), FatalError> {
+    pub(crate) fn persist(&self) -> Result<(), FatalError> {
         self.all.persist()
     }
 

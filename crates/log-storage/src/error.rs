@@ -232,14 +232,6 @@ pub enum ReadError {
 /// Why a log could not be opened. Corruption of its data is no reason: that is reported in the recovery.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The directory's `partition.metadata` names another topic id, or none can be read: the directory is stray, never adopted.
-    #[error("{} belongs to another topic: {reason}", path.display())]
-    Stray {
-        /// The partition's directory.
-        path: PathBuf,
-        /// What was found.
-        reason: String,
-    },
     /// The file system refused.
     #[error("{operation} of {} failed", path.display())]
     Io {

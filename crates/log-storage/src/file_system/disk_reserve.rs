@@ -10,9 +10,6 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::FileSystem;
 
-/// Greatest size of the reserve in bytes.
-pub const MAX_RESERVE_BYTES: u64 = 256 * 1024 * 1024;
-
 /// Says whether data may still be appended to a file system.
 #[derive(Debug)]
 pub struct DiskReserve {
@@ -48,5 +45,8 @@ impl DiskReserve {
         Ok(())
     }
 }
+
+/// Greatest size of the reserve.
+const MAX_RESERVE_BYTES: u64 = 256 * 1024 * 1024;
 
 const ASK_AGAIN_BYTES: i64 = 16 * 1024 * 1024;

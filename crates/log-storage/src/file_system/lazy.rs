@@ -11,7 +11,7 @@ use super::{File, FileSystem, OpenMode};
 
 /// A path with the handle of its file, once somebody asked for it.
 #[derive(Debug)]
-pub struct LazyFile {
+pub(crate) struct LazyFile {
     fs: Arc<dyn FileSystem>,
     path: PathBuf,
     handle: OnceLock<Arc<dyn File>>,
@@ -21,8 +21,7 @@ pub struct LazyFile {
 
 impl LazyFile {
     /// Names a file that exists and is opened later.
-    #[must_use]
-    pub fn unopened(fs: Arc<dyn FileSystem>, path: PathBuf) -> Self {
+    pub(crate) fn unopened(fs: Arc<dyn FileSystem>, path: PathBuf) -> Self {
         Self { fs, path, handle: OnceLock::new(), has_lost_pages: Mutex::new(false) }
     }
 
@@ -30,7 +29,7 @@ impl LazyFile {
     ///
     /// # Errors
     /// Whatever the file system says.
-    pub fn create(fs: Arc<dyn FileSystem>, path: PathBuf) -> io::Result<Self> {
+    pub(crate) fn create(fs: Arc<dyn FileSystem>, path: PathBuf) -> io::Result<Self> {
         let handle = fs.open(&path, OpenMode::Create)?;
         Ok(Self { fs, path, handle: OnceLock::from(handle), has_lost_pages: Mutex::new(false) })
     }
@@ -39,7 +38,7 @@ impl LazyFile {
     ///
     /// # Errors
     /// `NotFound` when the file was removed meanwhile; whatever the file system says.
-    pub fn get(&self) -> io::Result<&Arc<dyn File>> {
+    pub(crate) fn get(&self) -> io::Result<&Arc<dyn File>> {
         if let Some(handle) = self.handle.get() {
             return Ok(handle);
         }
@@ -52,7 +51,7 @@ impl LazyFile {
     ///
     /// # Errors
     /// Whatever the file system says, for good.
-    pub fn sync_data(&self) -> io::Result<()> {
+    pub(crate) fn sync_data(&self) -> io::Result<()> {
         let handle = self.get()?;
         // A panic ends the process, so a poisoned lock is never seen.
         let mut has_lost_pages = self.has_lost_pages.lock().unwrap_or_else(PoisonError::into_inner);
@@ -63,8 +62,7 @@ impl LazyFile {
     }
 
     /// Returns the path under which the file was opened; a removal may have renamed it since.
-    #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }

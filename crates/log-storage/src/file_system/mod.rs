@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 pub(crate) use aside::ASIDE_SUFFIX;
 pub use aside::write_aside;
-pub use disk_reserve::{DiskReserve, MAX_RESERVE_BYTES};
-pub use lazy::LazyFile;
+pub use disk_reserve::DiskReserve;
+pub(crate) use lazy::LazyFile;
 pub use os::OsFileSystem;
 #[cfg(any(test, feature = "simulation"))]
 pub use simulated::{CrashMode, Fault, FaultOperation, SimulatedDisk};
@@ -198,8 +198,7 @@ pub struct Space {
 }
 
 /// Says whether a write failed for want of room, the one failure that ends nothing but the append (design 3a.13).
-#[must_use]
-pub fn is_out_of_space(error: &io::Error) -> bool {
+pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 

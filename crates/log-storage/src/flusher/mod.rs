@@ -99,10 +99,6 @@ pub struct QueueFull;
 pub struct FlusherOptions {
     /// The log directory, for messages.
     pub directory: PathBuf,
-    /// Threads that flush; as many files are synced at once. At least 1.
-    pub flush_threads: usize,
-    /// Threads for other jobs. At least 1.
-    pub job_threads: usize,
     /// Hears how long flushes take.
     pub observer: Arc<dyn FlushObserver>,
     /// Hears of the first failed flush.
@@ -110,10 +106,10 @@ pub struct FlusherOptions {
 }
 
 impl FlusherOptions {
-    /// Usual numbers: four files synced at once, two threads for other jobs.
+    /// Options without an observer.
     #[must_use]
     pub fn new(directory: PathBuf, fatal: FatalHandler) -> Self {
-        Self { directory, flush_threads: 4, job_threads: 2, observer: Arc::new(()), fatal }
+        Self { directory, observer: Arc::new(()), fatal }
     }
 }
 
@@ -164,8 +160,6 @@ impl Flusher {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(options: FlusherOptions) -> io::Result<Self> {
-        let (flush_threads, job_threads) =
-            (options.flush_threads.max(1), options.job_threads.max(1));
         let shared = Arc::new(Shared {
             options,
             clock: Clock::start(),
@@ -176,13 +170,13 @@ impl Flusher {
             timer_wake: Condvar::new(),
             stopping: AtomicBool::new(false),
             failed: AtomicBool::new(false),
-            running: (0..flush_threads).map(|_| AtomicU64::new(0)).collect(),
+            running: (0..FLUSH_THREADS).map(|_| AtomicU64::new(0)).collect(),
         });
         let flusher = Self { shared, threads: Arc::default() };
-        for slot in 0..flush_threads {
+        for slot in 0..FLUSH_THREADS {
             flusher.spawn(format!("flush-{slot}"), move |shared| shared.flush_loop(slot))?;
         }
-        for number in 0..job_threads {
+        for number in 0..JOB_THREADS {
             flusher.spawn(format!("storage-{number}"), Shared::job_loop)?;
         }
         flusher.spawn("storage-timer".to_owned(), Shared::timer_loop)?;
@@ -231,12 +225,6 @@ impl Flusher {
     /// Reports an error of a job that is final for the process, as a failed flush is: nothing is flushed from here on.
     pub fn fatal(&self, error: &FatalError) {
         self.shared.fail(error);
-    }
-
-    /// Returns how many flushes wait for a thread.
-    #[must_use]
-    pub fn queued_flushes(&self) -> usize {
-        lock(&self.shared.flushes).len()
     }
 
     /// Flushes what is marked, runs what is queued (delayed jobs are dropped), and ends the threads. Blocks. Further calls return at once.
@@ -383,6 +371,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 const NOT_POISONED: &str = "a panic ends the process, so that no lock is ever poisoned";
+
+/// Threads that flush; as many files are synced at once.
+const FLUSH_THREADS: usize = 4;
+
+/// Threads for other jobs.
+const JOB_THREADS: usize = 2;
 
 /// Jobs that may wait, the delayed ones included: some for each of more partitions and connections than a broker carries, in less than 100 MB.
 const JOB_LIMIT: usize = 1 << 18;

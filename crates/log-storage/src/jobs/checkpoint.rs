@@ -126,12 +126,6 @@ impl Checkpoint {
         let snapshots = snapshots.into_iter().map(|snapshot| snapshot.offset).collect();
         Ok(CheckpointDone { running, flush, snapshots, obsolete_snapshots, epochs, indexed })
     }
-
-    /// Returns the offset up to which a start needs no scan once the checkpoint is complete and persisted.
-    #[must_use]
-    pub fn end_offset(&self) -> Offset {
-        self.flush.end_offset()
-    }
 }
 
 impl SegmentEntries {

@@ -34,15 +34,8 @@ pub struct FlushDone {
 }
 
 impl Flush {
-    /// Returns the offset up to which the log is durable once the flush has run and was completed.
-    #[must_use]
-    pub fn end_offset(&self) -> Offset {
-        self.done.end_offset
-    }
-
     /// Returns the number of files that will be synced, the directory not counted.
-    #[must_use]
-    pub fn file_count(&self) -> usize {
+    pub(crate) fn file_count(&self) -> usize {
         self.files.len()
     }
 

@@ -86,14 +86,6 @@ pub(crate) struct CutDone {
     pub(crate) max_timestamp: Option<(UnixMillis, Offset)>,
 }
 
-impl TruncationDone {
-    /// Returns the log end offset that completion will set: at or below the offset that was asked for, as whole batches go.
-    #[must_use]
-    pub fn end_offset(&self) -> Offset {
-        self.end_offset
-    }
-}
-
 impl Truncation {
     /// Lowers the persisted flush point and high watermark, drops epoch entries and snapshots, cuts and syncs; blocks. The owner's lock must not be held.
     ///

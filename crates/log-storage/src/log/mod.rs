@@ -106,22 +106,10 @@ impl Log {
         self.turns.generation()
     }
 
-    /// Returns the latest leader epoch of the log, from its batches or from [`Log::assign_epoch`].
-    #[must_use]
-    pub fn last_epoch(&self) -> Option<LeaderEpoch> {
-        self.epochs.latest()
-    }
-
     /// Returns the size of all segments in bytes.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.size_bytes).sum()
-    }
-
-    /// Returns the base offsets of the segments, oldest first.
-    #[must_use]
-    pub fn segment_base_offsets(&self) -> Vec<Offset> {
-        self.segments.iter().map(|segment| segment.base_offset).collect()
     }
 
     /// Returns the partition's directory.
@@ -139,14 +127,6 @@ impl Log {
     /// Replaces the configuration; it holds from the next operation on.
     pub fn set_config(&mut self, config: LogConfig) {
         self.options.config = config;
-    }
-
-    /// Says whether the log takes appends.
-    ///
-    /// # Errors
-    /// [`NotWritable`] says why not.
-    pub fn check_writable(&self) -> Result<(), NotWritable> {
-        self.writable
     }
 
     /// Notes that the leader of `epoch` begins at `start_offset` (every election, even with no data). Entries that conflict are dropped.

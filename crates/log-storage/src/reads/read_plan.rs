@@ -9,7 +9,7 @@ use model::record_batch::{BatchHeader, Batches};
 
 use super::explain;
 use crate::error::ReadError;
-use crate::generation::{BegunIn, TruncationGeneration};
+use crate::generation::BegunIn;
 use crate::segment::scan::{Locator, ScanError, SegmentView};
 
 /// A read of whole batches.
@@ -67,26 +67,10 @@ impl ReadPlan {
         matches!(self.source, Source::Nothing)
     }
 
-    /// Returns the generation that the plan was made in; when the log's has moved on, what was read is void.
-    #[must_use]
-    pub fn truncation_generation(&self) -> TruncationGeneration {
-        self.begun.generation()
-    }
-
     /// Says whether the bytes were written so recently that they lie in the page cache: executing the plan does not block then.
     #[must_use]
     pub fn is_hot(&self) -> bool {
         !matches!(self.source, Source::Search(_))
-    }
-
-    /// Returns the number of bytes that a hot plan will yield; `None` when only the execution can tell.
-    #[must_use]
-    pub fn size_bytes(&self) -> Option<usize> {
-        match &self.source {
-            Source::Nothing => Some(0),
-            Source::Exact { size_bytes, .. } => Some(*size_bytes),
-            Source::Search(_) => None,
-        }
     }
 
     /// Reads whole batches by `pread`, off the lock; may block when the plan is not hot.

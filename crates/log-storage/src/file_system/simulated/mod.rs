@@ -131,11 +131,6 @@ impl SimulatedDisk {
         self.state().faults.push(fault);
     }
 
-    /// Forgets all faults that are still to come.
-    pub fn clear_faults(&self) {
-        self.state().faults.clear();
-    }
-
     /// Sets the disk's size; what is used is the sum of all files' lengths.
     pub fn set_total_bytes(&self, total_bytes: u64) {
         self.state().total_bytes = total_bytes;

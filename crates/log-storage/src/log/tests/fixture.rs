@@ -141,26 +141,19 @@ impl Log {
         .execute()
     }
 
+    pub(super) fn segment_base_offsets(&self) -> Vec<Offset> {
+        self.segments.iter().map(|segment| segment.base_offset).collect()
+    }
+
+    pub(super) fn last_epoch(&self) -> Option<LeaderEpoch> {
+        self.epochs.latest()
+    }
+
     /// Reads the whole log, segment by segment.
     pub(super) fn headers(&self) -> Vec<BatchHeader> {
-        let mut headers: Vec<BatchHeader> = Vec::new();
-        loop {
-            let next =
-                headers.last().map_or_else(|| self.log_start_offset(), BatchHeader::next_offset);
-            let bytes = self.read_from(next.0, 1_000_000).unwrap();
-            if bytes.is_empty() {
-                return headers;
-            }
-            headers.extend(Batches::whole(&bytes).map(|batch| batch.unwrap().header));
-        }
+        self.headers_below(self.log_end_offset().0)
     }
-}
 
-pub(super) fn offsets(headers: &[BatchHeader]) -> Vec<i64> {
-    headers.iter().map(|header| header.base_offset.0).collect()
-}
-
-impl Log {
     /// Reads what is below an offset, segment by segment.
     pub(super) fn headers_below(&self, upper: i64) -> Vec<BatchHeader> {
         let mut headers: Vec<BatchHeader> = Vec::new();
@@ -180,4 +173,8 @@ impl Log {
             headers.extend(Batches::whole(&bytes).map(|batch| batch.unwrap().header));
         }
     }
+}
+
+pub(super) fn offsets(headers: &[BatchHeader]) -> Vec<i64> {
+    headers.iter().map(|header| header.base_offset.0).collect()
 }

@@ -270,7 +270,7 @@ fn a_flush_makes_durable_what_was_appended_before_it_began() {
     let home = Home::real();
     let mut log = filled(&home, small(), 8);
     let flush = log.begin_flush().unwrap();
-    assert_eq!(flush.end_offset(), Offset(16));
+    assert_eq!(flush.done.end_offset, Offset(16));
     assert_eq!(flush.file_count(), log.segment_base_offsets().len());
     log.lead(0, BatchSpec::new(2)).unwrap();
     assert_eq!(log.complete_flush(flush.run().unwrap()), Some(Offset(16)));
@@ -369,7 +369,7 @@ fn nothing_is_appended_or_flushed_while_a_truncation_runs() {
     assert!(log.begin_checkpoint().is_none());
     assert_eq!(offsets(&log.headers_below(7)), [0, 2, 4]);
     let done = truncation.run().unwrap();
-    assert_eq!(done.end_offset(), Offset(6));
+    assert_eq!(done.end_offset, Offset(6));
     log.complete_truncation(done);
     log.lead(1, BatchSpec::new(1)).unwrap();
 }
