@@ -106,8 +106,10 @@ impl Log {
         let end = self.log_end_offset;
         let (snapshots, obsolete_snapshots) =
             self.producers.as_mut().map_or_else(Default::default, |producers| {
-                let begins_segment =
-                    |offset| self.segments.iter().any(|segment| segment.base_offset == offset);
+                let segments = &self.segments;
+                let begins_segment = |offset: Offset| {
+                    segments.binary_search_by_key(&offset, |segment| segment.base_offset).is_ok()
+                };
                 (producers.take_snapshots(end), producers.obsolete(begins_segment))
             });
         let mut epochs = None;
@@ -175,12 +177,9 @@ impl Log {
         self.unflushed.taken();
         let flushed = self.flushed_offset;
         // A segment that ends at the flushed offset is durable, unless it is an empty one whose name is not.
-        let files = self
-            .segments
-            .iter()
-            .filter(|segment| segment.next_offset > flushed)
-            .map(|segment| Arc::clone(&segment.file))
-            .collect();
+        let durable = self.segments.partition_point(|segment| segment.next_offset <= flushed);
+        let files =
+            self.segments[durable..].iter().map(|segment| Arc::clone(&segment.file)).collect();
         let directory = self.unflushed.has_names().then(|| self.directory.clone());
         Flush {
             fs: Arc::clone(&self.fs),
