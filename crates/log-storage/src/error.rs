@@ -148,7 +148,7 @@ pub enum NotWritable {
     /// A truncation has begun and is not complete.
     #[error("it is being truncated")]
     Truncating,
-    /// There is corruption below the flush point; only truncation or a restart ends this state.
+    /// There is corruption below the recovery point; only truncation or a restart ends this state.
     #[error("it is corrupt from offset {0} on")]
     Corrupt(Offset),
     /// A write failed for good.

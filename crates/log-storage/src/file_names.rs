@@ -28,23 +28,23 @@ pub(crate) enum FileKind {
 }
 
 impl FileKind {
-    const ALL: [(Self, &'static str); 5] = [
-        (Self::Log, ".log"),
-        (Self::Index, ".index"),
-        (Self::TimeIndex, ".timeindex"),
-        (Self::TransactionIndex, ".txnindex"),
-        (Self::Snapshot, ".snapshot"),
-    ];
-
     /// All kinds.
-    pub(crate) const ALL_KINDS: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::Log, Self::Index, Self::TimeIndex, Self::TransactionIndex, Self::Snapshot];
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Log => ".log",
+            Self::Index => ".index",
+            Self::TimeIndex => ".timeindex",
+            Self::TransactionIndex => ".txnindex",
+            Self::Snapshot => ".snapshot",
+        }
+    }
 
     /// Returns the file's path in a partition's directory.
     pub(crate) fn path(self, directory: &Path, base_offset: Offset) -> PathBuf {
-        let (_, suffix) =
-            Self::ALL.iter().find(|(kind, _)| *kind == self).expect("every kind is in the table");
-        directory.join(format!("{:020}{suffix}", base_offset.0))
+        directory.join(format!("{:020}{}", base_offset.0, self.suffix()))
     }
 
     /// Reads a name; `None` when it is none of these.
@@ -53,8 +53,8 @@ impl FileKind {
         if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        let (kind, _) = Self::ALL.iter().find(|(_, candidate)| *candidate == suffix)?;
-        Some((*kind, Offset::from_wire(digits.parse().ok()?)?))
+        let kind = Self::ALL.into_iter().find(|kind| kind.suffix() == suffix)?;
+        Some((kind, Offset::from_wire(digits.parse().ok()?)?))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A flush-point checkpoint of one log: what makes a start from its end cheap (design section 4 rules 3 and 5).
+//! A checkpoint of one log: what makes a start from its end cheap (design section 4 rules 3 and 5).
 //!
 //! Owns the order: batches first, then producer snapshot, epochs and index entries; only after all of it may the recovery point rise. A crash in between
 //! leaves files that the old recovery point does not need.

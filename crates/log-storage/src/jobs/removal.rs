@@ -47,7 +47,7 @@ impl Removal {
         // After a truncation a segment of the same name may be there again; the old one's files went with the restart or go with the next start.
         if turn.is_current() {
             for base_offset in base_offsets {
-                for kind in FileKind::ALL_KINDS {
+                for kind in FileKind::ALL {
                     let path = kind.path(&directory, base_offset);
                     let mut deleted = path.clone().into_os_string();
                     deleted.push(DELETED);

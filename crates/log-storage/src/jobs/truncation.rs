@@ -1,7 +1,7 @@
 //! Truncation and restart of a log, in the order of design section 4 rule 2.
 //!
-//! Owns that order: the persisted flush point and high watermark go down first; then epoch entries and producer snapshots past the point go; then the files are
-//! cut and synced. A crash anywhere in between leaves either the old bytes with a flush point that makes recovery read them again, or the cut ones.
+//! Owns that order: the persisted recovery point and high watermark go down first; then epoch entries and producer snapshots past the point go; then the files are
+//! cut and synced. A crash anywhere in between leaves either the old bytes with a recovery point that makes recovery read them again, or the cut ones.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -87,7 +87,7 @@ pub(crate) struct CutDone {
 }
 
 impl Truncation {
-    /// Lowers the persisted flush point and high watermark, drops epoch entries and snapshots, cuts and syncs; blocks. The owner's lock must not be held.
+    /// Lowers the persisted recovery point and high watermark, drops epoch entries and snapshots, cuts and syncs; blocks. The owner's lock must not be held.
     ///
     /// # Errors
     /// The first failure; it is final.

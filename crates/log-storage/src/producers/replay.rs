@@ -109,14 +109,11 @@ fn read_snapshot(
     offset: Offset,
 ) -> Option<(ProducerState, Offset)> {
     let path = FileKind::Snapshot.path(directory, offset);
-    let bytes = read_file(fs, &path, MAX_SNAPSHOT_BYTES).ok()?;
-    match snapshot::decode(&bytes, offset) {
-        Ok(state) => Some((state, offset)),
-        Err(error) => {
-            tracing::warn!(path = ?path, %error, "producer snapshot cannot be read, an older one is used");
-            None
-        }
-    }
+    let unusable = |error: &dyn std::error::Error| tracing::warn!(path = ?path, %error, "producer snapshot cannot be read, an older one is used");
+    let bytes =
+        read_file(fs, &path, MAX_SNAPSHOT_BYTES).inspect_err(|error| unusable(error)).ok()?;
+    let state = snapshot::decode(&bytes, offset).inspect_err(|error| unusable(error)).ok()?;
+    Some((state, offset))
 }
 
 /// Ten million producers.

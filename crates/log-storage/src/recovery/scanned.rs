@@ -23,7 +23,7 @@ pub(super) struct Scan {
     pub(super) cut_bytes: u64,
 }
 
-/// Scans everything above the flush point: the rest of the last opened segment, then the `later` ones. Cuts at the first batch that is not intact.
+/// Scans everything above the recovery point: the rest of the last opened segment, then the `later` ones. Cuts at the first batch that is not intact.
 pub(super) fn scan_above(opening: &mut Opening<'_>, later: &[Offset]) -> Result<Scan, OpenError> {
     let mut scan = Scan::default();
     let mut later = later.iter();
@@ -54,7 +54,7 @@ pub(super) fn scan_above(opening: &mut Opening<'_>, later: &[Offset]) -> Result<
 }
 
 /// After a kill the newest bytes may be in the page cache alone, and so may a cut or a removal; they count only once they are synced and were read back
-/// from the device. Done even when nothing seems to lie above the flush point: what a truncation cut or removed could come back with the next power loss.
+/// from the device. Done even when nothing seems to lie above the recovery point: what a truncation cut or removed could come back with the next power loss.
 fn sync_before_reading(opening: &Opening<'_>, later: &[Offset]) -> Result<(), OpenError> {
     let Some(first) = opening.segments.last() else {
         return Ok(());
@@ -74,7 +74,7 @@ fn sync_before_reading(opening: &Opening<'_>, later: &[Offset]) -> Result<(), Op
     opening.source.fs.sync_dir(directory).map_err(OpenError::io("fsync", directory))
 }
 
-/// The index of a segment above the flush point is written anew.
+/// The index of a segment above the recovery point is written anew.
 fn drop_indexes(opening: &Opening<'_>, segment: &Segment) -> Result<(), OpenError> {
     for kind in [FileKind::Index, FileKind::TimeIndex] {
         cut_file(opening, &kind.path(opening.source.directory, segment.base_offset), 0)?;
@@ -111,7 +111,7 @@ fn scan_segment(
     }
     let cut_bytes = length - segment.size_bytes;
     scan.cut_bytes += cut_bytes;
-    tracing::info!(path = ?path, offset = %segment.next_offset, cut_bytes, "torn tail is cut");
+    tracing::info!(path = ?path, offset = %segment.next_offset, cut_bytes, "the log is cut behind its last intact batch: it was not stopped cleanly");
     file.set_len(segment.size_bytes).map_err(OpenError::io("cutting", &path))?;
     file.sync_data().map_err(OpenError::io("fdatasync", &path))?;
     Ok(false)
@@ -135,7 +135,7 @@ fn remove_later(
                     .open(&path, OpenMode::Read)
                     .map_err(OpenError::io("opening", &path))?;
                 scan.cut_bytes += file.len().map_err(OpenError::io("measuring", &path))?;
-                tracing::info!(path = ?path, "segment behind a cut is removed");
+                tracing::info!(path = ?path, "segment is removed: the log was cut before it");
             }
             remove_if_there(opening.source.fs.as_ref(), &path)
                 .map_err(OpenError::io("removing", &path))?;

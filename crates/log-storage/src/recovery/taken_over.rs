@@ -18,7 +18,7 @@ use crate::segment::Segment;
 use crate::segment::index::{Index, OffsetEntry, TimeEntry, bytes_of, read_prefix};
 use crate::segment::scan::{HeaderScan, ScanError};
 
-/// Takes over a segment that lies wholly below the flush point and ends at `next_base`: by the last entries of its indexes and the few batches behind them,
+/// Takes over a segment that lies wholly below the recovery point and ends at `next_base`: by the last entries of its indexes and the few batches behind them,
 /// so that a start does not grow with the log. Indexes that are missing or wrong are rebuilt.
 pub(super) fn open_closed(
     opening: &mut Opening<'_>,

@@ -314,7 +314,7 @@ fn a_torn_tail_is_cut_at_whatever_byte_it_ends() {
 }
 
 #[test]
-fn a_flipped_bit_above_the_flush_point_cuts_and_below_it_is_reported() {
+fn a_flipped_bit_above_the_recovery_point_cuts_and_below_it_is_reported() {
     let batches = 6;
     let size = BatchSpec::new(2).bytes().len();
     let path = |home: &Home| home.log_directory().join("00000000000000000000.log");
@@ -338,7 +338,7 @@ fn a_flipped_bit_above_the_flush_point_cuts_and_below_it_is_reported() {
 }
 
 #[test]
-fn corruption_below_the_flush_point_is_never_cut_and_ends_with_a_truncation() {
+fn corruption_below_the_recovery_point_is_never_cut_and_ends_with_a_truncation() {
     let size = BatchSpec::new(2).bytes().len();
     let build = || {
         let disk = SimulatedDisk::new(1);
