@@ -19,8 +19,9 @@ use crate::generation::TruncationGeneration;
 use crate::leader_epoch_cache::LeaderEpochCache;
 use crate::producers::replay::{ReplaySegments, rebuild_producers};
 use crate::producers::state::ProducerState;
-use crate::segment::index::{FileEntries, IndexEntry, OffsetEntry, TimeEntry, bytes_of};
-use crate::segment::scan::{HeaderScan, IndexedView, LOOKUP_CHUNK_BYTES, ScanError};
+use crate::segment::index::{IndexEntry, IndexView, OffsetEntry, TimeEntry, bytes_of};
+use crate::segment::scan::{HeaderScan, ScanError};
+use crate::segment::view::{IndexedView, LOOKUP_CHUNK_BYTES};
 
 /// A truncation that was begun.
 #[derive(Debug)]
@@ -50,8 +51,7 @@ pub(crate) enum Target {
 #[derive(Debug)]
 pub(crate) struct CutSegment {
     pub(crate) indexed: IndexedView,
-    pub(crate) times: FileEntries<TimeEntry>,
-    pub(crate) times_in_memory: Vec<TimeEntry>,
+    pub(crate) times: IndexView<TimeEntry>,
 }
 
 /// A truncation that ran.
@@ -123,10 +123,14 @@ impl Truncation {
         self.remove_segments_above(Some(base_offset))?;
 
         let keep = |relative: u32| base_offset + i64::from(relative) < point.end_offset;
-        let offset_entries =
-            segment.indexed.in_file.prefix(|entry| keep(entry.relative_offset)).unwrap_or_default();
+        let offset_entries = segment
+            .indexed
+            .offsets
+            .in_file
+            .prefix(|entry| keep(entry.relative_offset))
+            .unwrap_or_default();
         let time_entries =
-            segment.times.prefix(|entry| keep(entry.relative_offset)).unwrap_or_default();
+            segment.times.in_file.prefix(|entry| keep(entry.relative_offset)).unwrap_or_default();
         let file = segment.indexed.view.file.get().map_err(failed("opening"))?;
         file.set_len(point.position).map_err(failed("cutting"))?;
         file.sync_data().map_err(failed("fdatasync"))?;
@@ -329,7 +333,8 @@ impl CutSegment {
         let view = &self.indexed.view;
         let offset_of = |entry: &TimeEntry| view.base_offset + i64::from(entry.relative_offset);
         let last = self
-            .times_in_memory
+            .times
+            .in_memory
             .iter()
             .rfind(|entry| offset_of(entry) < point.end_offset)
             .copied()

@@ -23,12 +23,9 @@ impl Log {
             return self.begin_restart(offset);
         }
         let next = self.segments.partition_point(|segment| segment.base_offset <= offset);
-        let kept =
-            next.checked_sub(1).map(|index| &self.segments[index]).map(|segment| CutSegment {
-                indexed: segment.indexed_view(),
-                times: segment.time_index.file_entries(),
-                times_in_memory: segment.time_index.in_memory().to_vec(),
-            });
+        let kept = next.checked_sub(1).map(|index| &self.segments[index]).map(|segment| {
+            CutSegment { indexed: segment.indexed_view(), times: segment.time_index.view() }
+        });
         let end = offset.min(self.log_end_offset);
         self.begin(end, Target::Below(offset, kept))
     }

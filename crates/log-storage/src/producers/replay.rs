@@ -11,7 +11,8 @@ use super::snapshot;
 use super::state::ProducerState;
 use crate::file_names::FileKind;
 use crate::file_system::{FileSystem, in_file, read_file};
-use crate::segment::scan::{IndexedView, ScanError};
+use crate::segment::scan::ScanError;
+use crate::segment::view::IndexedView;
 
 /// What is replayed.
 #[derive(Debug)]

@@ -10,7 +10,8 @@ use model::Offset;
 
 use crate::error::ReadError;
 use crate::generation::BegunIn;
-use crate::segment::scan::{ScanError, SegmentView};
+use crate::segment::scan::ScanError;
+use crate::segment::view::SegmentView;
 
 /// Turns what a scan met into what a reader is told: bytes that are gone or strange mean nothing when the log has changed meanwhile.
 fn explain(begun: &BegunIn, error: ScanError, view: &SegmentView, offset: Offset) -> ReadError {

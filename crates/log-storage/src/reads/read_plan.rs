@@ -10,7 +10,8 @@ use model::record_batch::{BatchHeader, Batches};
 use super::explain;
 use crate::error::ReadError;
 use crate::generation::BegunIn;
-use crate::segment::scan::{Locator, ScanError, SegmentView};
+use crate::segment::scan::ScanError;
+use crate::segment::view::{Locator, SegmentView};
 
 /// A read of whole batches.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,8 @@ use super::explain;
 use crate::error::ReadError;
 use crate::generation::BegunIn;
 use crate::segment::index::{IndexSearch, TimeEntry};
-use crate::segment::scan::{IndexedView, ScanError};
+use crate::segment::scan::ScanError;
+use crate::segment::view::IndexedView;
 
 /// What a lookup by time asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

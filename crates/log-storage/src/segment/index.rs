@@ -104,6 +104,13 @@ pub(crate) enum IndexSearch<E> {
     InFile(FileEntries<E>),
 }
 
+/// An index as it stood when it was asked, to be searched off the owner's lock.
+#[derive(Clone, Debug)]
+pub(crate) struct IndexView<E> {
+    pub(crate) in_file: FileEntries<E>,
+    pub(crate) in_memory: Vec<E>,
+}
+
 /// The entries of an index that are in its file, to be searched off the owner's lock.
 #[derive(Debug)]
 pub(crate) struct FileEntries<E> {
@@ -162,11 +169,6 @@ impl<E: IndexEntry> Index<E> {
         }
     }
 
-    /// Returns the entries that are in memory.
-    pub(crate) fn in_memory(&self) -> &[E] {
-        &self.tail
-    }
-
     /// Returns the last entry.
     pub(crate) fn last(&self) -> Option<E> {
         self.last
@@ -174,15 +176,15 @@ impl<E: IndexEntry> Index<E> {
 
     /// Searches the greatest entry whose key is at most `key`.
     pub(crate) fn search(&self, key: E::Key) -> IndexSearch<E> {
-        match greatest(&self.tail, key) {
-            Some(entry) => IndexSearch::Found(Some(entry)),
-            None if self.persisted == 0 => IndexSearch::Found(None),
-            None => IndexSearch::InFile(self.file_entries()),
-        }
+        search(&self.tail, key, || self.file_entries())
     }
 
-    /// Returns the entries in the file.
-    pub(crate) fn file_entries(&self) -> FileEntries<E> {
+    /// Returns the index as it stands.
+    pub(crate) fn view(&self) -> IndexView<E> {
+        IndexView { in_file: self.file_entries(), in_memory: self.tail.clone() }
+    }
+
+    fn file_entries(&self) -> FileEntries<E> {
         FileEntries {
             file: Arc::clone(&self.file),
             count: self.persisted,
@@ -220,6 +222,13 @@ impl<E: IndexEntry> Index<E> {
         self.persisted = self.persisted.min(persisted);
         self.tail.retain(keep);
         self.last = self.tail.last().copied().or(last_persisted);
+    }
+}
+
+impl<E: IndexEntry> IndexView<E> {
+    /// Searches the greatest entry whose key is at most `key`.
+    pub(crate) fn search(&self, key: E::Key) -> IndexSearch<E> {
+        search(&self.in_memory, key, || self.in_file.clone())
     }
 }
 
@@ -300,9 +309,17 @@ pub(crate) fn bytes_of<E: IndexEntry>(count: usize) -> u64 {
     in_file(count * E::BYTES)
 }
 
-fn greatest<E: IndexEntry>(entries: &[E], key: E::Key) -> Option<E> {
-    let next = entries.partition_point(|entry| entry.key() <= key);
-    Some(entries[next.checked_sub(1)?])
+/// The greatest entry in memory whose key is at most `key`, or where to go on.
+fn search<E: IndexEntry>(
+    in_memory: &[E],
+    key: E::Key,
+    in_file: impl FnOnce() -> FileEntries<E>,
+) -> IndexSearch<E> {
+    let next = in_memory.partition_point(|entry| entry.key() <= key);
+    match next.checked_sub(1) {
+        Some(index) => IndexSearch::Found(Some(in_memory[index])),
+        None => IndexSearch::InFile(in_file()),
+    }
 }
 
 /// No index of a segment of at most 2 GiB is larger, even with an entry per smallest batch of a full `segment.index.bytes`.

@@ -5,6 +5,7 @@
 
 pub(crate) mod index;
 pub(crate) mod scan;
+pub(crate) mod view;
 
 use std::io;
 use std::path::Path;
@@ -15,7 +16,7 @@ use model::record_batch::BatchHeader;
 use model::{Offset, UnixMillis};
 
 use index::{Index, IndexEntry, OffsetEntry, TimeEntry};
-use scan::{IndexedView, Locator, SegmentView, relative};
+use view::{IndexedView, Locator, SegmentView, relative};
 
 use crate::config::LogConfig;
 use crate::file_names::FileKind;
@@ -175,8 +176,7 @@ impl Segment {
         IndexedView {
             view: self.view(),
             next_offset: self.next_offset,
-            in_file: self.offset_index.file_entries(),
-            in_memory: self.offset_index.in_memory().to_vec(),
+            offsets: self.offset_index.view(),
         }
     }
 
