@@ -1,6 +1,6 @@
 //! Appending, as a leader and as a follower: what may be appended.
 //!
-//! Owns the rules, all of which are checked before the first byte is written. An append that fails leaves the log as it was, but for errors that end the process.
+//! Owns the rules, all of which are checked before the first byte is written. A leader's append that fails leaves the log as it was, but for errors that end the process.
 
 use std::time::Duration;
 
