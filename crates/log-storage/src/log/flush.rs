@@ -84,13 +84,23 @@ impl Log {
         if done.generation != self.truncation_generation() {
             return None;
         }
-        let names_synced = self.unflushed.names_synced.max(done.names_created);
-        self.unflushed.names_synced = names_synced;
-        if done.end_offset <= self.flushed_offset {
-            return None;
+        let has_new_names = done.names_created > self.unflushed.names_synced;
+        self.unflushed.names_synced = self.unflushed.names_synced.max(done.names_created);
+        let flushed = (done.end_offset > self.flushed_offset).then_some(done.end_offset)?;
+        self.flushed_offset = flushed;
+        if has_new_names {
+            self.close_files();
         }
-        self.flushed_offset = done.end_offset;
-        Some(self.flushed_offset)
+        Some(flushed)
+    }
+
+    /// Lets go of the files of closed segments that are durable. Called when a segment was closed, so that no more stay open than were read since.
+    fn close_files(&mut self) {
+        let flushed = self.flushed_offset;
+        if let Some((_active, closed)) = self.segments.split_last_mut() {
+            let durable = closed.iter_mut().filter(|segment| segment.next_offset <= flushed);
+            durable.for_each(|segment| segment.close_file(&self.fs));
+        }
     }
 
     /// Begins a checkpoint: a flush, plus everything that makes a start from its end cheap (index entries, epoch entries, producer snapshot).

@@ -278,7 +278,10 @@ impl Opening<'_> {
         scan: Scan,
     ) -> Recovered {
         let log_end_offset = self.end();
-        let checkpoint = self.source.checkpoint;
+        let Source { fs, checkpoint, .. } = self.source;
+        if let Some((_active, closed)) = self.segments.split_last_mut() {
+            closed.iter_mut().for_each(|segment| segment.close_file(fs));
+        }
         let first = self.segments.first().map_or(log_end_offset, |segment| segment.base_offset);
         let log_start_offset = checkpoint.log_start_offset().max(first);
         self.epochs.truncate_from_end(log_end_offset);

@@ -116,6 +116,11 @@ impl Segment {
         self.push_time_entry();
     }
 
+    /// Lets go of the file, which is opened again by whoever reads it; its bytes must be durable. A broker has many closed segments, and most are never read again.
+    pub(crate) fn close_file(&mut self, fs: &Arc<dyn FileSystem>) {
+        self.file = Arc::new(LazyFile::unopened(Arc::clone(fs), self.file.path().to_owned()));
+    }
+
     fn push_time_entry(&mut self) {
         if let Some((timestamp, offset)) = self.max_timestamp {
             let relative_offset = relative(self.base_offset, offset);

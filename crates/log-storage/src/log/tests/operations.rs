@@ -192,6 +192,26 @@ fn a_follower_appends_what_continues_its_log_and_nothing_else() {
 }
 
 #[test]
+fn the_file_of_a_closed_segment_stays_open_neither_after_a_flush_nor_after_a_start() {
+    let home = Home::real();
+    let open_files = || {
+        let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
+        let open = descriptors.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+        open.filter(|path| path.starts_with(home.log_directory())).collect::<Vec<_>>()
+    };
+    let active = home.log_directory().join("00000000000000000050.log");
+    let mut log = filled(&home, small(), 30);
+    assert_eq!(open_files().len(), 6);
+    log.flush_now().unwrap();
+    assert_eq!(open_files(), std::slice::from_ref(&active));
+    log.checkpoint_now().unwrap();
+    drop(log);
+    let (log, _) = home.open(small());
+    assert_eq!(open_files(), std::slice::from_ref(&active));
+    assert_eq!(log.headers().len(), 30);
+}
+
+#[test]
 fn reads_return_whole_batches_within_their_bounds_from_memory_and_from_the_index_alike() {
     let home = Home::real();
     let mut log = filled(&home, small(), 10);
