@@ -337,20 +337,22 @@ fn a_flipped_bit_above_the_recovery_point_cuts_and_below_it_is_reported() {
     }
 }
 
+/// Twelve batches of two records in three segments, all below the recovery point.
+fn checkpointed() -> (SimulatedDisk, Home) {
+    let disk = SimulatedDisk::new(1);
+    let home = Home::on(&disk);
+    let (mut log, _) = home.open(small());
+    log.lead_times(12, 0, BatchSpec::new(2));
+    log.checkpoint_now().unwrap();
+    (disk, home)
+}
+
 #[test]
 fn corruption_below_the_recovery_point_is_never_cut_and_ends_with_a_truncation() {
     let size = BatchSpec::new(2).bytes().len();
-    let build = || {
-        let disk = SimulatedDisk::new(1);
-        let home = Home::on(&disk);
-        let (mut log, _) = home.open(small());
-        log.lead_times(12, 0, BatchSpec::new(2));
-        log.checkpoint_now().unwrap();
-        (disk, home)
-    };
     // The headers of the batch that ends each segment are walked at a start; a length that is wrong breaks the walk.
     for (segment, batch, corrupt_from) in [(20, 1, 22), (10, 4, 18)] {
-        let (disk, home) = build();
+        let (disk, home) = checkpointed();
         let path = home.log_directory().join(format!("{segment:020}.log"));
         let before = disk.content(&path).unwrap().len();
         disk.flip_bit(&path, batch * size + 8, 0).unwrap();
@@ -379,12 +381,7 @@ fn corruption_below_the_recovery_point_is_never_cut_and_ends_with_a_truncation()
 #[test]
 fn a_flushed_file_that_is_missing_or_short_is_corruption() {
     for cut in ["short", "missing", "all missing"] {
-        let disk = SimulatedDisk::new(1);
-        let home = Home::on(&disk);
-        let (mut log, _) = home.open(small());
-        log.lead_times(12, 0, BatchSpec::new(2));
-        log.checkpoint_now().unwrap();
-        drop(log);
+        let (_disk, home) = checkpointed();
         let path = |base: i64| home.log_directory().join(format!("{base:020}.log"));
         match cut {
             "short" => {
@@ -408,12 +405,7 @@ fn a_flushed_file_that_is_missing_or_short_is_corruption() {
 #[test]
 fn a_missing_head_is_corruption_and_never_raises_the_log_start() {
     for lost in [1, 2] {
-        let disk = SimulatedDisk::new(1);
-        let home = Home::on(&disk);
-        let (mut log, _) = home.open(small());
-        log.lead_times(12, 0, BatchSpec::new(2));
-        log.checkpoint_now().unwrap();
-        drop(log);
+        let (_disk, home) = checkpointed();
         let path = |base: i64| home.log_directory().join(format!("{base:020}.log"));
         [0, 10].iter().take(lost).for_each(|base| home.fs.remove_file(&path(*base)).unwrap());
         for start in ["first", "second"] {
@@ -460,12 +452,7 @@ fn a_restart_below_the_log_that_a_crash_interrupts_leaves_the_old_log_and_no_cor
 
 #[test]
 fn a_batch_that_rots_while_the_log_is_open_is_reported_by_lookups() {
-    let disk = SimulatedDisk::new(1);
-    let home = Home::on(&disk);
-    let (mut log, _) = home.open(small());
-    log.lead_times(12, 0, BatchSpec::new(2));
-    log.checkpoint_now().unwrap();
-    drop(log);
+    let (disk, home) = checkpointed();
     let (log, _) = home.open(small());
     let path = home.log_directory().join("00000000000000000000.log");
     disk.flip_bit(&path, 16, 5).unwrap();
