@@ -10,7 +10,7 @@ use model::{
     TopicId, TopicIdPartition,
 };
 
-use super::broker::{Address, Endpoint, RaftId};
+use super::image::broker::{Address, Endpoint, RaftId};
 
 /// One entry of the metadata log.
 #[derive(Clone, Debug, PartialEq, Eq)]

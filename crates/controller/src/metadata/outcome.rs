@@ -7,8 +7,8 @@ use model::{
     TopicIdPartition,
 };
 
-use super::broker::DirectoryProof;
 use super::command::ConfigResource;
+use super::image::broker::DirectoryProof;
 
 /// Why a command, or a part of it, was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

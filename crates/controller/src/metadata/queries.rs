@@ -4,10 +4,10 @@
 
 use model::{BrokerId, TopicId, TopicIdPartition};
 
+use super::apply::election;
 use super::command::LiveSet;
-use super::election;
 use super::image::Image;
-use super::partition::{Durability, FlushPolicy, PartitionState};
+use super::image::partition::{Durability, FlushPolicy, PartitionState};
 
 /// Why a partition has no leader, for `topic describe`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,6 @@ use model::{BrokerEpoch, BrokerId, ClusterId, LeaderEpoch, PartitionEpoch, Topic
 
 use super::wire::{self, Decoded, required};
 use super::{DecodeError, METADATA_VERSION};
-use crate::metadata::broker::RaftId;
 use crate::metadata::command::{
     AllocateProducerIds, AlterConfigs, Assignment, Command, ConfigAlteration, ConfigChange,
     ConfigOperation, ConfigResource, ControlledShutdown, CreatePartitions, CreateTopics,
@@ -14,6 +13,7 @@ use crate::metadata::command::{
     LastShutdown, NewPartitions, NewTopic, ProposeIsr, RegisterBroker, ReplicaLost, TopicSelector,
     UnfenceBroker, UpdateVoters, YieldLeadership,
 };
+use crate::metadata::image::broker::RaftId;
 use crate::proto::controller as proto;
 use proto::command::Kind;
 

@@ -13,14 +13,14 @@ use prost::Message;
 
 use super::wire::{self, Decoded, required};
 use super::{DecodeError, METADATA_VERSION, check_version};
-use crate::metadata::broker::{
+use crate::metadata::changes::RecordKey;
+use crate::metadata::image::Image;
+use crate::metadata::image::broker::{
     BrokerRegistration, BrokerState, MAX_REMEMBERED_DIRECTORIES, MAX_REMEMBERED_INCARNATIONS,
     RaftId,
 };
-use crate::metadata::changes::RecordKey;
-use crate::metadata::image::Image;
-use crate::metadata::partition::{Durability, PartitionState, Replica};
-use crate::metadata::topic::Topic;
+use crate::metadata::image::partition::{Durability, PartitionState, Replica};
+use crate::metadata::image::topic::Topic;
 use crate::proto::controller as proto;
 
 const CLUSTER: u8 = 1;

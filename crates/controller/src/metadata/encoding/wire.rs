@@ -6,8 +6,8 @@ use bytes::Bytes;
 use model::{BrokerEpoch, BrokerId, DirectoryId, IncarnationId, TopicId, TopicIdPartition};
 
 use super::DecodeError;
-use crate::metadata::broker::{Address, DirectoryProof, Endpoint, RaftId, SecurityProtocol};
 use crate::metadata::command::LiveSet;
+use crate::metadata::image::broker::{Address, DirectoryProof, Endpoint, RaftId, SecurityProtocol};
 use crate::proto::controller as proto;
 
 pub(super) type Decoded<T> = Result<T, DecodeError>;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use model::{BrokerId, TopicIdPartition};
 
-use super::image::Image;
+use super::Image;
 use super::partition::PartitionState;
 
 /// A broken invariant: a bug, or a snapshot that this code did not write.

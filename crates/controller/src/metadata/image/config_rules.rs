@@ -7,21 +7,21 @@ use imbl::OrdMap;
 use model::ErrorCode;
 use model::config::{ConfigKey, ConfigScope, ConfigUpdate};
 
-use super::image::Image;
-use super::outcome::Refusal;
+use super::Image;
 use super::partition::FlushPolicy;
 use super::topic::Topic;
+use crate::metadata::outcome::Refusal;
 
-/// The tables that [`super::apply`] decides by.
+/// The tables that `apply` decides by.
 const TABLES: [&[ConfigKey]; 2] = [crate::config::KEYS, log_storage::config::KEYS];
 
 /// Returns the declaration of a topic's key.
-pub(super) fn topic_key(name: &str) -> Option<&'static ConfigKey> {
+pub(in crate::metadata) fn topic_key(name: &str) -> Option<&'static ConfigKey> {
     all_keys().find(|key| key.scope == ConfigScope::Topic && key.name == name)
 }
 
 /// Returns the declaration that checks a value of cluster scope: a key of that scope, or the topic key whose default it is.
-pub(super) fn cluster_key(name: &str) -> Option<&'static ConfigKey> {
+pub(in crate::metadata) fn cluster_key(name: &str) -> Option<&'static ConfigKey> {
     all_keys()
         .find(|key| key.scope == ConfigScope::Cluster && key.name == name)
         .or_else(|| topic_key(name).filter(|key| key.synonyms.is_empty()))
@@ -38,7 +38,7 @@ fn all_keys() -> impl Iterator<Item = &'static ConfigKey> {
 }
 
 /// Returns the value of a key of cluster scope.
-pub(super) fn cluster_value<'a>(image: &'a Image, name: &str) -> Option<&'a str> {
+pub(in crate::metadata) fn cluster_value<'a>(image: &'a Image, name: &str) -> Option<&'a str> {
     match image.cluster_configs.get(name) {
         Some(value) => Some(value),
         None => cluster_key(name)?.default,
@@ -46,18 +46,18 @@ pub(super) fn cluster_value<'a>(image: &'a Image, name: &str) -> Option<&'a str>
 }
 
 /// Returns a cluster-wide value as an integer.
-pub(super) fn cluster_integer(image: &Image, name: &str) -> Option<i32> {
+pub(in crate::metadata) fn cluster_integer(image: &Image, name: &str) -> Option<i32> {
     let number = cluster_key(name)?.parse_integer(cluster_value(image, name)?)?;
     i32::try_from(number).ok()
 }
 
 /// Says whether a cluster-wide switch is off.
-pub(super) fn is_false(image: &Image, name: &str) -> bool {
+pub(in crate::metadata) fn is_false(image: &Image, name: &str) -> bool {
     cluster_value(image, name).is_some_and(|value| value.trim().eq_ignore_ascii_case("false"))
 }
 
 /// Returns the value of a topic's key, given what is set on the topic. A default in hours or minutes is returned as it is: see [`Image::topic_config`].
-pub(super) fn topic_value<'a>(
+pub(in crate::metadata) fn topic_value<'a>(
     image: &'a Image,
     topic_configs: &'a OrdMap<String, String>,
     name: &str,
@@ -71,14 +71,14 @@ pub(super) fn topic_value<'a>(
 }
 
 /// Returns `min.insync.replicas`; of the cluster when there is no topic.
-pub(super) fn min_insync_replicas(image: &Image, topic: Option<&Topic>) -> usize {
+pub(in crate::metadata) fn min_insync_replicas(image: &Image, topic: Option<&Topic>) -> usize {
     integer(image, topic, "min.insync.replicas")
         .and_then(|number| usize::try_from(number).ok())
         .map_or(1, |number| number.max(1))
 }
 
 /// Returns the flush policy; of the cluster when there is no topic.
-pub(super) fn flush_policy(image: &Image, topic: Option<&Topic>) -> FlushPolicy {
+pub(in crate::metadata) fn flush_policy(image: &Image, topic: Option<&Topic>) -> FlushPolicy {
     match integer(image, topic, "flush.messages") {
         Some(1) | None => FlushPolicy::EveryMessage,
         Some(_) => FlushPolicy::PageCache,
@@ -92,7 +92,7 @@ fn integer(image: &Image, topic: Option<&Topic>, name: &str) -> Option<i64> {
 }
 
 /// Checks a topic's setting.
-pub(super) fn check_topic(name: &str, value: &str) -> Result<(), Refusal> {
+pub(in crate::metadata) fn check_topic(name: &str, value: &str) -> Result<(), Refusal> {
     let Some(key) = topic_key(name) else {
         return Err(invalid(format!("{} is no configuration of topics", shorten(name))));
     };
@@ -100,7 +100,7 @@ pub(super) fn check_topic(name: &str, value: &str) -> Result<(), Refusal> {
 }
 
 /// Checks a cluster-wide setting.
-pub(super) fn check_cluster(name: &str, value: &str) -> Result<(), Refusal> {
+pub(in crate::metadata) fn check_cluster(name: &str, value: &str) -> Result<(), Refusal> {
     let key = cluster_key(name);
     if key.is_none() {
         if let Some(key) = topic_key(name) {
@@ -115,7 +115,7 @@ pub(super) fn check_cluster(name: &str, value: &str) -> Result<(), Refusal> {
 }
 
 /// Checks one broker's setting.
-pub(super) fn check_broker(name: &str, value: &str) -> Result<(), Refusal> {
+pub(in crate::metadata) fn check_broker(name: &str, value: &str) -> Result<(), Refusal> {
     if cluster_key(name).is_some() || topic_key(name).is_some() {
         return Err(invalid(format!("{name} holds for the whole cluster, not for one broker")));
     }
@@ -149,7 +149,7 @@ fn check_value(key: Option<&ConfigKey>, name: &str, value: &str) -> Result<(), R
 }
 
 /// Bounds how many keys one resource has.
-pub(super) fn check_count(count: usize) -> Result<(), Refusal> {
+pub(in crate::metadata) fn check_count(count: usize) -> Result<(), Refusal> {
     if count > MAX_KEYS_PER_RESOURCE {
         return Err(invalid(format!("a resource has at most {MAX_KEYS_PER_RESOURCE} keys")));
     }

@@ -4,13 +4,13 @@
 
 use model::{DirectoryId, ErrorCode};
 
-use super::broker::{BrokerRegistration, BrokerState, MAX_REMEMBERED_DIRECTORIES};
-use super::command::{ControlledShutdown, FenceBroker, UnfenceBroker};
 use super::election;
 use super::isr;
-use super::mutation::{self, Mutation};
-use super::outcome::{Outcome, Refusal};
 use super::transition::Transition;
+use crate::metadata::command::{ControlledShutdown, FenceBroker, UnfenceBroker};
+use crate::metadata::image::broker::{BrokerRegistration, BrokerState, MAX_REMEMBERED_DIRECTORIES};
+use crate::metadata::mutation::{self, Mutation};
+use crate::metadata::outcome::{Outcome, Refusal};
 
 /// Lets a broker serve: partitions that waited for it get leaders.
 pub(super) fn unfence(transition: &mut Transition<'_>, command: &UnfenceBroker) -> Outcome {

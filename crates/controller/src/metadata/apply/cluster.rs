@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use imbl::OrdMap;
 use model::{BrokerId, ErrorCode, ProducerId};
 
-use super::broker::RaftId;
-use super::changes::RecordKey;
-use super::command::{AllocateProducerIds, FormCluster, UpdateVoters};
-use super::config_rules;
-use super::outcome::{Outcome, ProducerIdBlock, Refusal};
 use super::transition::Transition;
+use crate::metadata::changes::RecordKey;
+use crate::metadata::command::{AllocateProducerIds, FormCluster, UpdateVoters};
+use crate::metadata::image::broker::RaftId;
+use crate::metadata::image::config_rules;
+use crate::metadata::outcome::{Outcome, ProducerIdBlock, Refusal};
 
 /// Producer ids that one allocation takes (Kafka's block size).
 pub(super) const PRODUCER_ID_BLOCK_SIZE: i32 = 1_000;

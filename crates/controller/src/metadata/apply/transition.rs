@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use model::{BrokerEpoch, BrokerId, ErrorCode, TopicId, TopicIdPartition};
 
-use super::broker::BrokerRegistration;
-use super::changes::{Changes, RecordKey};
-use super::image::Image;
 use super::isr;
-use super::outcome::Refusal;
-use super::partition::{PartitionState, Replica};
-use super::topic::Topic;
+use crate::metadata::changes::{Changes, RecordKey};
+use crate::metadata::image::Image;
+use crate::metadata::image::broker::BrokerRegistration;
+use crate::metadata::image::partition::{PartitionState, Replica};
+use crate::metadata::image::topic::Topic;
+use crate::metadata::outcome::Refusal;
 
 /// The image that a command changes, and what it changed so far.
 #[derive(Debug)]

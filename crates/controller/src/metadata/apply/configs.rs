@@ -10,17 +10,17 @@ use imbl::OrdMap;
 use model::config::{ConfigKey, ConfigKind};
 use model::{BrokerId, ErrorCode, TopicId, TopicIdPartition};
 
-use super::changes::RecordKey;
-use super::command::{
+use super::transition::Transition;
+use crate::metadata::changes::RecordKey;
+use crate::metadata::command::{
     AlterConfigs, ConfigAlteration, ConfigChange, ConfigOperation, ConfigResource,
 };
-use super::config_rules;
-use super::image::Image;
-use super::mutation::{self, Mutation};
-use super::outcome::{Outcome, Refusal};
-use super::partition::{Durability, FlushPolicy};
-use super::topic::Topic;
-use super::transition::Transition;
+use crate::metadata::image::Image;
+use crate::metadata::image::config_rules;
+use crate::metadata::image::partition::{Durability, FlushPolicy};
+use crate::metadata::image::topic::Topic;
+use crate::metadata::mutation::{self, Mutation};
+use crate::metadata::outcome::{Outcome, Refusal};
 
 /// Changes configurations; each resource succeeds or fails by itself.
 pub(super) fn alter(transition: &mut Transition<'_>, command: &AlterConfigs) -> Outcome {

@@ -1,7 +1,13 @@
 //! The metadata image: all that the cluster agrees on, at one point of the metadata log.
 //!
 //! Owns the maps and the read accessors. The maps are persistent, so that a clone for publishing costs nothing that grows with the cluster.
-//! Nothing but the sibling modules changes an image, and they only within `apply`.
+//! Nothing but `apply` changes an image, and a snapshot or store that is read makes a new one.
+
+pub(super) mod broker;
+pub(super) mod config_rules;
+mod invariants;
+pub(super) mod partition;
+pub(super) mod topic;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,26 +15,27 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use model::{BrokerEpoch, BrokerId, ClusterId, ProducerId, TopicId, TopicIdPartition};
 
-use super::broker::{BrokerRegistration, RaftId};
-use super::config_rules;
-use super::partition::{FlushPolicy, PartitionState};
-use super::topic::Topic;
+pub use invariants::BrokenInvariant;
+
+use broker::{BrokerRegistration, RaftId};
+use partition::{FlushPolicy, PartitionState};
+use topic::Topic;
 
 /// The cluster's metadata at one point of its log. [`Image::default`] is the state before the first command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Image {
-    pub(super) cluster_id: Option<ClusterId>,
-    pub(super) voters: OrdMap<BrokerId, RaftId>,
-    pub(super) brokers: OrdMap<BrokerId, Arc<BrokerRegistration>>,
-    pub(super) topics: OrdMap<TopicId, Arc<Topic>>,
+    pub(in crate::metadata) cluster_id: Option<ClusterId>,
+    pub(in crate::metadata) voters: OrdMap<BrokerId, RaftId>,
+    pub(in crate::metadata) brokers: OrdMap<BrokerId, Arc<BrokerRegistration>>,
+    pub(in crate::metadata) topics: OrdMap<TopicId, Arc<Topic>>,
     /// Derived from `topics`.
-    pub(super) topic_names: OrdMap<Arc<str>, TopicId>,
+    pub(in crate::metadata) topic_names: OrdMap<Arc<str>, TopicId>,
     /// Derived from `topics`: the form in which names collide, to the one topic that has it.
-    pub(super) collision_keys: OrdMap<String, TopicId>,
-    pub(super) partitions: OrdMap<TopicIdPartition, Arc<PartitionState>>,
-    pub(super) cluster_configs: OrdMap<String, String>,
-    pub(super) broker_configs: OrdMap<(BrokerId, String), String>,
-    pub(super) next_producer_id: ProducerId,
+    pub(in crate::metadata) collision_keys: OrdMap<String, TopicId>,
+    pub(in crate::metadata) partitions: OrdMap<TopicIdPartition, Arc<PartitionState>>,
+    pub(in crate::metadata) cluster_configs: OrdMap<String, String>,
+    pub(in crate::metadata) broker_configs: OrdMap<(BrokerId, String), String>,
+    pub(in crate::metadata) next_producer_id: ProducerId,
 }
 
 impl Image {

@@ -7,17 +7,17 @@ use std::collections::BTreeSet;
 
 use model::{BrokerEpoch, BrokerId, ErrorCode, TopicIdPartition};
 
-use super::broker::{
+use super::election;
+use super::isr;
+use super::transition::Transition;
+use crate::metadata::command::{LastShutdown, RegisterBroker};
+use crate::metadata::image::Image;
+use crate::metadata::image::broker::{
     BrokerRegistration, BrokerState, DirectoryProof, Endpoint, MAX_REMEMBERED_INCARNATIONS,
 };
-use super::command::{LastShutdown, RegisterBroker};
-use super::election;
-use super::image::Image;
-use super::isr;
-use super::mutation::{self, Mutation};
-use super::outcome::{BrokerRegistered, Outcome, Refusal};
-use super::partition::{Durability, PartitionState, Replica};
-use super::transition::Transition;
+use crate::metadata::image::partition::{Durability, PartitionState, Replica};
+use crate::metadata::mutation::{self, Mutation};
+use crate::metadata::outcome::{BrokerRegistered, Outcome, Refusal};
 
 /// Most listeners of one broker.
 const MAX_ENDPOINTS: usize = 64;

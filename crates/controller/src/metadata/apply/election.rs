@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 
 use model::{BrokerId, ErrorCode, LeaderEpoch, TopicIdPartition};
 
-use super::command::{ElectLeaders, Election, LiveSet, YieldLeadership};
-use super::image::Image;
-use super::mutation::{self, Mutation};
-use super::outcome::{Outcome, PartitionResult, Refusal};
-use super::partition::{Durability, PartitionState};
 use super::transition::Transition;
+use crate::metadata::command::{ElectLeaders, Election, LiveSet, YieldLeadership};
+use crate::metadata::image::Image;
+use crate::metadata::image::partition::{Durability, PartitionState};
+use crate::metadata::mutation::{self, Mutation};
+use crate::metadata::outcome::{Outcome, PartitionResult, Refusal};
 
 /// Returns the first assigned replica that may lead, other than `except`.
 pub(super) fn choose(
@@ -43,7 +43,7 @@ pub(super) fn fill_vacancy(image: &Image, state: &mut PartitionState, live: &Liv
 }
 
 /// Gives a lossy partition with an empty ISR its last known leader back, and says whether it did.
-pub(super) fn restore_lossy_leader(
+pub(in crate::metadata) fn restore_lossy_leader(
     image: &Image,
     state: &mut PartitionState,
     live: &LiveSet,
@@ -189,7 +189,7 @@ fn yield_one(
 }
 
 /// Returns the duplicates-free set of brokers that may be elected, for placement and queries.
-pub(super) fn candidates(image: &Image, live: &LiveSet) -> BTreeSet<BrokerId> {
+pub(in crate::metadata) fn candidates(image: &Image, live: &LiveSet) -> BTreeSet<BrokerId> {
     image
         .brokers()
         .map(|broker| broker.broker_id)

@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 
 use model::{BrokerId, ErrorCode, LeaderEpoch, PartitionEpoch, TopicId, TopicIdPartition};
 
-use super::command::{IsrProposal, ProposeIsr, ReplicaLost};
 use super::election;
-use super::image::Image;
-use super::mutation::{self, Mutation};
-use super::outcome::{IsrAltered, Outcome, PartitionResult, Refusal};
-use super::partition::{PartitionState, Replica};
 use super::transition::Transition;
+use crate::metadata::command::{IsrProposal, ProposeIsr, ReplicaLost};
+use crate::metadata::image::Image;
+use crate::metadata::image::partition::{PartitionState, Replica};
+use crate::metadata::mutation::{self, Mutation};
+use crate::metadata::outcome::{IsrAltered, Outcome, PartitionResult, Refusal};
 
 /// Drops the fenced members when the unfenced ones suffice without them.
 pub(super) fn drop_fenced_above_floor(

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::BrokerId;
 
-use super::image::Image;
+use crate::metadata::image::Image;
 
 /// The brokers of an image in the order in which placement goes round them.
 pub(super) struct Placement<'a> {

@@ -9,19 +9,19 @@ use imbl::OrdMap;
 use model::topic::{collision_key, validate_topic_name};
 use model::{BrokerId, ErrorCode, LeaderEpoch, PartitionEpoch, TopicId, TopicIdPartition};
 
-use super::changes::RecordKey;
-use super::command::{
+use super::election;
+use super::placement::Placement;
+use super::transition::Transition;
+use crate::metadata::changes::RecordKey;
+use crate::metadata::command::{
     Assignment, CreatePartitions, CreateTopics, DeleteTopics, LiveSet, NewPartitions, NewTopic,
     TopicSelector,
 };
-use super::config_rules;
-use super::election;
-use super::image::Image;
-use super::outcome::{Outcome, Refusal, TopicCreated, TopicResult};
-use super::partition::{Durability, FlushPolicy, PartitionState, Replica};
-use super::placement::Placement;
-use super::topic::Topic;
-use super::transition::Transition;
+use crate::metadata::image::Image;
+use crate::metadata::image::config_rules;
+use crate::metadata::image::partition::{Durability, FlushPolicy, PartitionState, Replica};
+use crate::metadata::image::topic::Topic;
+use crate::metadata::outcome::{Outcome, Refusal, TopicCreated, TopicResult};
 
 /// Most partitions that one command creates (Kafka's limit of one record batch).
 pub(super) const MAX_PARTITIONS_PER_COMMAND: usize = 10_000;
