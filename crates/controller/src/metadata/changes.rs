@@ -47,12 +47,6 @@ impl Changes {
         self == &Self::default()
     }
 
-    /// Says whether a cluster-wide configuration changed: what is read from [`super::Image::cluster_config`] may differ.
-    #[must_use]
-    pub fn has_cluster_config(&self) -> bool {
-        self.records.iter().any(|key| matches!(key, RecordKey::ClusterConfig(_)))
-    }
-
     /// Adds later changes.
     pub fn merge(&mut self, later: Self) {
         self.partitions.extend(later.partitions);

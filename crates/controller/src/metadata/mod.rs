@@ -16,7 +16,6 @@ mod encoding;
 mod image;
 mod mutation;
 mod outcome;
-mod queries;
 
 pub use apply::{Applied, apply, preview};
 pub use changes::{Changes, RecordKey};
@@ -33,6 +32,7 @@ pub use image::broker::{
     MAX_REMEMBERED_INCARNATIONS, RaftId, SecurityProtocol,
 };
 pub use image::partition::{Durability, FlushPolicy, PartitionState, Replica};
+pub use image::queries::ReplicaCondition;
 pub use image::topic::Topic;
 pub use image::{BrokenInvariant, Image};
 pub use mutation::Mutation;
@@ -42,7 +42,6 @@ pub use outcome::{
     BrokerRegistered, IsrAltered, Outcome, PartitionResult, ProducerIdBlock, Refusal, TopicCreated,
     TopicResult,
 };
-pub use queries::ReplicaCondition;
 
 #[cfg(test)]
 mod tests;

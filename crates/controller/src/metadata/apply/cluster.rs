@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use imbl::OrdMap;
 use model::{BrokerId, ErrorCode, ProducerId};
 
+use super::config_checks;
 use super::transition::Transition;
 use crate::metadata::changes::RecordKey;
 use crate::metadata::command::{AllocateProducerIds, FormCluster, UpdateVoters};
 use crate::metadata::image::broker::RaftId;
-use crate::metadata::image::config_rules;
 use crate::metadata::outcome::{Outcome, ProducerIdBlock, Refusal};
 
 /// Producer ids that one allocation takes (Kafka's block size).
@@ -38,9 +38,9 @@ pub(super) fn form(transition: &mut Transition<'_>, command: &FormCluster) -> Ou
             format!("a cluster id has 1 to {MAX_CLUSTER_ID_BYTES} bytes"),
         ));
     }
-    let seed = config_rules::check_count(command.configs.len()).and_then(|()| {
+    let seed = config_checks::check_count(command.configs.len()).and_then(|()| {
         let mut settings = command.configs.iter();
-        settings.try_for_each(|(name, value)| config_rules::check_cluster(name, value))
+        settings.try_for_each(|(name, value)| config_checks::check_cluster(name, value))
     });
     if let Err(refusal) = seed.and_then(|()| check_voters(&command.voters)) {
         return Outcome::Refused(refusal);

@@ -10,13 +10,14 @@ use imbl::OrdMap;
 use model::config::{ConfigKey, ConfigKind};
 use model::{BrokerId, ErrorCode, TopicId, TopicIdPartition};
 
+use super::config_checks;
 use super::transition::Transition;
 use crate::metadata::changes::RecordKey;
 use crate::metadata::command::{
     AlterConfigs, ConfigAlteration, ConfigChange, ConfigOperation, ConfigResource,
 };
 use crate::metadata::image::Image;
-use crate::metadata::image::config_rules;
+use crate::metadata::image::config_values::{cluster_key, topic_key};
 use crate::metadata::image::partition::{Durability, FlushPolicy};
 use crate::metadata::image::topic::Topic;
 use crate::metadata::mutation::{self, Mutation};
@@ -34,12 +35,12 @@ pub(super) fn alter(transition: &mut Transition<'_>, command: &AlterConfigs) -> 
 fn alter_one(transition: &mut Transition<'_>, change: &ConfigChange) -> Result<(), Refusal> {
     let before = present(transition.image, &change.resource)?;
     let after = altered(transition.image, change, &before)?;
-    config_rules::check_count(after.len())?;
+    config_checks::check_count(after.len())?;
     for (name, value) in after.iter().filter(|(name, value)| before.get(*name) != Some(value)) {
         match &change.resource {
-            ConfigResource::Topic(_) => config_rules::check_topic(name, value)?,
-            ConfigResource::Broker(_) => config_rules::check_broker(name, value)?,
-            ConfigResource::Cluster => config_rules::check_cluster(name, value)?,
+            ConfigResource::Topic(_) => config_checks::check_topic(name, value)?,
+            ConfigResource::Broker(_) => config_checks::check_broker(name, value)?,
+            ConfigResource::Cluster => config_checks::check_cluster(name, value)?,
         }
     }
     let changed: BTreeSet<String> = before
@@ -128,12 +129,10 @@ fn check_known(
     before: &BTreeMap<String, String>,
 ) -> Result<(), Refusal> {
     match resource {
-        ConfigResource::Topic(_) if !before.contains_key(name) => {
-            match config_rules::topic_key(name) {
-                Some(_) => Ok(()),
-                None => config_rules::check_topic(name, ""),
-            }
-        }
+        ConfigResource::Topic(_) if !before.contains_key(name) => match topic_key(name) {
+            Some(_) => Ok(()),
+            None => config_checks::check_topic(name, ""),
+        },
         ConfigResource::Topic(_) | ConfigResource::Broker(_) | ConfigResource::Cluster => Ok(()),
     }
 }
@@ -146,17 +145,16 @@ fn current_list(
     before: &BTreeMap<String, String>,
 ) -> Result<Vec<String>, Refusal> {
     let key: Option<&ConfigKey> = match resource {
-        ConfigResource::Topic(_) => config_rules::topic_key(name),
-        ConfigResource::Cluster => config_rules::cluster_key(name),
+        ConfigResource::Topic(_) => topic_key(name),
+        ConfigResource::Cluster => cluster_key(name),
         ConfigResource::Broker(_) => None,
     };
     if !key.is_some_and(|key| matches!(key.kind, ConfigKind::List { .. })) {
         return Err(Refusal::new(ErrorCode::InvalidConfig, format!("{name} is no list")));
     }
-    let unset = OrdMap::new();
     let value = match (before.get(name), resource) {
         (Some(value), _) => Some(value.as_str()),
-        (None, ConfigResource::Topic(_)) => config_rules::topic_value(image, &unset, name),
+        (None, ConfigResource::Topic(_)) => image.config_values(None).of_topic(name),
         (None, ConfigResource::Broker(_) | ConfigResource::Cluster) => image.cluster_config(name),
     };
     Ok(value.map(elements_of).unwrap_or_default())

@@ -29,7 +29,7 @@ pub(super) fn choose(
 }
 
 /// Says whether a broker may be elected wherever it is in sync.
-pub(super) fn is_candidate(image: &Image, broker_id: BrokerId, live: &LiveSet) -> bool {
+fn is_candidate(image: &Image, broker_id: BrokerId, live: &LiveSet) -> bool {
     image
         .broker(broker_id)
         .is_some_and(|broker| broker.is_active() && live.contains(broker_id, broker.broker_epoch))
@@ -43,11 +43,7 @@ pub(super) fn fill_vacancy(image: &Image, state: &mut PartitionState, live: &Liv
 }
 
 /// Gives a lossy partition with an empty ISR its last known leader back, and says whether it did.
-pub(in crate::metadata) fn restore_lossy_leader(
-    image: &Image,
-    state: &mut PartitionState,
-    live: &LiveSet,
-) -> bool {
+fn restore_lossy_leader(image: &Image, state: &mut PartitionState, live: &LiveSet) -> bool {
     let Some(last) = state.last_known_leader else {
         return false;
     };
@@ -188,8 +184,35 @@ fn yield_one(
     Ok(leader)
 }
 
-/// Returns the duplicates-free set of brokers that may be elected, for placement and queries.
-pub(in crate::metadata) fn candidates(image: &Image, live: &LiveSet) -> BTreeSet<BrokerId> {
+/// What the rule says of an image as it stands, for the controller that looks whether an election would help.
+impl Image {
+    /// Returns the leaderless partitions for which an election among `live` would find a leader now.
+    #[must_use]
+    pub fn electable_partitions(&self, live: &LiveSet) -> Vec<TopicIdPartition> {
+        let candidates = candidates(self, live);
+        self.select(|_, state| {
+            state.leader.is_none_or(|leader| !self.is_unfenced(leader))
+                && (state.isr.iter().any(|member| candidates.contains(member))
+                    || restore_lossy_leader(self, &mut state.clone(), live))
+        })
+    }
+
+    /// Returns the partitions whose preferred replica could lead, were it elected now, and does not.
+    #[must_use]
+    pub fn imbalanced_partitions(&self, live: &LiveSet) -> Vec<TopicIdPartition> {
+        let candidates = candidates(self, live);
+        self.select(|_, state| {
+            state.preferred_leader().is_some_and(|preferred| {
+                state.leader != Some(preferred)
+                    && state.is_in_sync(preferred)
+                    && candidates.contains(&preferred)
+            })
+        })
+    }
+}
+
+/// Returns the brokers that may be elected wherever they are in sync.
+fn candidates(image: &Image, live: &LiveSet) -> BTreeSet<BrokerId> {
     image
         .brokers()
         .map(|broker| broker.broker_id)

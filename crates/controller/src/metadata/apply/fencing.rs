@@ -5,7 +5,7 @@
 use model::{DirectoryId, ErrorCode};
 
 use super::election;
-use super::isr;
+use super::floor;
 use super::transition::Transition;
 use crate::metadata::command::{ControlledShutdown, FenceBroker, UnfenceBroker};
 use crate::metadata::image::broker::{BrokerRegistration, BrokerState, MAX_REMEMBERED_DIRECTORIES};
@@ -111,7 +111,7 @@ pub(super) fn controlled_shutdown(
             }
         }
         if state.is_in_sync(broker_id) {
-            isr::leave_above_floor(transition.image, partition.topic_id, &mut state, broker_id);
+            floor::leave(transition.image, partition.topic_id, &mut state, broker_id);
         }
         transition.set_partition(partition, state);
     }

@@ -1,56 +1,19 @@
-//! Who is in sync: the floor, leaders' proposals, and loss.
+//! Who is in sync: leaders' proposals, and loss.
 //!
-//! Owns the rule that nothing but loss takes a member out of an ISR unless at least max(1, effective min ISR) of the remaining members are unfenced in the image.
-//! Each ISR member, fenced or not, holds every committed record; so keeping one costs availability at most, and dropping one too early costs records.
+//! Owns the checks of a proposal, which is a compare-and-set on leader epoch and partition epoch, and the one way in which a member leaves whatever the floor: loss.
 
 use std::collections::BTreeSet;
 
 use model::{BrokerId, ErrorCode, LeaderEpoch, PartitionEpoch, TopicId, TopicIdPartition};
 
 use super::election;
+use super::floor;
 use super::transition::Transition;
 use crate::metadata::command::{IsrProposal, ProposeIsr, ReplicaLost};
 use crate::metadata::image::Image;
 use crate::metadata::image::partition::{PartitionState, Replica};
 use crate::metadata::mutation::{self, Mutation};
 use crate::metadata::outcome::{IsrAltered, Outcome, PartitionResult, Refusal};
-
-/// Drops the fenced members when the unfenced ones suffice without them.
-pub(super) fn drop_fenced_above_floor(
-    image: &Image,
-    topic_id: TopicId,
-    state: &mut PartitionState,
-) {
-    if is_above_floor(image, topic_id, state) {
-        state.isr.retain(|member| image.is_unfenced(*member));
-    }
-}
-
-/// Takes a member out if the floor allows it, and says whether it did.
-pub(super) fn leave_above_floor(
-    image: &Image,
-    topic_id: TopicId,
-    state: &mut PartitionState,
-    broker_id: BrokerId,
-) -> bool {
-    let mut without = state.clone();
-    without.isr.retain(|member| *member != broker_id);
-    let allowed = is_above_floor(image, topic_id, &without);
-    if allowed {
-        state.isr = without.isr;
-    }
-    allowed
-}
-
-/// Says whether the ISR has at least max(1, effective min ISR) members that are unfenced in the image.
-fn is_above_floor(image: &Image, topic_id: TopicId, state: &PartitionState) -> bool {
-    let floor = state.effective_min_isr(image.min_insync_replicas(topic_id));
-    let counts = |member: &BrokerId| {
-        image.is_unfenced(*member) || mutation::is_active(Mutation::FencedMembersCount)
-    };
-    let unfenced = state.isr.iter().filter(|member| counts(member)).count();
-    unfenced >= floor || mutation::is_active(Mutation::NoFloor)
-}
 
 /// Takes a member that lost data out, whatever the floor, and its leadership with it. `survivor` is the directory that still holds the data, if it comes back.
 pub(super) fn lose_member(
@@ -201,7 +164,7 @@ fn check_floor(
     after: &PartitionState,
 ) -> Result<(), Refusal> {
     let removes = before.isr.iter().any(|member| !after.is_in_sync(*member));
-    if removes && !is_above_floor(image, topic_id, after) {
+    if removes && !floor::suffices(image, topic_id, after) {
         let floor = after.effective_min_isr(image.min_insync_replicas(topic_id));
         return Err(Refusal::new(
             ErrorCode::IneligibleReplica,

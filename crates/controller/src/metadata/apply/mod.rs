@@ -4,14 +4,16 @@
 //! what it changed. Whatever a handler decides, it decides from command and image.
 //!
 //! What keeps acknowledged records:
-//! - the *floor*: only loss takes a member out of an ISR unless enough unfenced members remain (`isr`);
+//! - the *floor*: only loss takes a member out of an ISR unless enough unfenced members remain (`floor`, at whose end every change of a partition passes: `transition`);
 //! - leaders come from ISR members that are live, registered and unfenced (`election`);
 //! - a registration proves what its disk holds, and what it lost leaves the ISR in the same command (`registration`).
 
 mod cluster;
+mod config_checks;
 mod configs;
-pub(super) mod election;
+mod election;
 mod fencing;
+mod floor;
 mod isr;
 mod placement;
 mod registration;

@@ -9,6 +9,7 @@ use imbl::OrdMap;
 use model::topic::{collision_key, validate_topic_name};
 use model::{BrokerId, ErrorCode, LeaderEpoch, PartitionEpoch, TopicId, TopicIdPartition};
 
+use super::config_checks;
 use super::election;
 use super::placement::Placement;
 use super::transition::Transition;
@@ -18,7 +19,6 @@ use crate::metadata::command::{
     TopicSelector,
 };
 use crate::metadata::image::Image;
-use crate::metadata::image::config_rules;
 use crate::metadata::image::partition::{Durability, FlushPolicy, PartitionState, Replica};
 use crate::metadata::image::topic::Topic;
 use crate::metadata::outcome::{Outcome, Refusal, TopicCreated, TopicResult};
@@ -49,7 +49,7 @@ fn create_one(
     check_name(transition.image, new)?;
     let mut configs = OrdMap::new();
     for (name, value) in &new.configs {
-        config_rules::check_topic(name, value)?;
+        config_checks::check_topic(name, value)?;
         configs.insert(name.clone(), value.clone());
     }
     let assignments = match &new.assignment {
@@ -325,7 +325,8 @@ fn delete_one(
     let Some(topic) = topic else {
         return Err(unknown_topic(selector));
     };
-    if config_rules::is_false(transition.image, "delete.topic.enable") {
+    let allowed = transition.image.cluster_config("delete.topic.enable");
+    if allowed.is_some_and(|value| value.trim().eq_ignore_ascii_case("false")) {
         return Err(Refusal::new(ErrorCode::TopicDeletionDisabled, "delete.topic.enable is false"));
     }
     let partitions: Vec<TopicIdPartition> =

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use model::{BrokerEpoch, BrokerId, ErrorCode, TopicId, TopicIdPartition};
 
-use super::isr;
+use super::floor;
 use crate::metadata::changes::{Changes, RecordKey};
 use crate::metadata::image::Image;
 use crate::metadata::image::broker::BrokerRegistration;
@@ -111,7 +111,7 @@ impl<'a> Transition<'a> {
             return;
         };
         state.isr.sort_unstable();
-        isr::drop_fenced_above_floor(self.image, partition.topic_id, &mut state);
+        floor::drop_fenced(self.image, partition.topic_id, &mut state);
         if !state.isr.is_empty() {
             state.lost_members.clear();
         }

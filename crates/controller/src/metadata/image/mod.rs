@@ -4,9 +4,10 @@
 //! Nothing but `apply` changes an image, and a snapshot or store that is read makes a new one.
 
 pub(super) mod broker;
-pub(super) mod config_rules;
+pub(super) mod config_values;
 mod invariants;
 pub(super) mod partition;
+pub(super) mod queries;
 pub(super) mod topic;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use model::{BrokerEpoch, BrokerId, ClusterId, ProducerId, TopicId, TopicIdPartit
 pub use invariants::BrokenInvariant;
 
 use broker::{BrokerRegistration, RaftId};
+use config_values::ConfigValues;
 use partition::{FlushPolicy, PartitionState};
 use topic::Topic;
 
@@ -109,12 +111,6 @@ impl Image {
         self.topic_names.values().filter_map(|topic_id| self.topic(*topic_id))
     }
 
-    /// Returns the number of topics.
-    #[must_use]
-    pub fn topic_count(&self) -> usize {
-        self.topics.len()
-    }
-
     /// Returns a partition's state.
     #[must_use]
     pub fn partition(&self, partition: TopicIdPartition) -> Option<&PartitionState> {
@@ -158,10 +154,18 @@ impl Image {
             .collect()
     }
 
+    /// Returns what is set cluster-wide, and on a topic.
+    pub(in crate::metadata) fn config_values<'a>(
+        &'a self,
+        topic: Option<&'a Topic>,
+    ) -> ConfigValues<'a> {
+        ConfigValues { cluster: &self.cluster_configs, topic: topic.map(|topic| &topic.configs) }
+    }
+
     /// Returns the value of a key of cluster scope: what is set cluster-wide, else the key's default. `None` for a key without either, or one that metadata does not know.
     #[must_use]
     pub fn cluster_config(&self, key: &str) -> Option<&str> {
-        config_rules::cluster_value(self, key)
+        self.config_values(None).of_cluster(key)
     }
 
     /// Returns the value of a topic's key: what is set on the topic, else cluster-wide (hours and minutes as milliseconds), else the key's default.
@@ -180,13 +184,13 @@ impl Image {
                 return Some(value);
             }
         }
-        config_rules::topic_value(self, &topic.configs, key).map(str::to_owned)
+        self.config_values(Some(topic)).of_topic(key).map(str::to_owned)
     }
 
     /// Returns `min.insync.replicas` of a topic, at least 1.
     #[must_use]
     pub fn min_insync_replicas(&self, topic_id: TopicId) -> usize {
-        config_rules::min_insync_replicas(self, self.topic(topic_id))
+        self.config_values(self.topic(topic_id)).min_insync_replicas()
     }
 
     /// Returns the effective min ISR of a partition (design decision 3), at least 1; 1 for a partition that is not there.
@@ -199,13 +203,13 @@ impl Image {
     /// Says what counts on the replicas of a topic at present.
     #[must_use]
     pub fn flush_policy(&self, topic_id: TopicId) -> FlushPolicy {
-        config_rules::flush_policy(self, self.topic(topic_id))
+        self.config_values(self.topic(topic_id)).flush_policy()
     }
 
     /// Returns the partitions of a topic that is created without saying how many: `num.partitions`.
     #[must_use]
     pub fn default_partition_count(&self) -> i32 {
-        config_rules::cluster_integer(self, "num.partitions").unwrap_or(1)
+        self.config_values(None).cluster_integer("num.partitions").unwrap_or(1)
     }
 
     /// Returns the replication factor of a topic that is created without saying which: `default.replication.factor`, but no more than the cluster will have brokers.
@@ -215,7 +219,8 @@ impl Image {
     pub fn default_replication_factor(&self, configured_voters: usize) -> i16 {
         let brokers = self.brokers.len().max(self.voters.len()).max(configured_voters).max(1);
         let most = i16::try_from(brokers).unwrap_or(i16::MAX);
-        let wanted = config_rules::cluster_integer(self, "default.replication.factor").unwrap_or(3);
+        let wanted =
+            self.config_values(None).cluster_integer("default.replication.factor").unwrap_or(3);
         i16::try_from(wanted).unwrap_or(i16::MAX).clamp(1, most)
     }
 }

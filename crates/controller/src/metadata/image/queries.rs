@@ -1,13 +1,11 @@
-//! Questions that the controller's driver, `topic describe` and metrics ask of an image.
+//! Questions that the console's metrics, `topic describe` and tests ask of an image.
 //!
 //! Owns no state; each answer is a scan of the partitions.
 
-use model::{BrokerId, TopicId, TopicIdPartition};
+use model::{BrokerId, TopicIdPartition};
 
-use super::apply::election;
-use super::command::LiveSet;
-use super::image::Image;
-use super::image::partition::{Durability, FlushPolicy, PartitionState};
+use super::Image;
+use super::partition::PartitionState;
 
 /// Why a partition has no leader, for `topic describe`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,17 +29,6 @@ impl Image {
     #[must_use]
     pub fn leaderless_partitions(&self) -> Vec<TopicIdPartition> {
         self.select(|_, state| state.leader.is_none_or(|leader| !self.is_unfenced(leader)))
-    }
-
-    /// Returns the leaderless partitions for which an election among `live` would find a leader now.
-    #[must_use]
-    pub fn electable_partitions(&self, live: &LiveSet) -> Vec<TopicIdPartition> {
-        let candidates = election::candidates(self, live);
-        self.select(|_, state| {
-            state.leader.is_none_or(|leader| !self.is_unfenced(leader))
-                && (state.isr.iter().any(|member| candidates.contains(member))
-                    || election::restore_lossy_leader(self, &mut state.clone(), live))
-        })
     }
 
     /// Returns the partitions that a broker leads.
@@ -70,33 +57,12 @@ impl Image {
         })
     }
 
-    /// Returns the partitions whose preferred replica could lead, were it elected now, and does not.
-    #[must_use]
-    pub fn imbalanced_partitions(&self, live: &LiveSet) -> Vec<TopicIdPartition> {
-        let candidates = election::candidates(self, live);
-        self.select(|_, state| {
-            state.preferred_leader().is_some_and(|preferred| {
-                state.leader != Some(preferred)
-                    && state.is_in_sync(preferred)
-                    && candidates.contains(&preferred)
-            })
-        })
-    }
-
     /// Iterates over the ISR as clients see it: the unfenced members.
     pub fn unfenced_isr<'a>(
         &'a self,
         state: &'a PartitionState,
     ) -> impl Iterator<Item = BrokerId> + 'a {
         state.isr.iter().copied().filter(|member| self.is_unfenced(*member))
-    }
-
-    /// Iterates over the fenced ISR members, which clients see as `eligible_leader_replicas`.
-    pub fn fenced_isr<'a>(
-        &'a self,
-        state: &'a PartitionState,
-    ) -> impl Iterator<Item = BrokerId> + 'a {
-        state.isr.iter().copied().filter(|member| !self.is_unfenced(*member))
     }
 
     /// Says of each replica how it stands, in assignment order.
@@ -117,14 +83,8 @@ impl Image {
         state.replicas.iter().map(|broker_id| (*broker_id, condition(*broker_id))).collect()
     }
 
-    /// Says whether a topic flushes every message now although its partitions are lossy from an earlier time.
-    #[must_use]
-    pub fn has_lossy_history(&self, topic_id: TopicId) -> bool {
-        self.flush_policy(topic_id) == FlushPolicy::EveryMessage
-            && self.partitions_of(topic_id).any(|(_, state)| state.durability == Durability::Lossy)
-    }
-
-    fn select(
+    /// Returns the partitions that match.
+    pub(in crate::metadata) fn select(
         &self,
         matches: impl Fn(TopicIdPartition, &PartitionState) -> bool,
     ) -> Vec<TopicIdPartition> {
