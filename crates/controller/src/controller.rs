@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::address_book::AddressBook;
+use crate::broker_lifecycle::proposal_queue::Proposals;
 use crate::control_thread::{ControlThread, MAX_EVIDENCE};
 use crate::error::{ProposeError, RegisterError, StartError};
 use crate::failure::{Alive, Ended, Failure};
@@ -25,8 +25,8 @@ use crate::metadata::{
 };
 use crate::metrics::Metrics;
 use crate::options::{ControllerConfig, RegistrationProof};
+use crate::peers::address_book::AddressBook;
 use crate::plane::{Settings, Shared, Wish};
-use crate::proposals::Proposals;
 
 /// How long a proposal waits for an active controller.
 pub const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);

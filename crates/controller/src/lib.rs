@@ -7,32 +7,20 @@
 pub mod config;
 pub mod metadata;
 
-mod address_book;
-mod connect;
-mod control_port;
+mod active;
+mod broker_lifecycle;
 mod control_thread;
 mod controller;
-mod election_report;
 mod error;
-mod evidence;
 mod failure;
-mod formation;
 mod identity;
 mod image_feed;
-mod leader;
-mod leadership;
-mod liveness;
-mod membership_keeper;
 mod metrics;
 mod options;
+mod peers;
 mod plane;
-mod proposals;
-mod proposing;
 mod proto;
 mod raft;
-mod self_watch;
-mod service;
-mod session;
 
 pub use controller::{Applied, Controller, PROPOSE_TIMEOUT};
 pub use error::{ProposeError, RegisterError, StartError};

@@ -16,15 +16,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::address_book::AddressBook;
+use crate::active::roster::Leadership;
+use crate::broker_lifecycle::proposal_queue::Proposals;
 use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::image_feed::ImageFeed;
-use crate::leadership::Leadership;
 use crate::metadata::Address;
 use crate::metrics::Metrics;
 use crate::options::Voter;
-use crate::proposals::Proposals;
+use crate::peers::address_book::AddressBook;
 use crate::raft::RaftNode;
 
 /// Configuration that outlives the start.

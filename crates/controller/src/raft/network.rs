@@ -28,9 +28,9 @@ use tonic::{Code, Status, Streaming};
 use super::codec::{self, AppendResult, DecodeError};
 use super::snapshot::SnapshotFile;
 use super::types::{Node, Types, Vote};
-use crate::address_book::AddressBook;
-use crate::connect::{ConnectError, MAX_MESSAGE_BYTES, connect};
 use crate::image_feed::ImageFeed;
+use crate::peers::address_book::AddressBook;
+use crate::peers::connect::{ConnectError, MAX_MESSAGE_BYTES, connect};
 use crate::proto::raft as proto;
 use crate::proto::raft::raft_client::RaftClient;
 

@@ -33,13 +33,13 @@ use super::small_file::CommittedFile;
 use super::state_machine::StateMachine;
 use super::storage_thread::{Job, StorageThread};
 use super::types::{EncodedCommand, LogId, Node, Types};
-use crate::address_book::AddressBook;
 use crate::error::StartError;
 use crate::failure::{Alive, Failure};
 use crate::image_feed::ImageFeed;
 use crate::metadata::{Outcome, RaftId};
 use crate::metrics::Metrics;
 use crate::options::Materialization;
+use crate::peers::address_book::AddressBook;
 
 type ServerMetrics = openraft::type_config::alias::WatchReceiverOf<Types, RaftServerMetrics<Types>>;
 

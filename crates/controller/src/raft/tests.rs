@@ -22,12 +22,12 @@ use super::small_file::{COMMITTED_FILE, CommittedFile};
 use super::state_machine::StateMachine;
 use super::storage_thread::StorageThread;
 use super::types::{EncodedCommand, Entry, LogId, Types, Vote};
-use crate::address_book::AddressBook;
 use crate::failure::{Alive, Failure};
 use crate::image_feed::ImageFeed;
 use crate::metadata::{Image, RaftId};
 use crate::metrics::Metrics;
 use crate::options::Materialization;
+use crate::peers::address_book::AddressBook;
 
 fn options(fs: Arc<dyn FileSystem>, data_dir: &Path) -> RaftOptions {
     let feed = Arc::new(ImageFeed::new(Arc::new(Image::default()), None));

@@ -132,7 +132,7 @@ fn session(words: &[&str]) -> SessionId {
 
 #[test]
 fn every_script_gives_its_golden_output() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/liveness/testscripts");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/active/liveness/testscripts");
     let mut paths: Vec<_> =
         std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();

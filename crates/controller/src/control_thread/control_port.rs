@@ -14,7 +14,7 @@ use crate::proto::raft::raft_server::RaftServer;
 #[derive(Clone)]
 pub(crate) struct ControlPort {
     pub(crate) raft: RaftServer<crate::raft::Service>,
-    pub(crate) controller: ControllerServer<crate::service::Service>,
+    pub(crate) controller: ControllerServer<crate::active::service::Service>,
 }
 
 impl Service<Request<Body>> for ControlPort {

@@ -2,6 +2,8 @@
 //!
 //! Owns the runtime and the order of start and stop. It takes no partition lock and does no data I/O; Raft's files have a thread of their own.
 
+mod control_port;
+
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -14,21 +16,21 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-use crate::connect::MAX_MESSAGE_BYTES;
-use crate::control_port::ControlPort;
+use crate::active::driver::lead;
+use crate::active::liveness::{Event, ProbeResult};
+use crate::active::service::Service;
+use crate::broker_lifecycle::formation::{form_or_join, seek_controller};
+use crate::broker_lifecycle::self_watch::watch_self;
+use crate::broker_lifecycle::session::{keep_deadlines, keep_session};
+use crate::control_thread::control_port::ControlPort;
 use crate::error::StartError;
 use crate::failure::Alive;
-use crate::formation::{form_or_join, seek_controller};
-use crate::leader::lead;
-use crate::liveness::{Event, ProbeResult};
 use crate::options::Materialization;
+use crate::peers::connect::MAX_MESSAGE_BYTES;
 use crate::plane::{Plane, Shared};
 use crate::proto::controller::controller_server::ControllerServer;
 use crate::proto::raft::raft_server::RaftServer;
 use crate::raft::{RaftNode, RaftOptions, TransferOutcome};
-use crate::self_watch::watch_self;
-use crate::service::Service;
-use crate::session::{keep_deadlines, keep_session};
 
 /// How long a stopping leader waits for a successor.
 const HANDOVER_LIMIT: Duration = Duration::from_secs(1);

@@ -10,8 +10,8 @@ use std::time::Duration;
 use model::BrokerId;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::connect::{ConnectError, dial};
-use crate::liveness::{Event, ProbeResult};
+use crate::active::liveness::{Event, ProbeResult};
+use crate::peers::connect::{ConnectError, dial};
 use crate::plane::Plane;
 use crate::raft::{RaftStatus, StatusWatch};
 

@@ -11,11 +11,11 @@ use std::time::Duration;
 use model::{BrokerId, ClusterId};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::election_report::ElectionReport;
-use crate::evidence::probe;
+use crate::active::election_report::ElectionReport;
+use crate::active::evidence::probe;
+use crate::active::liveness::{Action, Event, FenceReason, Registered};
+use crate::active::membership_keeper::keep_membership;
 use crate::image_feed::ImageChange;
-use crate::liveness::{Action, Event, FenceReason, Registered};
-use crate::membership_keeper::keep_membership;
 use crate::metadata::{
     Command, ElectLeaders, Election, FenceBroker, FormCluster, Image, LiveSet, Outcome,
     UnfenceBroker,

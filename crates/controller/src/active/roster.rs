@@ -11,7 +11,7 @@ use model::{BrokerEpoch, BrokerId, Timestamp};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::liveness::{Action, Event, Liveness, SessionId};
+use crate::active::liveness::{Action, Event, Liveness, SessionId};
 use crate::metadata::{LiveSet, RaftId};
 
 /// What became of a node's wish to join.

@@ -15,8 +15,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::leadership::Welcome;
-use crate::liveness::{Event, Heartbeat, SessionId};
+use crate::active::liveness::{Event, Heartbeat, SessionId};
+use crate::active::roster::Welcome;
 use crate::metadata::{Address, Command, RaftId};
 use crate::plane::Plane;
 use crate::proto::controller as proto;

@@ -13,16 +13,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::connect::{MAX_MESSAGE_BYTES, connect};
+use crate::active::evidence::controller_lost;
+use crate::active::service::{MAX_ANSWERS, SessionAnswer, serve_session};
 use crate::controller::Applied;
 use crate::error::ProposeError;
-use crate::evidence::controller_lost;
 use crate::metadata::{Outcome, RaftId, Refusal};
+use crate::peers::connect::{MAX_MESSAGE_BYTES, connect};
 use crate::plane::{Plane, Wish};
 use crate::proto::controller as proto;
 use crate::proto::controller::controller_client::ControllerClient;
 use crate::raft::StatusWatch;
-use crate::service::{MAX_ANSWERS, SessionAnswer, serve_session};
 
 /// Messages that wait for the wire.
 const MAX_REQUESTS: usize = 512;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::liveness::SessionId;
+use crate::active::liveness::SessionId;
 use crate::metadata::{Command, LiveSet};
 use crate::plane::Plane;
 use crate::raft::Proposed;

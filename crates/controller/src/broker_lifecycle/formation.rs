@@ -11,9 +11,9 @@ use futures_util::future::join_all;
 use model::{BrokerId, ClusterId};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::connect::{ConnectError, connect};
 use crate::metadata::{Address, RaftId};
 use crate::options::Voter;
+use crate::peers::connect::{ConnectError, connect};
 use crate::plane::Plane;
 use crate::proto::controller as proto;
 use crate::proto::controller::controller_client::ControllerClient;
