@@ -10,12 +10,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use model::{BrokerEpoch, BrokerId, DirectoryId, ErrorCode, IncarnationId};
 use prometheus_client::registry::Registry;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker_lifecycle::proposal_queue::Proposals;
-use crate::control_thread::{ControlThread, MAX_EVIDENCE};
+use crate::control_thread::ControlThread;
 use crate::error::{ProposeError, RegisterError, StartError};
 use crate::failure::{Alive, Ended, Failure};
 use crate::identity::Identity;
@@ -47,7 +47,6 @@ pub struct Controller {
 
 struct Inner {
     shared: Arc<Shared>,
-    suspicions: mpsc::Sender<BrokerId>,
     stop: CancellationToken,
     kill: CancellationToken,
     ended: Ended,
@@ -117,7 +116,6 @@ impl Controller {
             active_controller: watch::Sender::new(None),
             suspects: ArcSwap::from_pointee(BTreeSet::new()),
         });
-        let (suspicions, suspected) = mpsc::channel(MAX_EVIDENCE);
         let (alive, ended) = Alive::new();
         let stop = CancellationToken::new();
         let kill = CancellationToken::new();
@@ -125,7 +123,6 @@ impl Controller {
             shared: Arc::clone(&shared),
             listener: Some(config.listener),
             materialization: config.materialization,
-            suspicions: suspected,
             stop: stop.clone(),
             kill: kill.clone(),
             alive,
@@ -137,7 +134,7 @@ impl Controller {
             .map_err(|source| StartError::Io { what: "start a thread".to_owned(), source })?;
         match start.recv() {
             Ok(Ok(())) => {
-                let inner = Inner { shared, suspicions, stop, kill, ended };
+                let inner = Inner { shared, stop, kill, ended };
                 Ok(Self { inner: Arc::new(inner) })
             }
             Ok(Err(error)) => Err(error),
@@ -291,12 +288,6 @@ impl Controller {
     #[must_use]
     pub fn is_suspected(&self, broker_id: BrokerId) -> bool {
         self.shared().suspects.load().contains(&broker_id)
-    }
-
-    /// Tells the control plane that a connection to a broker broke (EOF or reset), so that it looks at once whether the broker is gone.
-    pub fn suspect(&self, broker_id: BrokerId) {
-        // A full queue means that evidence enough is on its way.
-        let _ = self.inner.suspicions.try_send(broker_id);
     }
 
     /// Returns the active controller, when one is known.

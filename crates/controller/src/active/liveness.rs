@@ -57,8 +57,6 @@ pub(crate) enum Event {
     Heard { session: SessionId, heartbeat: Heartbeat },
     /// A session's connection broke or was closed.
     Closed { session: SessionId },
-    /// Some other connection to a broker broke.
-    Suspected { broker_id: BrokerId },
     /// A connect to a broker's control port that was begun at `asked_at` came to an end.
     Probed { broker_id: BrokerId, asked_at: Timestamp, result: ProbeResult },
     /// A command that an action asked for has been answered, in whatever way.
@@ -203,7 +201,6 @@ impl Liveness {
                     self.suspect(now, closed.broker_id);
                 }
             }
-            Event::Suspected { broker_id } => self.suspect(now, broker_id),
             Event::Probed { broker_id, asked_at, result } => {
                 self.probed(now, broker_id, asked_at, result);
             }

@@ -42,14 +42,13 @@ const MAX_STREAMS: u32 = 64;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Refused connections that wait to be looked at.
-pub(crate) const MAX_EVIDENCE: usize = 64;
+const MAX_EVIDENCE: usize = 64;
 
 /// What the thread is started with.
 pub(crate) struct ControlThread {
     pub(crate) shared: Arc<Shared>,
     pub(crate) listener: Option<TcpListener>,
     pub(crate) materialization: Materialization,
-    pub(crate) suspicions: mpsc::Receiver<model::BrokerId>,
     /// Asks for an orderly stop.
     pub(crate) stop: CancellationToken,
     /// Ends everything at once, as a kill would.
@@ -126,15 +125,13 @@ impl ControlThread {
         .await?;
         let plane = Arc::new(Plane::new(shared, raft));
         self.listen(&plane)?;
-        let (_, never) = mpsc::channel(1);
-        let suspicions = std::mem::replace(&mut self.suspicions, never);
         plane.tasks.spawn(form_or_join(Arc::clone(&plane)));
         plane.tasks.spawn(seek_controller(Arc::clone(&plane)));
         plane.tasks.spawn(keep_session(Arc::clone(&plane)));
         plane.tasks.spawn(keep_deadlines(Arc::clone(&plane)));
         plane.tasks.spawn(lead(Arc::clone(&plane)));
         plane.tasks.spawn(watch_self(Arc::clone(&plane)));
-        plane.tasks.spawn(gather_evidence(Arc::clone(&plane), refusals, suspicions));
+        plane.tasks.spawn(gather_evidence(Arc::clone(&plane), refusals));
         Ok(plane)
     }
 
@@ -173,11 +170,7 @@ impl ControlThread {
 }
 
 /// Feeds the liveness machine with what other connections have shown.
-async fn gather_evidence(
-    plane: Arc<Plane>,
-    mut refusals: mpsc::Receiver<model::BrokerId>,
-    mut suspicions: mpsc::Receiver<model::BrokerId>,
-) {
+async fn gather_evidence(plane: Arc<Plane>, mut refusals: mpsc::Receiver<model::BrokerId>) {
     loop {
         tokio::select! {
             () = plane.cancel.cancelled() => return,
@@ -185,9 +178,6 @@ async fn gather_evidence(
                 let now = plane.now();
                 let result = ProbeResult::Refused;
                 plane.leadership.step(now, Event::Probed { broker_id, asked_at: now, result });
-            }
-            Some(broker_id) = suspicions.recv() => {
-                plane.leadership.step(plane.now(), Event::Suspected { broker_id });
             }
             else => return,
         }

@@ -67,7 +67,6 @@ impl Script {
                 self.machine.inherit_suspicion(self.now, broker(words[1]), since);
                 self.step(Event::TimeReached);
             }
-            "suspect" => self.step(Event::Suspected { broker_id: broker(words[1]) }),
             "refused" | "inconclusive" => {
                 let ago = u64::try_from(field(&words, "ago=").unwrap_or(0)).unwrap();
                 self.step(Event::Probed {
