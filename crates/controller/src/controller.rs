@@ -2,20 +2,19 @@
 //!
 //! Owns nothing but the way in: everything behind it runs on the control plane's own thread. All methods may be called from any runtime.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use model::{BrokerEpoch, BrokerId, DirectoryId, ErrorCode, IncarnationId};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker_lifecycle::proposal_queue::Proposals;
-use crate::control_thread::ControlThread;
+use crate::broker_lifecycle::proposal_queue::{Applied, ProposalQueue};
+use crate::broker_lifecycle::wish::Wish;
+use crate::control_thread::{ControlThread, Shared};
 use crate::error::{ProposeError, RegisterError, StartError};
 use crate::failure::{Alive, Ended, Failure};
 use crate::identity::Identity;
@@ -25,8 +24,8 @@ use crate::metadata::{
 };
 use crate::metrics::Metrics;
 use crate::options::{ControllerConfig, RegistrationProof};
-use crate::peers::address_book::AddressBook;
-use crate::plane::{Settings, Shared, Wish};
+use crate::settings::Settings;
+use crate::suspicions::Suspicions;
 
 /// How long a proposal waits for an active controller.
 pub const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,7 +45,9 @@ pub struct Controller {
 }
 
 struct Inner {
-    shared: Arc<Shared>,
+    shared: Shared,
+    wish: watch::Sender<Wish>,
+    active_controller: watch::Receiver<Option<BrokerId>>,
     stop: CancellationToken,
     kill: CancellationToken,
     ended: Ended,
@@ -61,18 +62,9 @@ impl Drop for Inner {
 impl fmt::Debug for Controller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Controller")
-            .field("broker_id", &self.inner.shared.identity.broker_id)
+            .field("broker_id", &self.inner.shared.settings.broker_id())
             .finish_non_exhaustive()
     }
-}
-
-/// What became of a proposal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Applied {
-    /// The command's place in the metadata log. This broker's image may not have reached it yet: see [`Controller::wait_for`].
-    pub index: u64,
-    /// What `apply` answered.
-    pub outcome: Outcome,
 }
 
 impl Controller {
@@ -92,10 +84,11 @@ impl Controller {
             config.broker_id,
             config.cluster_id.as_ref(),
         )?;
-        let feed = Arc::new(ImageFeed::new(Arc::new(Image::default()), None));
-        let addresses = Arc::new(AddressBook::new(&config.voters, Arc::clone(&feed)));
-        let shared = Arc::new(Shared {
-            settings: Settings {
+        let clock = config.clock;
+        let shared = Shared {
+            settings: Arc::new(Settings {
+                identity,
+                clock,
                 cluster_id: config.cluster_id,
                 voters: config.voters,
                 advertised_address: config.advertised_address,
@@ -103,26 +96,25 @@ impl Controller {
                 cluster_configs: config.cluster_configs,
                 heartbeat_interval: config.heartbeat_interval,
                 session_timeout: config.session_timeout,
-            },
-            identity,
-            clock: config.clock,
-            fs: config.file_system,
-            feed,
-            addresses,
+            }),
+            feed: Arc::new(ImageFeed::new(Arc::new(Image::default()), None)),
+            queue: Arc::new(ProposalQueue::new()),
+            suspicions: Arc::new(Suspicions::new(clock)),
             metrics: Metrics::new(),
             failure: Failure::new(),
-            proposals: Proposals::new(),
-            wish: watch::Sender::new(Wish::default()),
-            active_controller: watch::Sender::new(None),
-            suspects: ArcSwap::from_pointee(BTreeSet::new()),
-        });
+        };
+        let (wish, wished) = watch::channel(Wish::default());
+        let (known, active_controller) = watch::channel(None);
         let (alive, ended) = Alive::new();
         let stop = CancellationToken::new();
         let kill = CancellationToken::new();
         let thread = ControlThread {
-            shared: Arc::clone(&shared),
-            listener: Some(config.listener),
+            shared: shared.clone(),
+            fs: config.file_system,
+            listener: config.listener,
             materialization: config.materialization,
+            wish: wished,
+            active_controller: known,
             stop: stop.clone(),
             kill: kill.clone(),
             alive,
@@ -134,7 +126,7 @@ impl Controller {
             .map_err(|source| StartError::Io { what: "start a thread".to_owned(), source })?;
         match start.recv() {
             Ok(Ok(())) => {
-                let inner = Inner { shared, stop, kill, ended };
+                let inner = Inner { shared, wish, active_controller, stop, kill, ended };
                 Ok(Self { inner: Arc::new(inner) })
             }
             Ok(Err(error)) => Err(error),
@@ -149,25 +141,25 @@ impl Controller {
     /// Returns this broker's id.
     #[must_use]
     pub fn broker_id(&self) -> BrokerId {
-        self.shared().identity.broker_id
+        self.shared().settings.broker_id()
     }
 
     /// Returns the identity of the data directory, drawn when it was formatted.
     #[must_use]
     pub fn directory_id(&self) -> DirectoryId {
-        self.shared().identity.directory_id
+        self.shared().settings.identity.directory_id
     }
 
     /// Returns the identity of the Raft storage, drawn when it was formatted.
     #[must_use]
     pub fn raft_id(&self) -> RaftId {
-        self.shared().identity.raft_id
+        self.shared().settings.raft_id()
     }
 
     /// Returns the identity of this run.
     #[must_use]
     pub fn incarnation_id(&self) -> IncarnationId {
-        self.shared().identity.incarnation_id
+        self.shared().settings.identity.incarnation_id
     }
 
     /// Returns the latest image that this broker has applied. Costs one atomic load.
@@ -211,8 +203,8 @@ impl Controller {
     /// [`ProposeError`]; a refusal by `apply` is an [`Outcome`], not an error.
     pub async fn propose(&self, command: Command) -> Result<Applied, ProposeError> {
         let shared = self.shared();
-        let deadline = shared.clock.now() + PROPOSE_TIMEOUT;
-        let answer = shared.proposals.push(&command, deadline)?;
+        let deadline = shared.settings.clock.now() + PROPOSE_TIMEOUT;
+        let answer = shared.queue.push(&command, deadline)?;
         answer.await.unwrap_or(Err(ProposeError::Stopped))
     }
 
@@ -235,7 +227,7 @@ impl Controller {
         &self,
         proof: RegistrationProof,
     ) -> Result<BrokerRegistered, RegisterError> {
-        let identity = &self.shared().identity;
+        let identity = &self.shared().settings.identity;
         let command = Command::RegisterBroker(RegisterBroker {
             broker_id: identity.broker_id,
             incarnation_id: identity.incarnation_id,
@@ -251,7 +243,7 @@ impl Controller {
             open_session: None,
             live: LiveSet::default(),
         });
-        let clock = self.shared().clock;
+        let clock = self.shared().settings.clock;
         let patience = self.shared().settings.session_timeout * DUPLICATE_PATIENCE;
         let mut first_refusal = None;
         loop {
@@ -259,7 +251,7 @@ impl Controller {
                 Ok(Applied { outcome: Outcome::BrokerRegistered(registered), index }) => {
                     self.wait_for(index).await.map_err(|_| RegisterError::Stopped)?;
                     let broker_epoch = Some(registered.broker_epoch);
-                    self.shared().wish.send_replace(Wish { broker_epoch, is_ready: false });
+                    self.inner.wish.send_replace(Wish { broker_epoch, is_ready: false });
                     return Ok(registered);
                 }
                 Ok(Applied { outcome: Outcome::Refused(refusal), .. }) => {
@@ -281,19 +273,19 @@ impl Controller {
 
     /// Says that this run may be unfenced: its broker epoch is on disk and its image is applied. The wish holds until the run ends.
     pub fn set_ready(&self, broker_epoch: BrokerEpoch) {
-        self.shared().wish.send_replace(Wish { broker_epoch: Some(broker_epoch), is_ready: true });
+        self.inner.wish.send_replace(Wish { broker_epoch: Some(broker_epoch), is_ready: true });
     }
 
     /// Says whether a broker's connection broke and nothing was heard from it since: a suspicion, no proof.
     #[must_use]
     pub fn is_suspected(&self, broker_id: BrokerId) -> bool {
-        self.shared().suspects.load().contains(&broker_id)
+        self.shared().suspicions.contains(broker_id)
     }
 
     /// Returns the active controller, when one is known.
     #[must_use]
     pub fn active_controller(&self) -> Option<BrokerId> {
-        *self.shared().active_controller.borrow()
+        *self.inner.active_controller.borrow()
     }
 
     /// Says whether this broker is configured as a voter of the metadata quorum and its storage does not vote yet, so that the loss of one more
@@ -301,9 +293,9 @@ impl Controller {
     #[must_use]
     pub fn awaits_vote(&self) -> bool {
         let shared = self.shared();
-        let own = shared.identity.broker_id;
+        let own = shared.settings.broker_id();
         let is_configured = shared.settings.voters.iter().any(|voter| voter.broker_id == own);
-        is_configured && shared.feed.image().voters().get(&own) != Some(&shared.identity.raft_id)
+        is_configured && shared.feed.image().voters().get(&own) != Some(&shared.settings.raft_id())
     }
 
     /// Moves this broker's leaderships to others, and waits until it leads nothing that another could lead, or `deadline` passes.
@@ -312,8 +304,8 @@ impl Controller {
     /// # Errors
     /// [`ProposeError`] when no controller could be asked.
     pub async fn controlled_shutdown(&self, deadline: Duration) -> Result<u32, ProposeError> {
-        let Some(broker_epoch) = self.shared().wish.borrow().broker_epoch else { return Ok(0) };
-        let clock = self.shared().clock;
+        let Some(broker_epoch) = self.inner.wish.borrow().broker_epoch else { return Ok(0) };
+        let clock = self.shared().settings.clock;
         let until = clock.now() + deadline;
         loop {
             let command = Command::ControlledShutdown(ControlledShutdown {

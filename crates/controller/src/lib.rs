@@ -18,11 +18,13 @@ mod image_feed;
 mod metrics;
 mod options;
 mod peers;
-mod plane;
 mod proto;
 mod raft;
+mod settings;
+mod suspicions;
 
-pub use controller::{Applied, Controller, PROPOSE_TIMEOUT};
+pub use broker_lifecycle::proposal_queue::Applied;
+pub use controller::{Controller, PROPOSE_TIMEOUT};
 pub use error::{ProposeError, RegisterError, StartError};
 pub use image_feed::{ImageChange, ImageChanges};
 pub use options::{ControllerConfig, Materialization, RegistrationProof, Voter};

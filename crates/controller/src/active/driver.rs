@@ -1,77 +1,97 @@
-//! What the active controller does: one task, idle while another node leads.
+//! The task of the active controller: idle while another node leads, else it drives the liveness machine of its term.
 //!
 //! Owns the term's routine: it takes over when its own term's first entry is applied (all that was committed before is in its image then),
 //! forms the cluster, turns the liveness machine's wishes into proposals, looks again at leaderless partitions,
 //! moves leaderships back to preferred replicas, and tells the log what it saw.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::{BrokerId, ClusterId};
 use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::active::election_report::ElectionReport;
-use crate::active::evidence::probe;
-use crate::active::liveness::{Action, Event, FenceReason, Registered};
-use crate::active::membership_keeper::keep_membership;
-use crate::image_feed::ImageChange;
+use super::election_report::ElectionReport;
+use super::evidence::Evidence;
+use super::liveness::{Action, Event, FenceReason, Registered};
+use super::membership_keeper::MembershipKeeper;
+use super::proposer::Proposer;
+use super::roster::Roster;
+use crate::failure::Failure;
+use crate::image_feed::{ImageChange, ImageFeed};
 use crate::metadata::{
     Command, ElectLeaders, Election, FenceBroker, FormCluster, Image, LiveSet, Outcome,
     UnfenceBroker,
 };
-use crate::plane::Plane;
-use crate::raft::Proposed;
+use crate::metrics::Metrics;
+use crate::raft::{Proposed, RaftNode};
+use crate::settings::Settings;
 
 /// Before a wish whose command was refused stands again.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves as the active controller whenever this node leads, until it stops.
-pub(crate) async fn lead(plane: Arc<Plane>) {
-    let mut watch = plane.raft.watch();
-    loop {
-        if watch.status().is_leader {
-            if plane.raft.lead().await {
-                serve_term(&plane).await;
+/// The active controller's task, and what it works with.
+pub(crate) struct Driver {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) raft: Arc<RaftNode>,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) proposer: Proposer,
+    pub(crate) evidence: Evidence,
+    pub(crate) membership: MembershipKeeper,
+    pub(crate) feed: Arc<ImageFeed>,
+    pub(crate) metrics: Metrics,
+    pub(crate) failure: Failure,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) cancel: CancellationToken,
+}
+
+impl Driver {
+    /// Serves as the active controller whenever this node leads, until it stops.
+    pub(crate) async fn run(self) {
+        let mut watch = self.raft.watch();
+        loop {
+            if watch.status().is_leader {
+                if self.raft.lead().await {
+                    self.serve_term().await;
+                }
+            } else {
+                tokio::select! {
+                    () = self.cancel.cancelled() => return,
+                    alive = watch.changed() => if !alive { return },
+                }
             }
-        } else {
-            tokio::select! {
-                () = plane.cancel.cancelled() => return,
-                alive = watch.changed() => if !alive { return },
+            if self.cancel.is_cancelled() {
+                return;
             }
         }
-        if plane.cancel.is_cancelled() {
-            return;
-        }
+    }
+
+    async fn serve_term(&self) {
+        let broker_id = self.settings.broker_id();
+        let term = self.raft.status().term;
+        tracing::info!("broker {broker_id} is the active controller, term {term}");
+        self.metrics.active_controller.set(1);
+        self.roster.begin();
+        let membership = self.cancel.child_token();
+        self.tasks.spawn(self.membership.clone().run(membership.clone()));
+        let mut office = TermOfOffice {
+            driver: self,
+            term,
+            report: ElectionReport::new(self.feed.image(), self.metrics.election.clone()),
+            next_balance: None,
+            looks_again: true,
+        };
+        office.run().await;
+        membership.cancel();
+        self.roster.end();
+        self.metrics.active_controller.set(0);
+        tracing::info!("broker {broker_id} is no longer the active controller");
     }
 }
 
-async fn serve_term(plane: &Arc<Plane>) {
-    let status = plane.raft.status();
-    tracing::info!("broker {} is the active controller, term {}", plane.broker_id(), status.term);
-    plane.shared.metrics.active_controller.set(1);
-    plane.leadership.begin(plane.now(), &plane.broken());
-    let mut term = TermOfOffice {
-        plane,
-        term: status.term,
-        report: ElectionReport::new(
-            plane.shared.feed.image(),
-            plane.shared.metrics.election.clone(),
-        ),
-        next_balance: None,
-        looks_again: true,
-    };
-    let membership = plane.cancel.child_token();
-    plane.tasks.spawn(keep_membership(Arc::clone(plane), membership.clone()));
-    term.run().await;
-    membership.cancel();
-    plane.leadership.end();
-    plane.shared.metrics.active_controller.set(0);
-    tracing::info!("broker {} is no longer the active controller", plane.broker_id());
-}
-
 struct TermOfOffice<'a> {
-    plane: &'a Arc<Plane>,
+    driver: &'a Driver,
     term: u64,
     report: ElectionReport,
     next_balance: Option<Instant>,
@@ -81,18 +101,16 @@ struct TermOfOffice<'a> {
 
 impl TermOfOffice<'_> {
     async fn run(&mut self) {
-        let plane = self.plane;
-        let mut watch = plane.raft.watch();
-        let mut changes = plane.shared.feed.subscribe();
-        self.tell_registrations(&plane.shared.feed.image());
+        let Driver { raft, roster, feed, cancel, .. } = self.driver;
+        let mut watch = raft.watch();
+        let mut changes = feed.subscribe();
+        roster.step(registrations(&feed.image()));
         self.form_cluster();
         loop {
             self.act();
             self.look_again();
-            let timer = plane.leadership.poll_timeout().map(|at| plane.instant_of(at));
-            let timer = timer.unwrap_or_else(Instant::now);
             tokio::select! {
-                () = plane.cancel.cancelled() => return,
+                () = cancel.cancelled() => return,
                 alive = watch.changed() => {
                     let status = watch.status();
                     if !alive || !status.is_leader || status.term != self.term {
@@ -103,31 +121,21 @@ impl TermOfOffice<'_> {
                     Some(change) => self.image_changed(&change),
                     None => return,
                 },
-                () = plane.leadership.woken() => {}
-                () = sleep_until(timer) => plane.leadership.step(plane.now(), Event::TimeReached),
+                () = roster.woken() => {}
+                () = sleep_until(roster.next_step()) => roster.step(Event::TimeReached),
                 () = sleep_until(self.balance_due()) => self.balance(),
             }
         }
     }
 
-    fn tell_registrations(&self, image: &Image) {
-        let registered = image.brokers().map(|broker| Registered {
-            broker_id: broker.broker_id,
-            broker_epoch: broker.broker_epoch,
-            is_fenced: broker.is_fenced(),
-            fence_count: broker.fence_count,
-        });
-        let event = Event::Registrations(registered.collect());
-        self.plane.leadership.step(self.plane.now(), event);
-    }
-
     fn image_changed(&mut self, change: &ImageChange) {
-        let plane = self.plane;
+        let Driver { roster, settings, .. } = self.driver;
         if !change.changes.brokers.is_empty() {
-            self.tell_registrations(&change.image);
+            roster.step(registrations(&change.image));
         }
-        let suspected = plane.leadership.suspected();
-        self.report.report(change, plane.now(), |broker_id| suspected.get(&broker_id).copied());
+        let suspected = roster.suspected();
+        let broken_at = |broker_id| suspected.get(&broker_id).copied();
+        self.report.report(change, settings.clock.now(), broken_at);
         if !change.changes.partitions.is_empty() || !change.changes.brokers.is_empty() {
             self.looks_again = true;
         }
@@ -135,22 +143,23 @@ impl TermOfOffice<'_> {
 
     /// Proposes the first command, when the cluster has no identity yet.
     fn form_cluster(&self) {
-        let plane = Arc::clone(self.plane);
-        if plane.shared.feed.image().cluster_id().is_some() {
+        let Driver { settings, feed, raft, .. } = self.driver;
+        if feed.image().cluster_id().is_some() {
             return;
         }
         let drawn = || ClusterId::from_random(uuid::Uuid::new_v4().into_bytes());
         let command = Command::FormCluster(FormCluster {
-            cluster_id: plane.settings().cluster_id.clone().unwrap_or_else(drawn),
-            voters: plane.raft.members().voters_by_broker(),
-            configs: plane.settings().cluster_configs.clone(),
+            cluster_id: settings.cluster_id.clone().unwrap_or_else(drawn),
+            voters: raft.members().voters_by_broker(),
+            configs: settings.cluster_configs.clone(),
         });
-        self.plane.tasks.spawn(async move {
-            while plane.leadership.is_active() && plane.shared.feed.image().cluster_id().is_none() {
-                match plane.propose_here(command.clone(), None).await {
+        let (roster, feed) = (Arc::clone(&self.driver.roster), Arc::clone(feed));
+        let (proposer, failure) = (self.driver.proposer.clone(), self.driver.failure.clone());
+        self.driver.tasks.spawn(async move {
+            while roster.is_open() && feed.image().cluster_id().is_none() {
+                match proposer.propose(command.clone(), None).await {
                     Proposed::Applied { outcome: Outcome::Refused(refusal), .. } => {
-                        let reason = format!("the cluster cannot be formed: {refusal}");
-                        plane.shared.failure.set(reason);
+                        failure.set(format!("the cluster cannot be formed: {refusal}"));
                         return;
                     }
                     Proposed::Applied { .. } => return,
@@ -162,11 +171,11 @@ impl TermOfOffice<'_> {
 
     /// Does what the liveness machine wishes.
     fn act(&mut self) {
-        let plane = self.plane;
-        for action in plane.leadership.take_actions() {
+        for action in self.driver.roster.take_actions() {
             match action {
                 Action::Probe { broker_id } => {
-                    plane.tasks.spawn(probe(Arc::clone(plane), broker_id));
+                    let probe = self.driver.evidence.clone().probe(broker_id);
+                    self.driver.tasks.spawn(probe);
                 }
                 Action::Fence { broker_id, broker_epoch, fence_count, reason } => {
                     let live = LiveSet::default();
@@ -183,15 +192,14 @@ impl TermOfOffice<'_> {
                 Action::Close { .. } => {}
             }
         }
-        let suspected: BTreeSet<BrokerId> = plane.leadership.suspected().into_keys().collect();
-        plane.leadership.tell_suspects(&suspected);
-        plane.publish_suspects(&suspected);
+        self.driver.roster.publish_suspects();
     }
 
     fn spawn_command(&self, broker_id: BrokerId, command: Command, reason: Option<FenceReason>) {
-        let plane = Arc::clone(self.plane);
-        self.plane.tasks.spawn(async move {
-            match plane.propose_here(command, None).await {
+        let proposer = self.driver.proposer.clone();
+        let (roster, feed) = (Arc::clone(&self.driver.roster), Arc::clone(&self.driver.feed));
+        self.driver.tasks.spawn(async move {
+            match proposer.propose(command, None).await {
                 Proposed::Applied { outcome: Outcome::BrokerFenced, .. } => {
                     if let Some(reason) = reason {
                         tracing::warn!("broker {broker_id} fenced: {reason}");
@@ -207,16 +215,8 @@ impl TermOfOffice<'_> {
                 Proposed::NotWritten | Proposed::Unknown => sleep(REFUSED_PAUSE).await,
             }
             // The image first, so that the wish is not repeated for a state that has changed.
-            let image = plane.shared.feed.image();
-            let registered = image.brokers().map(|broker| Registered {
-                broker_id: broker.broker_id,
-                broker_epoch: broker.broker_epoch,
-                is_fenced: broker.is_fenced(),
-                fence_count: broker.fence_count,
-            });
-            let now = plane.now();
-            plane.leadership.step(now, Event::Registrations(registered.collect()));
-            plane.leadership.step(now, Event::Answered { broker_id });
+            roster.step(registrations(&feed.image()));
+            roster.step(Event::Answered { broker_id });
         });
     }
 
@@ -225,8 +225,8 @@ impl TermOfOffice<'_> {
         if !std::mem::take(&mut self.looks_again) {
             return;
         }
-        let live = self.plane.leadership.live();
-        let partitions = self.plane.shared.feed.image().electable_partitions(&live);
+        let live = self.driver.roster.live();
+        let partitions = self.driver.feed.image().electable_partitions(&live);
         self.spawn_election(Election::Available, partitions);
     }
 
@@ -237,17 +237,17 @@ impl TermOfOffice<'_> {
         let live = LiveSet::default();
         let partitions = Some(partitions);
         let command = Command::ElectLeaders(ElectLeaders { election, partitions, live });
-        let plane = Arc::clone(self.plane);
-        self.plane.tasks.spawn(async move {
+        let proposer = self.driver.proposer.clone();
+        self.driver.tasks.spawn(async move {
             // What fails is looked at again with the next change.
-            let _ = plane.propose_here(command, None).await;
+            let _ = proposer.propose(command, None).await;
         });
     }
 
     /// When leaderships are balanced next; far away where that is switched off.
     fn balance_due(&mut self) -> Instant {
         const FAR: Duration = Duration::from_secs(86_400);
-        let image = self.plane.shared.feed.image();
+        let image = self.driver.feed.image();
         let is_on = image.cluster_config("auto.leader.rebalance.enable") != Some("false");
         let seconds = image
             .cluster_config("leader.imbalance.check.interval.seconds")
@@ -263,8 +263,19 @@ impl TermOfOffice<'_> {
     /// Moves leaderships to preferred replicas that are in sync and alive.
     fn balance(&mut self) {
         self.next_balance = None;
-        let live = self.plane.leadership.live();
-        let partitions = self.plane.shared.feed.image().imbalanced_partitions(&live);
+        let live = self.driver.roster.live();
+        let partitions = self.driver.feed.image().imbalanced_partitions(&live);
         self.spawn_election(Election::Preferred, partitions);
     }
+}
+
+/// What the image says of all brokers, for the liveness machine.
+fn registrations(image: &Image) -> Event {
+    let registered = image.brokers().map(|broker| Registered {
+        broker_id: broker.broker_id,
+        broker_epoch: broker.broker_epoch,
+        is_fenced: broker.is_fenced(),
+        fence_count: broker.fence_count,
+    });
+    Event::Registrations(registered.collect())
 }

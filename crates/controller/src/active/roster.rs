@@ -1,18 +1,21 @@
-//! What the active controller knows in its own term: its sessions, who is alive, who said hello.
+//! The roster of the active controller: who has a session, who is alive, who said hello, in its own term.
 //!
-//! Owns the liveness machine and steps it; empty while this node does not lead. Session tasks and the controller's own task share it, so a
-//! session that hears a broker changes the live set at once. Invariant: nothing of an earlier term is left when a term begins.
+//! Owns the liveness machine and steps it; closed and empty while this node does not lead. Session tasks and the controller's driver share it, so a
+//! session that hears a broker changes the live set at once. The lock is held for a few instructions and never across an await.
+//! Invariant: nothing of an earlier term is left when a term begins.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use model::{BrokerEpoch, BrokerId, Timestamp};
+use model::{BrokerEpoch, BrokerId, Clock, Timestamp};
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::active::liveness::{Action, Event, Liveness, SessionId};
+use super::liveness::{Action, Event, Heartbeat, Liveness, SessionId};
 use crate::metadata::{LiveSet, RaftId};
+use crate::suspicions::Suspicions;
 
 /// What became of a node's wish to join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +26,12 @@ pub(crate) enum Welcome {
     BrokerIdInUse,
 }
 
-/// The term's state, or nothing.
-pub(crate) struct Leadership {
+/// The term's roster, or a closed one.
+pub(crate) struct Roster {
     session_timeout: Duration,
-    term: Mutex<Option<Term>>,
+    clock: Clock,
+    suspicions: Arc<Suspicions>,
+    open: Mutex<Option<Open>>,
     /// Rung when the machine was stepped.
     wake: Notify,
     /// Rung when somebody said hello or opened a session.
@@ -38,26 +43,32 @@ pub(crate) struct Leadership {
     next_session: std::sync::atomic::AtomicU64,
 }
 
-struct Term {
+struct Open {
     liveness: Liveness,
-    sessions: BTreeMap<SessionId, OpenSession>,
+    sessions: BTreeMap<SessionId, SessionEntry>,
     /// Nodes that said hello and are in no membership yet.
     strangers: BTreeMap<RaftId, BrokerId>,
     /// Ends every session of the term.
     cancel: CancellationToken,
 }
 
-struct OpenSession {
+struct SessionEntry {
     broker_id: BrokerId,
     raft_id: RaftId,
     cancel: CancellationToken,
 }
 
-impl Leadership {
-    pub(crate) fn new(session_timeout: Duration) -> Self {
+impl Roster {
+    pub(crate) fn new(
+        session_timeout: Duration,
+        clock: Clock,
+        suspicions: Arc<Suspicions>,
+    ) -> Self {
         Self {
             session_timeout,
-            term: Mutex::new(None),
+            clock,
+            suspicions,
+            open: Mutex::new(None),
             wake: Notify::new(),
             newcomers: Notify::new(),
             active: watch::Sender::new(false),
@@ -66,13 +77,14 @@ impl Leadership {
         }
     }
 
-    /// Begins a term: nobody has been heard. `broken` are the connections that this node saw break before.
-    pub(crate) fn begin(&self, now: Timestamp, broken: &BTreeMap<BrokerId, Timestamp>) {
+    /// Opens the roster for a term: nobody has been heard; what this node saw break before is inherited.
+    pub(crate) fn begin(&self) {
+        let now = self.clock.now();
         let mut liveness = Liveness::new(now, self.session_timeout);
-        for (broker_id, since) in broken {
-            liveness.inherit_suspicion(now, *broker_id, *since);
+        for (broker_id, since) in self.suspicions.seen() {
+            liveness.inherit_suspicion(now, broker_id, since);
         }
-        *self.lock() = Some(Term {
+        *self.lock() = Some(Open {
             liveness,
             sessions: BTreeMap::new(),
             strangers: BTreeMap::new(),
@@ -81,7 +93,7 @@ impl Leadership {
         self.active.send_replace(true);
     }
 
-    /// Ends the term and its sessions.
+    /// Closes the roster, and the sessions of the term.
     pub(crate) fn end(&self) {
         if let Some(term) = self.lock().take() {
             term.cancel.cancel();
@@ -105,28 +117,36 @@ impl Leadership {
         self.suspects.subscribe()
     }
 
-    /// Tells all sessions who is suspected now.
-    pub(crate) fn tell_suspects(&self, suspects: &BTreeSet<BrokerId>) {
+    /// Tells all sessions, and those who ask this node, who is suspected now.
+    pub(crate) fn publish_suspects(&self) {
+        let suspects: BTreeSet<BrokerId> = self.suspected().into_keys().collect();
+        self.suspicions.publish(&suspects);
         self.suspects.send_if_modified(|told| {
-            let is_new = told != suspects;
+            let is_new = *told != suspects;
             if is_new {
-                told.clone_from(suspects);
+                *told = suspects;
             }
             is_new
         });
     }
 
     /// Says whether a term has begun here.
-    pub(crate) fn is_active(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.lock().is_some()
     }
 
     /// Feeds the liveness machine, if this node leads.
-    pub(crate) fn step(&self, now: Timestamp, event: Event) {
+    pub(crate) fn step(&self, event: Event) {
         if let Some(term) = self.lock().as_mut() {
-            term.liveness.step(now, event);
+            term.liveness.step(self.clock.now(), event);
         }
         self.wake.notify_one();
+    }
+
+    /// Takes in what a broker said of itself on a session.
+    pub(crate) fn heard(&self, session: SessionId, broker_id: BrokerId, heartbeat: Heartbeat) {
+        self.suspicions.heard(broker_id);
+        self.step(Event::Heard { session, heartbeat });
     }
 
     /// Takes what the machine wishes.
@@ -151,9 +171,10 @@ impl Leadership {
         self.wake.notified().await;
     }
 
-    /// Returns when the machine must be stepped again.
-    pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
-        self.lock().as_ref().map(|term| term.liveness.poll_timeout())
+    /// Returns when the machine must be stepped again, in the runtime's time; now, when no term runs.
+    pub(crate) fn next_step(&self) -> Instant {
+        let due = self.lock().as_ref().map(|term| term.liveness.poll_timeout());
+        due.map_or_else(Instant::now, |at| Instant::from_std(self.clock.instant_of(at)))
     }
 
     /// Returns the brokers heard from in this term.
@@ -178,7 +199,6 @@ impl Leadership {
     /// Opens a session; `None` when this node does not lead. The token ends with the session's silence or the term.
     pub(crate) fn open(
         &self,
-        now: Timestamp,
         broker_id: BrokerId,
         raft_id: RaftId,
         broker_epoch: Option<BrokerEpoch>,
@@ -188,10 +208,10 @@ impl Leadership {
         let mut guard = self.lock();
         let term = guard.as_mut()?;
         let cancel = term.cancel.child_token();
-        let open = OpenSession { broker_id, raft_id, cancel: cancel.clone() };
+        let open = SessionEntry { broker_id, raft_id, cancel: cancel.clone() };
         term.sessions.insert(session, open);
         term.strangers.remove(&raft_id);
-        term.liveness.step(now, Event::Opened { session, broker_id, broker_epoch });
+        term.liveness.step(self.clock.now(), Event::Opened { session, broker_id, broker_epoch });
         drop(guard);
         self.wake.notify_one();
         self.newcomers.notify_one();
@@ -199,11 +219,11 @@ impl Leadership {
     }
 
     /// Ends a session.
-    pub(crate) fn close(&self, now: Timestamp, session: SessionId) {
+    pub(crate) fn close(&self, session: SessionId) {
         if let Some(term) = self.lock().as_mut()
             && term.sessions.remove(&session).is_some()
         {
-            term.liveness.step(now, Event::Closed { session });
+            term.liveness.step(self.clock.now(), Event::Closed { session });
         }
         self.wake.notify_one();
     }
@@ -213,7 +233,8 @@ impl Leadership {
     pub(crate) fn welcome(&self, raft_id: RaftId, broker_id: BrokerId) -> Welcome {
         let mut guard = self.lock();
         let Some(term) = guard.as_mut() else { return Welcome::Noted };
-        let is_in_use = |open: &OpenSession| open.broker_id == broker_id && open.raft_id != raft_id;
+        let is_in_use =
+            |open: &SessionEntry| open.broker_id == broker_id && open.raft_id != raft_id;
         if term.sessions.values().any(is_in_use) {
             return Welcome::BrokerIdInUse;
         }
@@ -246,8 +267,8 @@ impl Leadership {
     }
 
     // Nothing panics under this lock, and a panic ends the process anyway; so a poisoned lock is used as it is.
-    fn lock(&self) -> MutexGuard<'_, Option<Term>> {
-        self.term.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The controller's gRPC service: `Hello`, and the leader's side of `Session`.
+//! The controller's gRPC service: the active controller's side of `Session`, and `Hello`, which every node answers.
 //!
 //! Owns the translation of messages and one loop per session. Each proposal is worked on by a task of its own, bounded per session; the
 //! answers go back as they come. Invariant: a session of another cluster, or at a node that does not lead, is refused with its first message.
@@ -13,20 +13,24 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::active::liveness::{Event, Heartbeat, SessionId};
-use crate::active::roster::Welcome;
+use super::liveness::{Heartbeat, SessionId};
+use super::proposer::Proposer;
+use super::roster::{Roster, Welcome};
+use crate::image_feed::ImageFeed;
 use crate::metadata::{Address, Command, RaftId};
-use crate::plane::Plane;
+use crate::peers::address_book::AddressBook;
 use crate::proto::controller as proto;
 use crate::proto::controller::controller_server::Controller as ControllerService;
-use crate::raft::Proposed;
+use crate::raft::{Proposed, RaftNode};
+use crate::settings::Settings;
 
 /// Proposals of one session that are worked on at a time.
 const MAX_PROPOSALS: usize = 256;
 /// Answers of one session that wait for the wire.
-pub(crate) const MAX_ANSWERS: usize = 2 * MAX_PROPOSALS;
+const MAX_ANSWERS: usize = 2 * MAX_PROPOSALS;
 
 /// Longest legal name of a host.
 const MAX_HOST_BYTES: usize = 255;
@@ -37,10 +41,16 @@ const TERM_PATIENCE: Duration = Duration::from_millis(500);
 /// What travels to a session's broker.
 pub(crate) type SessionAnswer = Result<proto::SessionResponse, Status>;
 
-/// Serves `Hello` and `Session`.
+/// Serves `Hello` and `Session`. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Service {
-    pub(crate) plane: Arc<Plane>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) raft: Arc<RaftNode>,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) proposer: Proposer,
+    pub(crate) feed: Arc<ImageFeed>,
+    pub(crate) addresses: Arc<AddressBook>,
+    pub(crate) tasks: TaskTracker,
 }
 
 #[tonic::async_trait]
@@ -51,23 +61,22 @@ impl ControllerService for Service {
         &self,
         request: Request<proto::HelloRequest>,
     ) -> Result<Response<proto::HelloResponse>, Status> {
-        let plane = &self.plane;
         let request = request.into_inner();
-        let cluster_id = cluster_id(plane);
+        let cluster_id = self.cluster_id();
         let same_cluster = request.cluster_id.is_empty() || request.cluster_id == cluster_id;
         let caller = BrokerId(request.broker_id);
         let mut broker_id_in_use = false;
         if same_cluster {
             let address = address(request.control_host, request.control_port)?;
-            plane.shared.addresses.announce(caller, address);
+            self.addresses.announce(caller, address);
             let raft_id = RaftId(request.raft_id);
-            if plane.leadership.is_active() && !plane.raft.members().contains(raft_id) {
-                let welcome = plane.leadership.welcome(raft_id, caller);
+            if self.roster.is_open() && !self.raft.members().contains(raft_id) {
+                let welcome = self.roster.welcome(raft_id, caller);
                 broker_id_in_use = welcome == Welcome::BrokerIdInUse;
             }
         }
-        let active_controller = plane.raft.status().leader.and_then(|(raft_id, broker_id)| {
-            let address = plane.shared.addresses.address_of(broker_id)?;
+        let active_controller = self.raft.status().leader.and_then(|(raft_id, broker_id)| {
+            let address = self.addresses.address_of(broker_id)?;
             Some(proto::ActiveController {
                 broker_id: broker_id.0,
                 raft_id: raft_id.0,
@@ -76,10 +85,10 @@ impl ControllerService for Service {
             })
         });
         Ok(Response::new(proto::HelloResponse {
-            broker_id: plane.broker_id().0,
-            raft_id: plane.shared.identity.raft_id.0,
+            broker_id: self.settings.broker_id().0,
+            raft_id: self.settings.raft_id().0,
             cluster_id,
-            blank: plane.raft.is_blank(),
+            blank: self.raft.is_blank(),
             active_controller,
             broker_id_in_use,
         }))
@@ -89,80 +98,90 @@ impl ControllerService for Service {
         &self,
         request: Request<Streaming<proto::SessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
+        Ok(Response::new(Box::pin(self.serve(request.into_inner()))))
+    }
+}
+
+impl Service {
+    /// Serves a session on a task of its own, and returns the answers to its broker.
+    pub(crate) fn serve(
+        &self,
+        requests: impl Stream<Item = Result<proto::SessionRequest, Status>> + Send + 'static,
+    ) -> ReceiverStream<SessionAnswer> {
         let (answers, queue) = mpsc::channel(MAX_ANSWERS);
-        let plane = Arc::clone(&self.plane);
-        let requests = request.into_inner();
-        self.plane.tasks.spawn(async move {
-            if let Err(status) = serve_session(&plane, requests, answers.clone()).await {
+        let service = self.clone();
+        self.tasks.spawn(async move {
+            if let Err(status) = service.serve_to_its_end(requests, answers.clone()).await {
                 // A broker that hung up does not hear why.
                 let _ = answers.send(Err(status)).await;
             }
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(queue))))
+        ReceiverStream::new(queue)
+    }
+
+    /// The session's end is the broker's, this term's, or the broker's silence.
+    async fn serve_to_its_end(
+        &self,
+        requests: impl Stream<Item = Result<proto::SessionRequest, Status>> + Send,
+        answers: mpsc::Sender<SessionAnswer>,
+    ) -> Result<(), Status> {
+        let mut requests = std::pin::pin!(requests);
+        let opening = match requests.next().await {
+            Some(Ok(proto::SessionRequest {
+                kind: Some(proto::session_request::Kind::Opening(it)),
+            })) => it,
+            Some(Err(status)) => return Err(status),
+            Some(Ok(_)) | None => return Err(Status::invalid_argument("no opening")),
+        };
+        let broker_id = BrokerId(opening.broker_id);
+        if self.raft.status().is_leader {
+            // Elected, and about to begin its term: the broker need not come again.
+            let _ = timeout(TERM_PATIENCE, self.roster.begun()).await;
+        }
+        let (session, cancel) = self.open(opening)?;
+        let opened = proto::Opened { term: self.raft.status().term };
+        let opened = proto::session_response::Kind::Opened(opened);
+        let _ = answers.send(Ok(proto::SessionResponse { kind: Some(opened) })).await;
+        let serving = Serving {
+            service: self,
+            session,
+            broker_id,
+            answers,
+            permits: Arc::new(Semaphore::new(MAX_PROPOSALS)),
+        };
+        let result = serving.run(requests.as_mut(), &cancel).await;
+        self.roster.close(session);
+        result
+    }
+
+    fn open(&self, opening: proto::Opening) -> Result<(SessionId, CancellationToken), Status> {
+        let own = self.cluster_id();
+        if !opening.cluster_id.is_empty() && !own.is_empty() && opening.cluster_id != own {
+            return Err(Status::failed_precondition(format!("this is cluster {own}")));
+        }
+        let broker_id = BrokerId(opening.broker_id);
+        let raft_id = RaftId(opening.raft_id);
+        let address = address(opening.control_host, opening.control_port)?;
+        self.addresses.announce(broker_id, address);
+        if !self.raft.members().contains(raft_id) {
+            // One that is refused hears so by its next hello.
+            let _ = self.roster.welcome(raft_id, broker_id);
+            return Err(Status::unavailable("the node is not yet in the membership"));
+        }
+        let broker_epoch = opening.broker_epoch.map(BrokerEpoch);
+        self.roster
+            .open(broker_id, raft_id, broker_epoch)
+            .ok_or_else(|| Status::unavailable("this node is not the active controller"))
+    }
+
+    fn cluster_id(&self) -> String {
+        self.feed.image().cluster_id().map(|id| id.0.clone()).unwrap_or_default()
     }
 }
 
-/// Serves one session to its end: the broker's, this term's, or the broker's silence.
-pub(crate) async fn serve_session(
-    plane: &Arc<Plane>,
-    requests: impl Stream<Item = Result<proto::SessionRequest, Status>> + Send,
-    answers: mpsc::Sender<SessionAnswer>,
-) -> Result<(), Status> {
-    let mut requests = std::pin::pin!(requests);
-    let opening = match requests.next().await {
-        Some(Ok(proto::SessionRequest {
-            kind: Some(proto::session_request::Kind::Opening(it)),
-        })) => it,
-        Some(Err(status)) => return Err(status),
-        Some(Ok(_)) | None => return Err(Status::invalid_argument("no opening")),
-    };
-    let broker_id = BrokerId(opening.broker_id);
-    if plane.raft.status().is_leader {
-        // Elected, and about to begin its term: the broker need not come again.
-        let _ = timeout(TERM_PATIENCE, plane.leadership.begun()).await;
-    }
-    let (session, cancel) = open(plane, opening)?;
-    let opened = proto::Opened { term: plane.raft.status().term };
-    let opened = proto::session_response::Kind::Opened(opened);
-    let _ = answers.send(Ok(proto::SessionResponse { kind: Some(opened) })).await;
-    let serving = Serving {
-        plane,
-        session,
-        broker_id,
-        answers,
-        permits: Arc::new(Semaphore::new(MAX_PROPOSALS)),
-    };
-    let result = serving.run(requests.as_mut(), &cancel).await;
-    plane.leadership.close(plane.now(), session);
-    result
-}
-
-fn open(
-    plane: &Arc<Plane>,
-    opening: proto::Opening,
-) -> Result<(SessionId, CancellationToken), Status> {
-    let own = cluster_id(plane);
-    if !opening.cluster_id.is_empty() && !own.is_empty() && opening.cluster_id != own {
-        return Err(Status::failed_precondition(format!("this is cluster {own}")));
-    }
-    let broker_id = BrokerId(opening.broker_id);
-    let raft_id = RaftId(opening.raft_id);
-    let address = address(opening.control_host, opening.control_port)?;
-    plane.shared.addresses.announce(broker_id, address);
-    if !plane.raft.members().contains(raft_id) {
-        // One that is refused hears so by its next hello.
-        let _ = plane.leadership.welcome(raft_id, broker_id);
-        return Err(Status::unavailable("the node is not yet in the membership"));
-    }
-    let broker_epoch = opening.broker_epoch.map(BrokerEpoch);
-    plane
-        .leadership
-        .open(plane.now(), broker_id, raft_id, broker_epoch)
-        .ok_or_else(|| Status::unavailable("this node is not the active controller"))
-}
-
+/// An open session, the controller's side.
 struct Serving<'a> {
-    plane: &'a Arc<Plane>,
+    service: &'a Service,
     session: SessionId,
     broker_id: BrokerId,
     answers: mpsc::Sender<SessionAnswer>,
@@ -175,7 +194,7 @@ impl Serving<'_> {
         mut requests: Pin<&mut (impl Stream<Item = Result<proto::SessionRequest, Status>> + Send)>,
         cancel: &CancellationToken,
     ) -> Result<(), Status> {
-        let mut suspects = self.plane.leadership.watch_suspects();
+        let mut suspects = self.service.roster.watch_suspects();
         loop {
             let request = tokio::select! {
                 () = cancel.cancelled() => {
@@ -216,15 +235,13 @@ impl Serving<'_> {
             applied_index: heartbeat.applied_index,
             wants_unfenced: heartbeat.wants_unfenced,
         };
-        self.plane.note_heard(self.broker_id);
-        let leadership = &self.plane.leadership;
-        leadership.step(self.plane.now(), Event::Heard { session: self.session, heartbeat });
+        self.service.roster.heard(self.session, self.broker_id, heartbeat);
         self.tell_suspects();
     }
 
     fn tell_suspects(&self) {
         let suspected =
-            self.plane.leadership.suspected().into_keys().map(|broker| broker.0).collect();
+            self.service.roster.suspected().into_keys().map(|broker| broker.0).collect();
         let answer = proto::HeartbeatAnswer { suspected };
         let kind = proto::session_response::Kind::Heartbeat(answer);
         // A full queue holds answers enough to prove that this controller lives.
@@ -234,12 +251,12 @@ impl Serving<'_> {
     /// Waits for room, then proposes on a task of its own.
     async fn proposal(&self, proposal: proto::Proposal) {
         let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
-        let plane = Arc::clone(self.plane);
+        let proposer = self.service.proposer.clone();
         let answers = self.answers.clone();
         let session = self.session;
-        self.plane.tasks.spawn(async move {
+        self.service.tasks.spawn(async move {
             let result = match Command::decode(&proposal.command) {
-                Ok(command) => match plane.propose_here(command, Some(session)).await {
+                Ok(command) => match proposer.propose(command, Some(session)).await {
                     Proposed::Applied { index, outcome } => {
                         let outcome = outcome.encode().into();
                         proto::proposal_answer::Result::Applied(proto::Applied { index, outcome })
@@ -259,10 +276,6 @@ impl Serving<'_> {
             drop(permit);
         });
     }
-}
-
-fn cluster_id(plane: &Plane) -> String {
-    plane.shared.feed.image().cluster_id().map(|id| id.0.clone()).unwrap_or_default()
 }
 
 fn address(host: String, port: u32) -> Result<Address, Status> {

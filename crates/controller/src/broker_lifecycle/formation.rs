@@ -10,13 +10,16 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use model::{BrokerId, ClusterId};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
+use crate::failure::Failure;
 use crate::metadata::{Address, RaftId};
 use crate::options::Voter;
 use crate::peers::connect::{ConnectError, connect};
-use crate::plane::Plane;
 use crate::proto::controller as proto;
 use crate::proto::controller::controller_client::ControllerClient;
+use crate::raft::RaftNode;
+use crate::settings::Settings;
 
 /// Pause between two rounds at first, and when nothing came of many.
 const ROUND_PAUSE: Duration = Duration::from_millis(25);
@@ -30,7 +33,7 @@ const WAITING_LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What a voter answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+enum Answer {
     /// It belongs to no cluster.
     Blank(RaftId),
     /// It belongs to a cluster, whose id it may not know yet, and may know who leads.
@@ -41,7 +44,7 @@ pub(crate) enum Answer {
 
 /// What to do after a round.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+enum Verdict {
     /// Make these nodes a cluster.
     Form(BTreeMap<RaftId, BrokerId>),
     /// A cluster was met: say hello to its controller, wherever one is known.
@@ -53,7 +56,7 @@ pub(crate) enum Verdict {
 }
 
 /// Decides from a round's answers, one for each configured voter, this node's own included where it is one.
-pub(crate) fn decide(
+fn decide(
     own: BrokerId,
     configured_cluster: Option<&ClusterId>,
     answers: &BTreeMap<BrokerId, Answer>,
@@ -89,50 +92,148 @@ pub(crate) fn decide(
     }
 }
 
-/// Says hello in rounds until this node is no longer blank.
-pub(crate) async fn form_or_join(plane: Arc<Plane>) {
-    let begun = Instant::now();
-    let mut next_line = begun + WAITING_LINE_INTERVAL;
-    // The session of a process that died ends within its timeout.
-    let patience = plane.settings().session_timeout * 3;
-    let mut in_use_since = None;
-    while plane.raft.is_blank() && !plane.cancel.is_cancelled() {
-        let answers = round(&plane).await;
-        if !plane.raft.is_blank() {
-            return;
-        }
-        let configured = plane.settings().cluster_id.as_ref();
-        match decide(plane.broker_id(), configured, &answers) {
-            Verdict::Form(voters) => match plane.raft.initialize(&voters).await {
-                Ok(()) => return,
-                Err(error) => tracing::warn!(%error, "the cluster could not be formed"),
-            },
-            Verdict::Join(controllers) => {
-                if ask_to_join(&plane, controllers).await == Asked::BrokerIdInUse {
-                    let since = *in_use_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() > patience {
-                        plane.shared.failure.set(in_use_line(plane.broker_id()));
-                        return;
-                    }
-                } else {
-                    in_use_since = None;
-                }
-            }
-            Verdict::Foreign(found) => {
-                plane.shared.failure.set(foreign_line(&found, configured));
+/// Says hello to the configured voters. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Greeter {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) raft: Arc<RaftNode>,
+    pub(crate) failure: Failure,
+    pub(crate) cancel: CancellationToken,
+}
+
+impl Greeter {
+    /// Says hello in rounds until this node is no longer blank.
+    pub(crate) async fn form_or_join(self) {
+        let begun = Instant::now();
+        let mut next_line = begun + WAITING_LINE_INTERVAL;
+        // The session of a process that died ends within its timeout.
+        let patience = self.settings.session_timeout * 3;
+        let mut in_use_since = None;
+        while self.raft.is_blank() && !self.cancel.is_cancelled() {
+            let answers = self.round().await;
+            if !self.raft.is_blank() {
                 return;
             }
-            Verdict::Wait(silent) => {
-                if !silent.is_empty() && Instant::now() >= next_line {
-                    next_line = Instant::now() + WAITING_LINE_INTERVAL;
+            let configured = self.settings.cluster_id.as_ref();
+            match decide(self.settings.broker_id(), configured, &answers) {
+                Verdict::Form(voters) => match self.raft.initialize(&voters).await {
+                    Ok(()) => return,
+                    Err(error) => tracing::warn!(%error, "the cluster could not be formed"),
+                },
+                Verdict::Join(controllers) => {
+                    if self.ask_to_join(controllers).await == Asked::BrokerIdInUse {
+                        let since = *in_use_since.get_or_insert_with(Instant::now);
+                        if since.elapsed() > patience {
+                            self.failure.set(in_use_line(self.settings.broker_id()));
+                            return;
+                        }
+                    } else {
+                        in_use_since = None;
+                    }
+                }
+                Verdict::Foreign(found) => {
+                    self.failure.set(foreign_line(&found, configured));
+                    return;
+                }
+                Verdict::Wait(silent) => {
+                    if !silent.is_empty() && Instant::now() >= next_line {
+                        next_line = Instant::now() + WAITING_LINE_INTERVAL;
+                        tracing::info!("{}", waiting_line(&silent));
+                    }
+                }
+            }
+            let pause = if begun.elapsed() < EARLY { ROUND_PAUSE } else { LATE_ROUND_PAUSE };
+            tokio::select! {
+                () = self.cancel.cancelled() => return,
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Says hello to whoever may be the active controller.
+    async fn ask_to_join(&self, controllers: Vec<Address>) -> Asked {
+        let mut asked = Asked::Welcome;
+        for address in controllers {
+            if self.hello(&address).await.is_ok_and(|response| response.broker_id_in_use) {
+                asked = Asked::BrokerIdInUse;
+            }
+        }
+        asked
+    }
+
+    /// Says hello whenever nobody is known to lead: whoever does learns where this node is, and its operator for whom it waits.
+    pub(crate) async fn seek_controller(self) {
+        let mut watch = self.raft.watch();
+        let mut next_line = Instant::now() + WAITING_LINE_INTERVAL;
+        loop {
+            let is_lost = watch.status().leader.is_none();
+            if !is_lost {
+                tokio::select! {
+                    () = self.cancel.cancelled() => return,
+                    alive = watch.changed() => if !alive { return },
+                }
+                next_line = Instant::now() + WAITING_LINE_INTERVAL;
+                continue;
+            }
+            tokio::select! {
+                () = self.cancel.cancelled() => return,
+                () = sleep(SEEK_PAUSE) => {}
+            }
+            if watch.status().leader.is_some() || self.raft.is_blank() {
+                continue;
+            }
+            let answers = self.round().await;
+            if Instant::now() >= next_line && watch.status().leader.is_none() {
+                next_line = Instant::now() + WAITING_LINE_INTERVAL;
+                let silent: Vec<_> = answers
+                    .into_iter()
+                    .filter_map(|(broker_id, answer)| match answer {
+                        Answer::Silent(reason) => Some((broker_id, reason)),
+                        Answer::Blank(_) | Answer::Formed { .. } => None,
+                    })
+                    .collect();
+                if !silent.is_empty() {
                     tracing::info!("{}", waiting_line(&silent));
                 }
             }
         }
-        let pause = if begun.elapsed() < EARLY { ROUND_PAUSE } else { LATE_ROUND_PAUSE };
-        tokio::select! {
-            () = plane.cancel.cancelled() => return,
-            () = sleep(pause) => {}
+    }
+
+    async fn round(&self) -> BTreeMap<BrokerId, Answer> {
+        let own = self.settings.broker_id();
+        let ask = async |voter: &Voter| {
+            let answer = if voter.broker_id == own {
+                Answer::Blank(self.settings.raft_id())
+            } else {
+                match self.hello(&voter.address).await {
+                    Ok(response) => judge(voter.broker_id, &response),
+                    Err(reason) => Answer::Silent(Some(reason)),
+                }
+            };
+            (voter.broker_id, answer)
+        };
+        join_all(self.settings.voters.iter().map(ask)).await.into_iter().collect()
+    }
+
+    async fn hello(&self, address: &Address) -> Result<proto::HelloResponse, String> {
+        let channel = connect(address).await.map_err(|error: ConnectError| error.to_string())?;
+        let settings = &self.settings;
+        let configured = settings.cluster_id.as_ref().map(|id| id.0.clone());
+        let own = &settings.advertised_address;
+        let request = proto::HelloRequest {
+            broker_id: self.settings.broker_id().0,
+            raft_id: settings.raft_id().0,
+            cluster_id: configured.unwrap_or_default(),
+            control_host: own.host.clone(),
+            control_port: u32::from(own.port),
+            blank: self.raft.is_blank(),
+        };
+        let answer =
+            timeout(HELLO_TIMEOUT, async { ControllerClient::new(channel).hello(request).await });
+        match answer.await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(status.message().to_owned()),
+            Err(_) => Err("no answer".to_owned()),
         }
     }
 }
@@ -146,17 +247,6 @@ enum Asked {
     BrokerIdInUse,
 }
 
-/// Says hello to whoever may be the active controller.
-async fn ask_to_join(plane: &Arc<Plane>, controllers: Vec<Address>) -> Asked {
-    let mut asked = Asked::Welcome;
-    for address in controllers {
-        if hello(plane, &address).await.is_ok_and(|response| response.broker_id_in_use) {
-            asked = Asked::BrokerIdInUse;
-        }
-    }
-    asked
-}
-
 fn in_use_line(broker_id: BrokerId) -> String {
     format!("another process of the cluster has node.id {broker_id}: give each broker its own")
 }
@@ -166,60 +256,6 @@ fn foreign_line(found: &ClusterId, configured: Option<&ClusterId>) -> String {
     format!(
         "found cluster {found}, but cluster.id is {expected}: correct controller.quorum.voters or cluster.id"
     )
-}
-
-/// Says hello whenever nobody is known to lead: whoever does learns where this node is, and its operator for whom it waits.
-pub(crate) async fn seek_controller(plane: Arc<Plane>) {
-    let mut watch = plane.raft.watch();
-    let mut next_line = Instant::now() + WAITING_LINE_INTERVAL;
-    loop {
-        let is_lost = watch.status().leader.is_none();
-        if !is_lost {
-            tokio::select! {
-                () = plane.cancel.cancelled() => return,
-                alive = watch.changed() => if !alive { return },
-            }
-            next_line = Instant::now() + WAITING_LINE_INTERVAL;
-            continue;
-        }
-        tokio::select! {
-            () = plane.cancel.cancelled() => return,
-            () = sleep(SEEK_PAUSE) => {}
-        }
-        if watch.status().leader.is_some() || plane.raft.is_blank() {
-            continue;
-        }
-        let answers = round(&plane).await;
-        if Instant::now() >= next_line && watch.status().leader.is_none() {
-            next_line = Instant::now() + WAITING_LINE_INTERVAL;
-            let silent: Vec<_> = answers
-                .into_iter()
-                .filter_map(|(broker_id, answer)| match answer {
-                    Answer::Silent(reason) => Some((broker_id, reason)),
-                    Answer::Blank(_) | Answer::Formed { .. } => None,
-                })
-                .collect();
-            if !silent.is_empty() {
-                tracing::info!("{}", waiting_line(&silent));
-            }
-        }
-    }
-}
-
-async fn round(plane: &Arc<Plane>) -> BTreeMap<BrokerId, Answer> {
-    let own = plane.broker_id();
-    let ask = async |voter: &Voter| {
-        let answer = if voter.broker_id == own {
-            Answer::Blank(plane.shared.identity.raft_id)
-        } else {
-            match hello(plane, &voter.address).await {
-                Ok(response) => judge(voter.broker_id, &response),
-                Err(reason) => Answer::Silent(Some(reason)),
-            }
-        };
-        (voter.broker_id, answer)
-    };
-    join_all(plane.settings().voters.iter().map(ask)).await.into_iter().collect()
 }
 
 fn judge(expected: BrokerId, response: &proto::HelloResponse) -> Answer {
@@ -236,28 +272,6 @@ fn judge(expected: BrokerId, response: &proto::HelloResponse) -> Answer {
         Some(Address { host: active.control_host.clone(), port })
     });
     Answer::Formed { cluster_id, controller }
-}
-
-async fn hello(plane: &Arc<Plane>, address: &Address) -> Result<proto::HelloResponse, String> {
-    let channel = connect(address).await.map_err(|error: ConnectError| error.to_string())?;
-    let shared = &plane.shared;
-    let configured = shared.settings.cluster_id.as_ref().map(|id| id.0.clone());
-    let own = &shared.settings.advertised_address;
-    let request = proto::HelloRequest {
-        broker_id: plane.broker_id().0,
-        raft_id: shared.identity.raft_id.0,
-        cluster_id: configured.unwrap_or_default(),
-        control_host: own.host.clone(),
-        control_port: u32::from(own.port),
-        blank: plane.raft.is_blank(),
-    };
-    let answer =
-        timeout(HELLO_TIMEOUT, async { ControllerClient::new(channel).hello(request).await });
-    match answer.await {
-        Ok(Ok(response)) => Ok(response.into_inner()),
-        Ok(Err(status)) => Err(status.message().to_owned()),
-        Err(_) => Err("no answer".to_owned()),
-    }
 }
 
 fn waiting_line(silent: &[(BrokerId, Option<String>)]) -> String {

@@ -1,7 +1,9 @@
 //! What every broker does towards the active controller, wherever that is: it forms or joins a cluster, keeps a session, proposes, and watches
 //! its own image.
 
+mod controller_loss;
 pub(crate) mod formation;
 pub(crate) mod proposal_queue;
 pub(crate) mod self_watch;
 pub(crate) mod session;
+pub(crate) mod wish;

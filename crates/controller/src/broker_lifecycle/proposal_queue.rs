@@ -4,16 +4,17 @@
 //! time. Invariant: a command that may have been written is proposed again only if applying it twice does no harm.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::Timestamp;
+use model::{Clock, Timestamp};
 use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
-use crate::controller::Applied;
 use crate::error::ProposeError;
-use crate::metadata::Command;
+use crate::metadata::{Command, Outcome, Repetition};
 
 /// Most commands that wait for an answer; beyond it proposing fails at once.
 const MAX_PENDING: usize = 4096;
@@ -26,7 +27,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(5);
 pub(crate) type Answer = Result<Applied, ProposeError>;
 
 /// The queue.
-pub(crate) struct Proposals {
+pub(crate) struct ProposalQueue {
     inner: Mutex<Inner>,
     /// Rung for the session when something may have to be sent.
     to_send: Notify,
@@ -43,7 +44,7 @@ struct Inner {
 
 struct Pending {
     command: Bytes,
-    repeat: Repeat,
+    repetition: Repetition,
     state: State,
     deadline: Timestamp,
     reply: oneshot::Sender<Answer>,
@@ -57,37 +58,16 @@ enum State {
     Sent,
 }
 
-/// Whether a command may be applied twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Repeat {
-    Harmless,
-    /// The second time would answer that the thing is there (or gone) already.
-    Misleading,
+/// What became of a proposal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The command's place in the metadata log. This broker's image may not have reached it yet: see [`crate::Controller::wait_for`].
+    pub index: u64,
+    /// What `apply` answered.
+    pub outcome: Outcome,
 }
 
-impl Repeat {
-    fn of(command: &Command) -> Self {
-        match command {
-            Command::FormCluster(_)
-            | Command::RegisterBroker(_)
-            | Command::UnfenceBroker(_)
-            | Command::FenceBroker(_)
-            | Command::ControlledShutdown(_)
-            | Command::ProposeIsr(_)
-            | Command::ReplicaLost(_)
-            | Command::ElectLeaders(_)
-            | Command::YieldLeadership(_)
-            | Command::AllocateProducerIds(_)
-            | Command::UpdateVoters(_) => Self::Harmless,
-            Command::CreateTopics(_)
-            | Command::DeleteTopics(_)
-            | Command::CreatePartitions(_)
-            | Command::AlterConfigs(_) => Self::Misleading,
-        }
-    }
-}
-
-impl Proposals {
+impl ProposalQueue {
     pub(crate) fn new() -> Self {
         Self { inner: Mutex::default(), to_send: Notify::new(), new_deadline: Notify::new() }
     }
@@ -115,7 +95,7 @@ impl Proposals {
         let id = inner.next_id;
         let pending = Pending {
             command: encoded,
-            repeat: Repeat::of(command),
+            repetition: command.repetition(),
             state: State::Waiting(Timestamp::ZERO),
             deadline,
             reply,
@@ -171,8 +151,10 @@ impl Proposals {
     /// The controller cannot say whether it was written.
     pub(crate) fn outcome_unknown(&self, id: u64, now: Timestamp) {
         let mut inner = self.lock();
-        let is_harmless =
-            inner.pending.get(&id).is_some_and(|pending| pending.repeat == Repeat::Harmless);
+        let is_harmless = inner
+            .pending
+            .get(&id)
+            .is_some_and(|pending| pending.repetition == Repetition::Harmless);
         if is_harmless {
             if let Some(pending) = inner.pending.get_mut(&id) {
                 pending.state = State::Waiting(now + RETRY_PAUSE);
@@ -248,10 +230,32 @@ impl Proposals {
     }
 }
 
+/// Fails proposals that waited too long, and rings for those that may be offered again, until this node stops.
+pub(crate) async fn keep_deadlines(
+    queue: Arc<ProposalQueue>,
+    clock: Clock,
+    cancel: CancellationToken,
+) {
+    loop {
+        let next = queue.expire(clock.now());
+        let timer = async {
+            match next {
+                Some(at) => sleep_until(Instant::from_std(clock.instant_of(at))).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = timer => {}
+            () = queue.new_deadline() => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metadata::{DeleteTopics, Outcome, UpdateVoters};
+    use crate::metadata::{DeleteTopics, UpdateVoters};
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::ZERO + Duration::from_millis(millis)
@@ -267,7 +271,7 @@ mod tests {
 
     #[test]
     fn what_may_have_been_written_is_repeated_only_when_that_does_no_harm() {
-        let queue = Proposals::new();
+        let queue = ProposalQueue::new();
         let mut first = queue.push(&harmless(), at(1000)).unwrap();
         let mut second = queue.push(&misleading(), at(1000)).unwrap();
         assert_eq!(queue.take_unsent(at(0), 10).len(), 2);
@@ -283,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_command_that_no_controller_took_was_not_proposed() {
-        let queue = Proposals::new();
+        let queue = ProposalQueue::new();
         let mut answer = queue.push(&misleading(), at(1000)).unwrap();
         assert_eq!(queue.expire(at(999)), Some(at(1000)));
         let sent = queue.take_unsent(at(0), 10);
@@ -294,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_closed_queue_answers_everything() {
-        let queue = Proposals::new();
+        let queue = ProposalQueue::new();
         let mut answer = queue.push(&misleading(), at(1000)).unwrap();
         queue.close();
         assert_eq!(answer.try_recv().unwrap(), Err(ProposeError::Stopped));

@@ -1,7 +1,7 @@
 //! This broker's session with the active controller, wherever that is.
 //!
 //! Owns the connection: finds the controller, opens a session (in process when the controller is this node), sends heartbeats, wishes and
-//! proposals, and hands the answers on. A session that breaks is a suspicion, which `evidence` turns into proof or lays to rest.
+//! proposals, and hands the answers on. A session that breaks is a suspicion, which `controller_loss` turns into proof or lays to rest.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,17 +12,23 @@ use model::{BrokerId, ErrorCode};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 
-use crate::active::evidence::controller_lost;
-use crate::active::service::{MAX_ANSWERS, SessionAnswer, serve_session};
-use crate::controller::Applied;
+use super::controller_loss::ControllerLoss;
+use super::proposal_queue::{Applied, ProposalQueue};
+use super::wish::Wish;
+use crate::active::service::{Service, SessionAnswer};
 use crate::error::ProposeError;
+use crate::failure::Failure;
+use crate::image_feed::ImageFeed;
 use crate::metadata::{Outcome, RaftId, Refusal};
+use crate::peers::address_book::AddressBook;
 use crate::peers::connect::{MAX_MESSAGE_BYTES, connect};
-use crate::plane::{Plane, Wish};
 use crate::proto::controller as proto;
 use crate::proto::controller::controller_client::ControllerClient;
-use crate::raft::StatusWatch;
+use crate::raft::{RaftNode, StatusWatch};
+use crate::settings::Settings;
+use crate::suspicions::Suspicions;
 
 /// Messages that wait for the wire.
 const MAX_REQUESTS: usize = 512;
@@ -44,102 +50,114 @@ enum End {
     Stopped,
 }
 
-/// Keeps a session with whoever leads, until this node stops.
-pub(crate) async fn keep_session(plane: Arc<Plane>) {
-    let mut watch = plane.raft.watch();
-    loop {
-        let status = watch.status();
-        let active = status.leader.map(|(_, broker_id)| broker_id);
-        plane.shared.active_controller.send_if_modified(|now| {
-            let is_new = *now != active;
-            *now = active;
-            is_new
-        });
-        let end = match status.leader {
-            None => {
-                tokio::select! {
-                    () = plane.cancel.cancelled() => End::Stopped,
-                    alive = watch.changed() => if alive { End::LeaderChanged } else { End::Stopped },
+/// Keeps this broker's session, and what it works with.
+pub(crate) struct SessionKeeper {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) raft: Arc<RaftNode>,
+    pub(crate) feed: Arc<ImageFeed>,
+    pub(crate) addresses: Arc<AddressBook>,
+    pub(crate) suspicions: Arc<Suspicions>,
+    pub(crate) queue: Arc<ProposalQueue>,
+    pub(crate) wish: watch::Receiver<Wish>,
+    /// Told who leads.
+    pub(crate) active_controller: watch::Sender<Option<BrokerId>>,
+    /// Serves this broker when this node leads.
+    pub(crate) service: Service,
+    pub(crate) failure: Failure,
+    pub(crate) cancel: CancellationToken,
+}
+
+impl SessionKeeper {
+    /// Keeps a session with whoever leads, until this node stops.
+    pub(crate) async fn run(self) {
+        let mut watch = self.raft.watch();
+        loop {
+            let status = watch.status();
+            let active = status.leader.map(|(_, broker_id)| broker_id);
+            self.active_controller.send_if_modified(|now| {
+                let is_new = *now != active;
+                *now = active;
+                is_new
+            });
+            let end = match status.leader {
+                None => {
+                    tokio::select! {
+                        () = self.cancel.cancelled() => End::Stopped,
+                        alive = watch.changed() => if alive { End::LeaderChanged } else { End::Stopped },
+                    }
                 }
-            }
-            Some((raft_id, _)) if raft_id == plane.shared.identity.raft_id => {
-                local_session(&plane, &mut watch, raft_id).await
-            }
-            Some((raft_id, broker_id)) => {
-                remote_session(&plane, &mut watch, raft_id, broker_id).await
-            }
-        };
-        plane.shared.proposals.session_lost(plane.now());
-        match (end, status.leader) {
-            (End::Stopped, _) => {
-                if !plane.cancel.is_cancelled() {
-                    let reason = plane.raft.stop_reason().unwrap_or_default();
-                    plane.shared.failure.set(format!("consensus has stopped: {reason}"));
+                Some((raft_id, _)) if raft_id == self.settings.raft_id() => {
+                    self.local_session(&mut watch, raft_id).await
                 }
-                return;
+                Some((raft_id, broker_id)) => {
+                    self.remote_session(&mut watch, raft_id, broker_id).await
+                }
+            };
+            self.queue.session_lost(self.settings.clock.now());
+            match (end, status.leader) {
+                (End::Stopped, _) => {
+                    if !self.cancel.is_cancelled() {
+                        let reason = self.raft.stop_reason().unwrap_or_default();
+                        self.failure.set(format!("consensus has stopped: {reason}"));
+                    }
+                    return;
+                }
+                (End::Broken, Some((raft_id, broker_id))) if raft_id != self.settings.raft_id() => {
+                    self.suspicions.broken(broker_id);
+                    let loss = ControllerLoss {
+                        own: self.settings.broker_id(),
+                        raft: &self.raft,
+                        addresses: &self.addresses,
+                        cancel: &self.cancel,
+                    };
+                    loss.judge(&mut watch, &status).await;
+                }
+                (End::Broken, _) => sleep(RETRY_PAUSE).await,
+                (End::LeaderChanged, _) => {}
             }
-            (End::Broken, Some((raft_id, broker_id)))
-                if raft_id != plane.shared.identity.raft_id =>
-            {
-                plane.note_broken(broker_id);
-                controller_lost(&plane, &mut watch, &status).await;
-            }
-            (End::Broken, _) => sleep(RETRY_PAUSE).await,
-            (End::LeaderChanged, _) => {}
         }
     }
-}
 
-/// Talks to the controller in this process, by the code that serves the others.
-async fn local_session(plane: &Arc<Plane>, watch: &mut StatusWatch, leader: RaftId) -> End {
-    let (requests, queue) = mpsc::channel(MAX_REQUESTS);
-    let (answers, received) = mpsc::channel(MAX_ANSWERS);
-    let served = {
-        let plane = Arc::clone(plane);
-        async move {
-            let requests = ReceiverStream::new(queue).map(Ok);
-            if let Err(status) = serve_session(&plane, requests, answers.clone()).await {
-                let _ = answers.send(Err(status)).await;
-            }
-        }
-    };
-    plane.tasks.spawn(served);
-    let session = Session::new(plane, requests, leader);
-    session.run(ReceiverStream::new(received), watch).await
-}
+    /// Talks to the controller in this process, by the code that serves the others.
+    async fn local_session(&self, watch: &mut StatusWatch, leader: RaftId) -> End {
+        let (requests, queue) = mpsc::channel(MAX_REQUESTS);
+        let answers = self.service.serve(ReceiverStream::new(queue).map(Ok));
+        Session::new(self, requests, leader).run(answers, watch).await
+    }
 
-async fn remote_session(
-    plane: &Arc<Plane>,
-    watch: &mut StatusWatch,
-    leader: RaftId,
-    broker_id: BrokerId,
-) -> End {
-    let Some(address) = plane.shared.addresses.address_of(broker_id) else { return End::Broken };
-    let Ok(channel) = connect(&address).await else { return End::Broken };
-    let mut client = ControllerClient::new(channel)
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let (requests, queue) = mpsc::channel(MAX_REQUESTS);
-    let session = Session::new(plane, requests, leader);
-    let opened = tokio::time::timeout(
-        plane.settings().session_timeout,
-        client.session(ReceiverStream::new(queue)),
-    );
-    match opened.await {
-        Ok(Ok(answers)) => {
-            let end = session.run(answers.into_inner(), watch).await;
-            if end == End::LeaderChanged {
-                plane.note_heard(broker_id);
+    async fn remote_session(
+        &self,
+        watch: &mut StatusWatch,
+        leader: RaftId,
+        broker_id: BrokerId,
+    ) -> End {
+        let Some(address) = self.addresses.address_of(broker_id) else { return End::Broken };
+        let Ok(channel) = connect(&address).await else { return End::Broken };
+        let mut client = ControllerClient::new(channel)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let (requests, queue) = mpsc::channel(MAX_REQUESTS);
+        let session = Session::new(self, requests, leader);
+        let opened = tokio::time::timeout(
+            self.settings.session_timeout,
+            client.session(ReceiverStream::new(queue)),
+        );
+        match opened.await {
+            Ok(Ok(answers)) => {
+                let end = session.run(answers.into_inner(), watch).await;
+                if end == End::LeaderChanged {
+                    self.suspicions.heard(broker_id);
+                }
+                end
             }
-            end
+            Ok(Err(_)) | Err(_) => End::Broken,
         }
-        Ok(Err(_)) | Err(_) => End::Broken,
     }
 }
 
 /// An open session, this broker's side.
 struct Session<'a> {
-    plane: &'a Arc<Plane>,
+    keeper: &'a SessionKeeper,
     requests: mpsc::Sender<proto::SessionRequest>,
     leader: RaftId,
     wish: watch::Receiver<Wish>,
@@ -150,19 +168,19 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn new(
-        plane: &'a Arc<Plane>,
+        keeper: &'a SessionKeeper,
         requests: mpsc::Sender<proto::SessionRequest>,
         leader: RaftId,
     ) -> Self {
         let now = Instant::now();
         Self {
-            plane,
+            keeper,
             requests,
             leader,
-            wish: plane.shared.wish.subscribe(),
-            applied: plane.shared.feed.applied(),
+            wish: keeper.wish.clone(),
+            applied: keeper.feed.applied(),
             next_heartbeat: now,
-            silence: now + plane.settings().session_timeout,
+            silence: now + keeper.settings.session_timeout,
         }
     }
 
@@ -184,7 +202,7 @@ impl<'a> Session<'a> {
             }
             let is_awaiting = self.is_awaiting();
             tokio::select! {
-                () = self.plane.cancel.cancelled() => return End::Stopped,
+                () = self.keeper.cancel.cancelled() => return End::Stopped,
                 alive = watch.changed() => {
                     let leader = watch.status().leader.map(|(raft_id, _)| raft_id);
                     match (alive, leader == Some(self.leader)) {
@@ -197,8 +215,9 @@ impl<'a> Session<'a> {
                     Some(Ok(answer)) => self.handle(answer),
                     Some(Err(_)) | None => return End::Broken,
                 },
-                () = self.plane.shared.proposals.to_send() => {}
-                _ = self.wish.changed() => self.next_heartbeat = Instant::now(),
+                () = self.keeper.queue.to_send() => {}
+                // Nothing is wished any more once the handle is gone.
+                Ok(()) = self.wish.changed() => self.next_heartbeat = Instant::now(),
                 _ = self.applied.changed(), if is_awaiting => self.next_heartbeat = Instant::now(),
                 () = sleep_until(self.next_heartbeat) => {}
                 () = sleep_until(self.silence) => return End::Broken,
@@ -209,21 +228,22 @@ impl<'a> Session<'a> {
     /// Whether this broker wishes to be unfenced and its image says that it is not.
     fn is_awaiting(&self) -> bool {
         self.wish.borrow().is_ready
-            && !self.plane.shared.feed.image().is_unfenced(self.plane.broker_id())
+            && !self.keeper.feed.image().is_unfenced(self.keeper.settings.broker_id())
     }
 
     fn opening(&self) -> proto::Opening {
-        let shared = &self.plane.shared;
-        let address = &shared.settings.advertised_address;
+        let SessionKeeper { settings, feed, .. } = self.keeper;
+        let identity = &settings.identity;
+        let address = &settings.advertised_address;
         proto::Opening {
-            cluster_id: shared.feed.image().cluster_id().map(|id| id.0.clone()).unwrap_or_default(),
-            broker_id: self.plane.broker_id().0,
-            raft_id: shared.identity.raft_id.0,
-            directory_id: shared.identity.directory_id.to_bytes().to_vec().into(),
+            cluster_id: feed.image().cluster_id().map(|id| id.0.clone()).unwrap_or_default(),
+            broker_id: identity.broker_id.0,
+            raft_id: identity.raft_id.0,
+            directory_id: identity.directory_id.to_bytes().to_vec().into(),
             broker_epoch: self.wish.borrow().broker_epoch.map(|epoch| epoch.0),
             control_host: address.host.clone(),
             control_port: u32::from(address.port),
-            incarnation_id: shared.identity.incarnation_id.to_bytes().to_vec().into(),
+            incarnation_id: identity.incarnation_id.to_bytes().to_vec().into(),
         }
     }
 
@@ -237,7 +257,7 @@ impl<'a> Session<'a> {
         let pause = if self.is_awaiting() {
             EAGER_INTERVAL
         } else {
-            self.plane.settings().heartbeat_interval
+            self.keeper.settings.heartbeat_interval
         };
         self.next_heartbeat = Instant::now() + pause;
         self.send(proto::session_request::Kind::Heartbeat(heartbeat))
@@ -245,7 +265,7 @@ impl<'a> Session<'a> {
 
     fn send_proposals(&self) -> Result<(), ()> {
         let room = self.requests.capacity().saturating_sub(HEARTBEAT_ROOM);
-        for (id, command) in self.plane.shared.proposals.take_unsent(self.plane.now(), room) {
+        for (id, command) in self.keeper.queue.take_unsent(self.keeper.settings.clock.now(), room) {
             let proposal = proto::Proposal { id, command };
             self.send(proto::session_request::Kind::Proposal(proposal))?;
         }
@@ -258,17 +278,17 @@ impl<'a> Session<'a> {
     }
 
     fn handle(&mut self, answer: proto::SessionResponse) {
-        self.silence = Instant::now() + self.plane.settings().session_timeout;
+        self.silence = Instant::now() + self.keeper.settings.session_timeout;
         match answer.kind {
             Some(proto::session_response::Kind::Opened(_)) => {
-                if let Some((_, broker_id)) = self.plane.raft.status().leader {
-                    self.plane.note_heard(broker_id);
-                    self.plane.publish_suspects(&BTreeSet::new());
+                if let Some((_, broker_id)) = self.keeper.raft.status().leader {
+                    self.keeper.suspicions.heard(broker_id);
+                    self.keeper.suspicions.publish(&BTreeSet::new());
                 }
             }
             Some(proto::session_response::Kind::Heartbeat(heartbeat)) => {
                 let suspects = heartbeat.suspected.into_iter().map(BrokerId).collect();
-                self.plane.take_suspects(&suspects);
+                self.keeper.suspicions.take_word(&suspects);
             }
             Some(proto::session_response::Kind::Answer(answer)) => self.handle_answer(answer),
             None => {}
@@ -276,8 +296,8 @@ impl<'a> Session<'a> {
     }
 
     fn handle_answer(&self, answer: proto::ProposalAnswer) {
-        let proposals = &self.plane.shared.proposals;
-        let now = self.plane.now();
+        let proposals = &self.keeper.queue;
+        let now = self.keeper.settings.clock.now();
         match answer.result {
             Some(proto::proposal_answer::Result::Applied(applied)) => {
                 let outcome = Outcome::decode(&applied.outcome);
@@ -295,24 +315,6 @@ impl<'a> Session<'a> {
                 let applied = Applied { index: 0, outcome: Outcome::Refused(refusal) };
                 proposals.answer(answer.id, Ok(applied));
             }
-        }
-    }
-}
-
-/// Fails proposals that waited too long, and rings for those that may be offered again.
-pub(crate) async fn keep_deadlines(plane: Arc<Plane>) {
-    loop {
-        let next = plane.shared.proposals.expire(plane.now());
-        let timer = async {
-            match next {
-                Some(at) => sleep_until(plane.instant_of(at)).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = plane.cancel.cancelled() => return,
-            () = timer => {}
-            () = plane.shared.proposals.new_deadline() => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The thread that everything behind the handle runs on.
 //!
-//! Owns the runtime and the order of start and stop. It takes no partition lock and does no data I/O; Raft's files have a thread of their own.
+//! Owns the runtime, the order of start and stop, and which task is given what. It takes no partition lock and does no data I/O; Raft's files have
+//! a thread of their own.
 
 mod control_port;
 
@@ -9,46 +10,61 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
+use log_storage::FileSystem;
+use model::BrokerId;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tokio_util::task::TaskTracker;
 
-use crate::active::driver::lead;
-use crate::active::liveness::{Event, ProbeResult};
+use crate::active::driver::Driver;
+use crate::active::evidence::Evidence;
+use crate::active::membership_keeper::MembershipKeeper;
+use crate::active::proposer::Proposer;
+use crate::active::roster::Roster;
 use crate::active::service::Service;
-use crate::broker_lifecycle::formation::{form_or_join, seek_controller};
-use crate::broker_lifecycle::self_watch::watch_self;
-use crate::broker_lifecycle::session::{keep_deadlines, keep_session};
-use crate::control_thread::control_port::ControlPort;
+use crate::broker_lifecycle::formation::Greeter;
+use crate::broker_lifecycle::proposal_queue::{ProposalQueue, keep_deadlines};
+use crate::broker_lifecycle::self_watch::SelfWatch;
+use crate::broker_lifecycle::session::SessionKeeper;
+use crate::broker_lifecycle::wish::Wish;
 use crate::error::StartError;
-use crate::failure::Alive;
+use crate::failure::{Alive, Failure};
+use crate::image_feed::ImageFeed;
+use crate::metrics::Metrics;
 use crate::options::Materialization;
-use crate::peers::connect::MAX_MESSAGE_BYTES;
-use crate::plane::{Plane, Shared};
-use crate::proto::controller::controller_server::ControllerServer;
-use crate::proto::raft::raft_server::RaftServer;
+use crate::peers::address_book::AddressBook;
 use crate::raft::{RaftNode, RaftOptions, TransferOutcome};
+use crate::settings::Settings;
+use crate::suspicions::Suspicions;
 
 /// How long a stopping leader waits for a successor.
 const HANDOVER_LIMIT: Duration = Duration::from_secs(1);
 /// How long a stop waits for tasks that do not end.
 const TASKS_LIMIT: Duration = Duration::from_millis(500);
-const WINDOW_BYTES: u32 = 4 << 20;
-/// Calls and streams of one connection at a time.
-const MAX_STREAMS: u32 = 64;
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Refused connections that wait to be looked at.
 const MAX_EVIDENCE: usize = 64;
 
+/// What the handle and the thread have in common; each task is given of it what it needs. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) feed: Arc<ImageFeed>,
+    pub(crate) queue: Arc<ProposalQueue>,
+    pub(crate) suspicions: Arc<Suspicions>,
+    pub(crate) metrics: Metrics,
+    pub(crate) failure: Failure,
+}
+
 /// What the thread is started with.
 pub(crate) struct ControlThread {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) listener: Option<TcpListener>,
+    pub(crate) shared: Shared,
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) listener: TcpListener,
     pub(crate) materialization: Materialization,
+    pub(crate) wish: watch::Receiver<Wish>,
+    pub(crate) active_controller: watch::Sender<Option<BrokerId>>,
     /// Asks for an orderly stop.
     pub(crate) stop: CancellationToken,
     /// Ends everything at once, as a kill would.
@@ -56,10 +72,22 @@ pub(crate) struct ControlThread {
     pub(crate) alive: Alive,
 }
 
+/// What runs: the foundations from which each task is given what it needs, and what a stop ends in order.
+struct Running {
+    shared: Shared,
+    raft: Arc<RaftNode>,
+    addresses: Arc<AddressBook>,
+    roster: Arc<Roster>,
+    tasks: TaskTracker,
+    cancel: CancellationToken,
+}
+
 impl ControlThread {
     /// Runs until a stop or a kill; `started` hears how the start went.
     pub(crate) fn run(self, started: &SyncSender<Result<(), StartError>>) {
-        let shared = Arc::clone(&self.shared);
+        let Shared { queue, feed, .. } = self.shared.clone();
+        // Whoever waits for the end of this thread finds its sockets closed and its queue answered.
+        let _alive = self.alive.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         match runtime {
             Ok(runtime) => self.run_on(runtime, started),
@@ -69,8 +97,8 @@ impl ControlThread {
                 let _ = started.send(Err(StartError::Io { what, source }));
             }
         }
-        shared.proposals.close();
-        shared.feed.close();
+        queue.close();
+        feed.close();
     }
 
     fn run_on(self, runtime: Runtime, started: &SyncSender<Result<(), StartError>>) {
@@ -85,101 +113,164 @@ impl ControlThread {
         runtime.shutdown_background();
     }
 
-    async fn serve(mut self, started: &SyncSender<Result<(), StartError>>) {
-        let plane = match self.start().await {
-            Ok(plane) => plane,
+    async fn serve(self, started: &SyncSender<Result<(), StartError>>) {
+        let stop = self.stop.clone();
+        let running = match self.start().await {
+            Ok(running) => running,
             Err(error) => {
                 let _ = started.send(Err(error));
                 return;
             }
         };
         let _ = started.send(Ok(()));
-        self.stop.cancelled().await;
-        if plane.raft.transfer_leadership(HANDOVER_LIMIT).await == TransferOutcome::StillLeading {
+        stop.cancelled().await;
+        let Running { shared, raft, roster, tasks, cancel, .. } = running;
+        if raft.transfer_leadership(HANDOVER_LIMIT).await == TransferOutcome::StillLeading {
             tracing::info!("nobody took over the metadata quorum's leadership");
         }
-        plane.cancel.cancel();
-        plane.leadership.end();
-        plane.shared.proposals.close();
-        plane.raft.shutdown().await;
-        plane.tasks.close();
-        let _ = timeout(TASKS_LIMIT, plane.tasks.wait()).await;
+        cancel.cancel();
+        roster.end();
+        shared.queue.close();
+        raft.shutdown().await;
+        tasks.close();
+        let _ = timeout(TASKS_LIMIT, tasks.wait()).await;
     }
 
-    async fn start(&mut self) -> Result<Arc<Plane>, StartError> {
-        let shared = Arc::clone(&self.shared);
+    async fn start(self) -> Result<Running, StartError> {
+        let Shared { settings, feed, suspicions, metrics, failure, .. } = &self.shared;
+        let addresses = Arc::new(AddressBook::new(&settings.voters, Arc::clone(feed)));
         let (refused, refusals) = mpsc::channel(MAX_EVIDENCE);
         let raft = RaftNode::start(RaftOptions {
-            raft_id: shared.identity.raft_id,
-            data_dir: shared.settings.data_dir.clone(),
-            fs: Arc::clone(&shared.fs),
+            raft_id: settings.raft_id(),
+            data_dir: settings.data_dir.clone(),
+            fs: Arc::clone(&self.fs),
             materialization: self.materialization,
-            clock: shared.clock,
-            addresses: Arc::clone(&shared.addresses),
-            feed: Arc::clone(&shared.feed),
-            failure: shared.failure.clone(),
-            metrics: shared.metrics.clone(),
+            clock: settings.clock,
+            addresses: Arc::clone(&addresses),
+            feed: Arc::clone(feed),
+            failure: failure.clone(),
+            metrics: metrics.clone(),
             refused,
-            alive: self.alive.clone(),
-        })
-        .await?;
-        let plane = Arc::new(Plane::new(shared, raft));
-        self.listen(&plane)?;
-        plane.tasks.spawn(form_or_join(Arc::clone(&plane)));
-        plane.tasks.spawn(seek_controller(Arc::clone(&plane)));
-        plane.tasks.spawn(keep_session(Arc::clone(&plane)));
-        plane.tasks.spawn(keep_deadlines(Arc::clone(&plane)));
-        plane.tasks.spawn(lead(Arc::clone(&plane)));
-        plane.tasks.spawn(watch_self(Arc::clone(&plane)));
-        plane.tasks.spawn(gather_evidence(Arc::clone(&plane), refusals));
-        Ok(plane)
+            alive: self.alive,
+        });
+        let roster = Roster::new(settings.session_timeout, settings.clock, Arc::clone(suspicions));
+        let running = Running {
+            raft: Arc::new(raft.await?),
+            shared: self.shared,
+            addresses,
+            roster: Arc::new(roster),
+            tasks: TaskTracker::new(),
+            cancel: CancellationToken::new(),
+        };
+        let service = running.start_active_side(refusals);
+        running.listen(self.listener, service.clone())?;
+        running.start_session(service, self.wish.clone(), self.active_controller);
+        running.start_lifecycle(self.fs, self.wish);
+        Ok(running)
+    }
+}
+
+impl Running {
+    /// Starts what the active controller does, which is idle while another node leads, and returns the serving side of sessions.
+    fn start_active_side(&self, refusals: mpsc::Receiver<BrokerId>) -> Service {
+        let Shared { settings, feed, metrics, failure, .. } = self.shared.clone();
+        let (raft, roster) = (Arc::clone(&self.raft), Arc::clone(&self.roster));
+        let proposer = Proposer { raft: Arc::clone(&raft), roster: Arc::clone(&roster) };
+        let evidence = Evidence {
+            roster: Arc::clone(&roster),
+            addresses: Arc::clone(&self.addresses),
+            clock: settings.clock,
+        };
+        self.tasks.spawn(evidence.clone().gather(refusals, self.cancel.clone()));
+        let membership = MembershipKeeper {
+            raft: Arc::clone(&raft),
+            roster: Arc::clone(&roster),
+            proposer: proposer.clone(),
+            feed: Arc::clone(&feed),
+            configured: settings.voters.iter().map(|voter| voter.broker_id).collect(),
+        };
+        let driver = Driver {
+            settings: Arc::clone(&settings),
+            raft: Arc::clone(&raft),
+            roster: Arc::clone(&roster),
+            proposer: proposer.clone(),
+            evidence,
+            membership,
+            feed: Arc::clone(&feed),
+            metrics,
+            failure,
+            tasks: self.tasks.clone(),
+            cancel: self.cancel.clone(),
+        };
+        self.tasks.spawn(driver.run());
+        let addresses = Arc::clone(&self.addresses);
+        let tasks = self.tasks.clone();
+        Service { settings, raft, roster, proposer, feed, addresses, tasks }
     }
 
-    fn listen(&mut self, plane: &Arc<Plane>) -> Result<(), StartError> {
-        let failed = |source| StartError::Io { what: "use the control port".to_owned(), source };
-        let Some(listener) = self.listener.take() else { return Ok(()) };
-        listener.set_nonblocking(true).map_err(failed)?;
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let feed = Arc::clone(&plane.shared.feed);
-        let raft = RaftServer::new(plane.raft.service(feed, plane.cancel.clone()))
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let controller = ControllerServer::new(Service { plane: Arc::clone(plane) })
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        let server = Server::builder()
-            .initial_stream_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(WINDOW_BYTES)
-            .max_concurrent_streams(MAX_STREAMS)
-            // A connection whose other end vanished without a word is not kept for ever.
-            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-            .serve_with_incoming(ControlPort { raft, controller }, incoming);
-        let plane = Arc::clone(plane);
-        plane.tasks.clone().spawn(async move {
+    fn listen(&self, listener: TcpListener, service: Service) -> Result<(), StartError> {
+        let raft = self.raft.service(Arc::clone(&self.shared.feed), self.cancel.clone());
+        let port = control_port::listen(listener, raft, service)
+            .map_err(|source| StartError::Io { what: "use the control port".to_owned(), source })?;
+        let (cancel, failure) = (self.cancel.clone(), self.shared.failure.clone());
+        self.tasks.spawn(async move {
             tokio::select! {
-                () = plane.cancel.cancelled() => {}
-                result = server => if let Err(error) = result {
-                    plane.shared.failure.set(format!("the control port failed: {error}"));
+                () = cancel.cancelled() => {}
+                result = port => if let Err(error) = result {
+                    failure.set(format!("the control port failed: {error}"));
                 }
             }
         });
         Ok(())
     }
-}
 
-/// Feeds the liveness machine with what other connections have shown.
-async fn gather_evidence(plane: Arc<Plane>, mut refusals: mpsc::Receiver<model::BrokerId>) {
-    loop {
-        tokio::select! {
-            () = plane.cancel.cancelled() => return,
-            Some(broker_id) = refusals.recv() => {
-                let now = plane.now();
-                let result = ProbeResult::Refused;
-                plane.leadership.step(now, Event::Probed { broker_id, asked_at: now, result });
-            }
-            else => return,
-        }
+    /// Starts this broker's session with the active controller, by which it lives and proposes.
+    fn start_session(
+        &self,
+        service: Service,
+        wish: watch::Receiver<Wish>,
+        active_controller: watch::Sender<Option<BrokerId>>,
+    ) {
+        let Shared { settings, feed, queue, suspicions, failure, .. } = self.shared.clone();
+        let deadlines = keep_deadlines(Arc::clone(&queue), settings.clock, self.cancel.clone());
+        self.tasks.spawn(deadlines);
+        let session = SessionKeeper {
+            settings,
+            raft: Arc::clone(&self.raft),
+            feed,
+            addresses: Arc::clone(&self.addresses),
+            suspicions,
+            queue,
+            wish,
+            active_controller,
+            service,
+            failure,
+            cancel: self.cancel.clone(),
+        };
+        self.tasks.spawn(session.run());
+    }
+
+    /// Starts the rest of what every broker does: it forms or joins a cluster, and watches its own image.
+    fn start_lifecycle(&self, fs: Arc<dyn FileSystem>, wish: watch::Receiver<Wish>) {
+        let Shared { settings, feed, metrics, failure, .. } = self.shared.clone();
+        let greeter = Greeter {
+            settings: Arc::clone(&settings),
+            raft: Arc::clone(&self.raft),
+            failure: failure.clone(),
+            cancel: self.cancel.clone(),
+        };
+        self.tasks.spawn(greeter.clone().form_or_join());
+        self.tasks.spawn(greeter.seek_controller());
+        let self_watch = SelfWatch {
+            settings,
+            fs,
+            raft: Arc::clone(&self.raft),
+            feed,
+            wish,
+            metrics,
+            failure,
+            cancel: self.cancel.clone(),
+        };
+        self.tasks.spawn(self_watch.run());
     }
 }

@@ -47,6 +47,59 @@ pub enum Command {
     UpdateVoters(UpdateVoters),
 }
 
+impl Command {
+    /// Returns the live set of a command that may elect.
+    pub(crate) fn live_mut(&mut self) -> Option<&mut LiveSet> {
+        match self {
+            Self::RegisterBroker(command) => Some(&mut command.live),
+            Self::UnfenceBroker(command) => Some(&mut command.live),
+            Self::FenceBroker(command) => Some(&mut command.live),
+            Self::ControlledShutdown(command) => Some(&mut command.live),
+            Self::ReplicaLost(command) => Some(&mut command.live),
+            Self::ElectLeaders(command) => Some(&mut command.live),
+            Self::YieldLeadership(command) => Some(&mut command.live),
+            Self::CreateTopics(command) => Some(&mut command.live),
+            Self::CreatePartitions(command) => Some(&mut command.live),
+            Self::FormCluster(_)
+            | Self::ProposeIsr(_)
+            | Self::DeleteTopics(_)
+            | Self::AlterConfigs(_)
+            | Self::AllocateProducerIds(_)
+            | Self::UpdateVoters(_) => None,
+        }
+    }
+
+    /// Says what a second application of the command would do.
+    pub(crate) fn repetition(&self) -> Repetition {
+        match self {
+            Self::FormCluster(_)
+            | Self::RegisterBroker(_)
+            | Self::UnfenceBroker(_)
+            | Self::FenceBroker(_)
+            | Self::ControlledShutdown(_)
+            | Self::ProposeIsr(_)
+            | Self::ReplicaLost(_)
+            | Self::ElectLeaders(_)
+            | Self::YieldLeadership(_)
+            | Self::AllocateProducerIds(_)
+            | Self::UpdateVoters(_) => Repetition::Harmless,
+            Self::CreateTopics(_)
+            | Self::DeleteTopics(_)
+            | Self::CreatePartitions(_)
+            | Self::AlterConfigs(_) => Repetition::Misleading,
+        }
+    }
+}
+
+/// What becomes of a command that is applied twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repetition {
+    /// Nothing worse than of one that is applied once.
+    Harmless,
+    /// The second time would answer that the thing is there (or gone) already.
+    Misleading,
+}
+
 /// The brokers from which the proposing controller has heard in its own term, with the epochs they spoke under.
 ///
 /// `apply` uses its intersection with what the image holds registered and unfenced, and only for elections.

@@ -19,6 +19,7 @@ mod outcome;
 
 pub use apply::{Applied, apply, preview};
 pub use changes::{Changes, RecordKey};
+pub(crate) use command::Repetition;
 pub use command::{
     AllocateProducerIds, AlterConfigs, Assignment, Command, ConfigAlteration, ConfigChange,
     ConfigOperation, ConfigResource, ControlledShutdown, CreatePartitions, CreateTopics,
