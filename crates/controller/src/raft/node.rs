@@ -24,14 +24,14 @@ use tokio_util::sync::CancellationToken;
 use super::Raft;
 use super::codec;
 use super::config::raft_config;
-use super::log_store::LogStore;
-use super::materialized::Materialized;
 use super::membership::Members;
-use super::network::Network;
-use super::raft_log::RaftLog;
-use super::small_file::CommittedFile;
+use super::rpc::network::Network;
 use super::state_machine::StateMachine;
-use super::storage_thread::{Job, StorageThread};
+use super::state_machine::materialized::Materialized;
+use super::storage::log_store::LogStore;
+use super::storage::raft_log::RaftLog;
+use super::storage::small_file::CommittedFile;
+use super::storage::storage_thread::{Job, StorageThread};
 use super::types::{EncodedCommand, LogId, Node, Types};
 use crate::error::StartError;
 use crate::failure::{Alive, Failure};
@@ -133,8 +133,17 @@ impl RaftNode {
     }
 
     /// Returns the serving side for other nodes, which hands nothing to openraft once `stop` is cancelled.
-    pub(crate) fn service(&self, feed: Arc<ImageFeed>, stop: CancellationToken) -> super::Service {
-        super::Service { raft_id: self.raft_id.0, raft: self.raft.clone(), feed, stop }
+    pub(crate) fn service(
+        &self,
+        feed: Arc<ImageFeed>,
+        stop: CancellationToken,
+    ) -> super::rpc::service::Service {
+        super::rpc::service::Service {
+            raft_id: self.raft_id.0,
+            raft: self.raft.clone(),
+            feed,
+            stop,
+        }
     }
 
     /// Returns who leads.

@@ -15,12 +15,12 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::codec::log_id;
-use super::log_store::LogStore;
 use super::node::RaftOptions;
-use super::raft_log::RaftLog;
-use super::small_file::{COMMITTED_FILE, CommittedFile};
 use super::state_machine::StateMachine;
-use super::storage_thread::StorageThread;
+use super::storage::log_store::LogStore;
+use super::storage::raft_log::RaftLog;
+use super::storage::small_file::{COMMITTED_FILE, CommittedFile};
+use super::storage::storage_thread::StorageThread;
 use super::types::{EncodedCommand, Entry, LogId, Types, Vote};
 use crate::failure::{Alive, Failure};
 use crate::image_feed::ImageFeed;

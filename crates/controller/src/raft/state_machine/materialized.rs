@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use prost::Message;
 
-use super::codec;
-use super::types::SnapshotMeta;
 use crate::error::StartError;
 use crate::failure::Alive;
 use crate::metadata::{Image, RecordKey};
 use crate::proto::raft as proto;
+use crate::raft::codec;
+use crate::raft::types::SnapshotMeta;
 
 /// Name of the directory in the data directory.
 pub(crate) const SLED_DIR: &str = "metadata.sled";

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::raft_log::{Bounds, RaftLog};
 use super::small_file;
 use super::storage_thread::{Job, QUEUE, StorageThread};
-use super::types::{Entry, LogId, Types, Vote};
+use crate::raft::types::{Entry, LogId, Types, Vote};
 
 /// Most entries and bytes that stay in memory.
 const WINDOW_ENTRIES: usize = 8192;

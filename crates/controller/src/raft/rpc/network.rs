@@ -25,14 +25,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use super::codec::{self, AppendResult, DecodeError};
-use super::snapshot::SnapshotFile;
-use super::types::{Node, Types, Vote};
 use crate::image_feed::ImageFeed;
 use crate::peers::address_book::AddressBook;
 use crate::peers::connect::{ConnectError, MAX_MESSAGE_BYTES, connect};
 use crate::proto::raft as proto;
 use crate::proto::raft::raft_client::RaftClient;
+use crate::raft::codec::{self, AppendResult, DecodeError};
+use crate::raft::state_machine::snapshot::SnapshotFile;
+use crate::raft::types::{Node, Types, Vote};
 
 /// Appends in flight on one stream; also what its queue holds, so that sending never waits.
 const MAX_IN_FLIGHT: usize = 16;

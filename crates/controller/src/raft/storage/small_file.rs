@@ -12,9 +12,9 @@ use log_storage::file_system::{OpenMode, read_file, write_aside};
 use log_storage::{File, FileSystem};
 use prost::Message;
 
-use super::codec;
-use super::types::{LogId, Vote};
 use crate::proto::raft as proto;
+use crate::raft::codec;
+use crate::raft::types::{LogId, Vote};
 
 /// Name of the vote's file in the data directory.
 pub(crate) const VOTE_FILE: &str = "raft-vote";

@@ -16,9 +16,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::raft_log::RaftLog;
 use super::small_file::{self, CommittedFile};
-use super::types::{Entry, LogId, Types, Vote};
 use crate::failure::{Alive, Failure};
 use crate::metrics::Metrics;
+use crate::raft::types::{Entry, LogId, Types, Vote};
 
 /// Jobs that may wait; beyond it openraft waits for the disk.
 pub(crate) const QUEUE: usize = 1024;

@@ -3,6 +3,9 @@
 //! Owns the one image that changes. The published image moves before any answer is sent, so that who is answered here sees what was
 //! answered. Invariant: the image is a function of the entries alone; one that this version cannot read stops the node.
 
+pub(super) mod materialized;
+pub(super) mod snapshot;
+
 use std::io;
 use std::sync::Arc;
 
@@ -14,14 +17,14 @@ use openraft::storage::{
 };
 use openraft::{EntryPayload, OptionalSend};
 
-use super::materialized::{Materialized, Writer};
-use super::node::RaftOptions;
-use super::snapshot::{SnapshotFile, SnapshotStore};
-use super::types::{EncodedCommand, LogId, Reply, SnapshotMeta, StoredMembership, Types};
 use crate::error::StartError;
 use crate::failure::Failure;
 use crate::image_feed::ImageFeed;
 use crate::metadata::{self, Changes, Command, DecodeError, Image, Outcome, Refusal};
+use crate::raft::node::RaftOptions;
+use crate::raft::types::{EncodedCommand, LogId, Reply, SnapshotMeta, StoredMembership, Types};
+use materialized::{Materialized, Writer};
+use snapshot::{SnapshotFile, SnapshotStore};
 
 type SnapshotOf = openraft::type_config::alias::SnapshotOf<Types, SnapshotFile>;
 

@@ -15,10 +15,10 @@ use log_storage::FileSystem;
 use log_storage::file_system::{read_file, write_aside};
 use prost::Message;
 
-use super::codec;
-use super::small_file::digest;
-use super::types::SnapshotMeta;
 use crate::proto::raft as proto;
+use crate::raft::codec;
+use crate::raft::storage::small_file::digest;
+use crate::raft::types::SnapshotMeta;
 
 /// Name of the snapshot in the data directory.
 pub(crate) const SNAPSHOT_FILE: &str = "metadata.snapshot";

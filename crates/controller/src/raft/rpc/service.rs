@@ -12,12 +12,12 @@ use openraft::raft::AppendEntriesRequest;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::Raft;
-use super::codec::{self, AppendResult, DecodeError};
-use super::types::Types;
 use crate::image_feed::ImageFeed;
 use crate::proto::raft as proto;
 use crate::proto::raft::raft_server::Raft as RaftService;
+use crate::raft::Raft;
+use crate::raft::codec::{self, AppendResult, DecodeError};
+use crate::raft::types::Types;
 
 /// Appends of one stream that openraft works on at a time.
 const MAX_IN_FLIGHT: usize = 32;

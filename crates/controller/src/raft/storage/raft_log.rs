@@ -16,9 +16,9 @@ use model::record_batch::{BatchBuilder, BatchOptions, Batches, NewRecord, Record
 use model::{Clock, LeaderEpoch, Offset, TopicId, TopicPartition};
 use prost::Message;
 
-use super::codec::{self, log_id, term_of};
 use super::small_file;
-use super::types::{Entry, LogId};
+use crate::raft::codec::{self, log_id, term_of};
+use crate::raft::types::{Entry, LogId};
 
 /// Name of the log's directory in the data directory.
 pub(crate) const LOG_DIR: &str = "__cluster_metadata-0";
