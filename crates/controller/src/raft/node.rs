@@ -28,6 +28,7 @@ use super::membership::Members;
 use super::rpc::network::Network;
 use super::state_machine::StateMachine;
 use super::state_machine::materialized::Materialized;
+use super::state_machine::snapshot::SnapshotStore;
 use super::storage::log_store::LogStore;
 use super::storage::raft_log::RaftLog;
 use super::storage::small_file::CommittedFile;
@@ -109,8 +110,13 @@ impl RaftNode {
             Materialization::Off => None,
         };
         let (log_store, storage) = open_log_store(&options)?;
-        let state_machine =
-            StateMachine::new(&options, materialized.as_ref(), log_store.last_log_id())?;
+        let state_machine = StateMachine::new(
+            Arc::clone(&options.feed),
+            SnapshotStore::new(Arc::clone(&options.fs), &options.data_dir),
+            options.failure.clone(),
+            materialized.as_ref(),
+            log_store.last_log_id(),
+        );
         let jobs = log_store.jobs();
         let network = Network::new(
             options.raft_id.0,

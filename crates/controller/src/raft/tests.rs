@@ -12,11 +12,10 @@ use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::type_config::TypeConfigExt;
 use openraft::{EntryPayload, StorageError, StorageHelper};
 use tempfile::TempDir;
-use tokio::sync::mpsc;
 
 use super::codec::log_id;
-use super::node::RaftOptions;
 use super::state_machine::StateMachine;
+use super::state_machine::snapshot::SnapshotStore;
 use super::storage::log_store::LogStore;
 use super::storage::raft_log::RaftLog;
 use super::storage::small_file::{COMMITTED_FILE, CommittedFile};
@@ -24,27 +23,12 @@ use super::storage::storage_thread::StorageThread;
 use super::types::{EncodedCommand, Entry, LogId, Types, Vote};
 use crate::failure::{Alive, Failure};
 use crate::image_feed::ImageFeed;
-use crate::metadata::{Image, RaftId};
+use crate::metadata::Image;
 use crate::metrics::Metrics;
-use crate::options::Materialization;
-use crate::peers::address_book::AddressBook;
 
-fn options(fs: Arc<dyn FileSystem>, data_dir: &Path) -> RaftOptions {
+fn open_machine(fs: Arc<dyn FileSystem>, data_dir: &Path) -> StateMachine {
     let feed = Arc::new(ImageFeed::new(Arc::new(Image::default()), None));
-    let (refused, _) = mpsc::channel(1);
-    RaftOptions {
-        raft_id: RaftId(1),
-        data_dir: data_dir.to_owned(),
-        fs,
-        materialization: Materialization::Off,
-        clock: Clock::start(),
-        addresses: Arc::new(AddressBook::new(&[], Arc::clone(&feed))),
-        feed,
-        failure: Failure::new(),
-        metrics: Metrics::new(),
-        refused,
-        alive: Alive::new().0,
-    }
+    StateMachine::new(feed, SnapshotStore::new(fs, data_dir), Failure::new(), None, None)
 }
 
 fn open_log(fs: &Arc<dyn FileSystem>, data_dir: &Path) -> (LogStore, JoinHandle<()>) {
@@ -70,7 +54,7 @@ impl StoreBuilder<Types, LogStore, StateMachine, TempDir> for Builder {
         let fs: Arc<dyn FileSystem> = Arc::new(OsFileSystem);
         let data_dir: PathBuf = directory.path().to_owned();
         let (log, _) = open_log(&fs, &data_dir);
-        let machine = StateMachine::new(&options(fs, &data_dir), None, None).unwrap();
+        let machine = open_machine(fs, &data_dir);
         Ok((directory, log, machine))
     }
 }
@@ -204,7 +188,7 @@ fn a_committed_log_id_beyond_the_log_is_held_down_to_the_log() {
     disk.crash(CrashMode::LoseAll);
 
     let (mut store, _thread) = open_log(&fs, data_dir);
-    let mut machine = StateMachine::new(&options(fs, data_dir), None, None).unwrap();
+    let mut machine = open_machine(fs, data_dir);
     block_on(async {
         assert_eq!(store.read_committed().await.unwrap(), Some(log_id(1, 3)));
         // Openraft's start: it would refuse a committed log id that the log does not have.

@@ -43,6 +43,9 @@ const VOTE_TIMEOUT: Duration = Duration::from_secs(2);
 
 type RpcResult<T> = Result<T, RPCError<Types>>;
 type BoxFuture<'s, T> = Pin<Box<dyn Future<Output = T> + Send + 's>>;
+/// A unary call by a client, with its request.
+type Call<Q, A> =
+    fn(RaftClient<Channel>, Q) -> BoxFuture<'static, Result<tonic::Response<A>, Status>>;
 type BoxStream<'s, T> = Pin<Box<dyn Stream<Item = T> + Send + 's>>;
 
 /// Makes clients, and keeps one channel per node for all of them.
@@ -201,14 +204,24 @@ impl Client {
         unreachable(format!("{} sent nonsense: {error}", self.node))
     }
 
-    /// Makes a unary call; over a new channel when the kept one turns out to be dead, since a vote must not be lost to that.
-    async fn call<T, F>(&mut self, call: F) -> RpcResult<T>
+    /// Makes a unary call and reads its answer.
+    async fn ask<Q, A, R>(
+        &self,
+        request: Q,
+        call: Call<Q, A>,
+        decode: fn(A) -> Result<R, DecodeError>,
+    ) -> RpcResult<R>
     where
-        F: Fn(RaftClient<Channel>) -> BoxFuture<'static, Result<tonic::Response<T>, Status>> + Send,
-        T: Send,
+        Q: Clone,
     {
+        let answer = self.call(request, call).await?;
+        decode(answer).map_err(|error| self.malformed(error))
+    }
+
+    /// Makes a unary call; over a new channel when the kept one turns out to be dead, since a vote must not be lost to that.
+    async fn call<Q: Clone, A>(&self, request: Q, call: Call<Q, A>) -> RpcResult<A> {
         if let Some(kept) = self.shared.cached_channel(self.target) {
-            match answer_in_time(call(client(kept.channel))).await {
+            match answer_in_time(call(client(kept.channel), request.clone())).await {
                 Ok(answer) => return Ok(answer),
                 Err(status)
                     if status.code() != Code::Unavailable && status.code() != Code::Unknown =>
@@ -219,7 +232,7 @@ impl Client {
             }
         }
         let new = self.shared.new_channel(self.target, self.node).await?;
-        let answer = answer_in_time(call(client(new.channel))).await;
+        let answer = answer_in_time(call(client(new.channel), request)).await;
         answer.map_err(|status| {
             self.shared.forget_channel(self.target, new.serial);
             self.error_of(&status)
@@ -419,12 +432,12 @@ impl RaftNetworkV2<Types> for Client {
         _option: RPCOption,
     ) -> RpcResult<VoteResponse<Types>> {
         let request = codec::encode_vote_request(&rpc, self.shared.envelope(self.target));
-        let call = move |mut client: RaftClient<Channel>| -> BoxFuture<'static, _> {
-            let request = request.clone();
-            Box::pin(async move { client.vote(request).await })
-        };
-        let response = self.call(call).await?;
-        codec::decode_vote_response(response).map_err(|error| self.malformed(error))
+        self.ask(
+            request,
+            |mut client, request| Box::pin(async move { client.vote(request).await }),
+            codec::decode_vote_response,
+        )
+        .await
     }
 
     async fn pre_vote(
@@ -433,12 +446,12 @@ impl RaftNetworkV2<Types> for Client {
         _option: RPCOption,
     ) -> RpcResult<VoteResponse<Types>> {
         let request = codec::encode_vote_request(&rpc, self.shared.envelope(self.target));
-        let call = move |mut client: RaftClient<Channel>| -> BoxFuture<'static, _> {
-            let request = request.clone();
-            Box::pin(async move { client.pre_vote(request).await })
-        };
-        let response = self.call(call).await?;
-        codec::decode_vote_response(response).map_err(|error| self.malformed(error))
+        self.ask(
+            request,
+            |mut client, request| Box::pin(async move { client.pre_vote(request).await }),
+            codec::decode_vote_response,
+        )
+        .await
     }
 
     async fn transfer_leader(
@@ -447,12 +460,12 @@ impl RaftNetworkV2<Types> for Client {
         _option: RPCOption,
     ) -> RpcResult<TransferLeaderResponse<Types>> {
         let request = codec::encode_transfer(&req, self.shared.envelope(self.target));
-        let call = move |mut client: RaftClient<Channel>| -> BoxFuture<'static, _> {
-            let request = request.clone();
-            Box::pin(async move { client.transfer_leader(request).await })
-        };
-        let response = self.call(call).await?;
-        codec::decode_transfer_result(response).map_err(|error| self.malformed(error))
+        self.ask(
+            request,
+            |mut client, request| Box::pin(async move { client.transfer_leader(request).await }),
+            codec::decode_transfer_result,
+        )
+        .await
     }
 
     async fn full_snapshot(

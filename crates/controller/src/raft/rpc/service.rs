@@ -33,6 +33,18 @@ pub(crate) struct Service {
 }
 
 impl Service {
+    /// Lets a call's request in, or refuses it.
+    fn admit<M, R>(
+        &self,
+        request: Request<M>,
+        envelope: fn(&M) -> Option<&proto::Envelope>,
+        decode: fn(M) -> Result<R, DecodeError>,
+    ) -> Result<R, Status> {
+        let message = request.into_inner();
+        self.check(envelope(&message))?;
+        decode(message).map_err(malformed)
+    }
+
     fn check(&self, envelope: Option<&proto::Envelope>) -> Result<(), Status> {
         if self.stop.is_cancelled() {
             return Err(Status::unavailable("this node is stopping"));
@@ -86,9 +98,8 @@ impl RaftService for Service {
         &self,
         request: Request<proto::VoteRequest>,
     ) -> Result<Response<proto::VoteResponse>, Status> {
-        let request = request.into_inner();
-        self.check(request.envelope.as_ref())?;
-        let request = codec::decode_vote_request(request).map_err(malformed)?;
+        let request =
+            self.admit(request, |message| message.envelope.as_ref(), codec::decode_vote_request)?;
         let answer = self.raft.vote(request).await.map_err(internal)?;
         Ok(Response::new(codec::encode_vote_response(&answer)))
     }
@@ -97,9 +108,8 @@ impl RaftService for Service {
         &self,
         request: Request<proto::VoteRequest>,
     ) -> Result<Response<proto::VoteResponse>, Status> {
-        let request = request.into_inner();
-        self.check(request.envelope.as_ref())?;
-        let request = codec::decode_vote_request(request).map_err(malformed)?;
+        let request =
+            self.admit(request, |message| message.envelope.as_ref(), codec::decode_vote_request)?;
         let answer = self.raft.pre_vote(request).await.map_err(internal)?;
         Ok(Response::new(codec::encode_vote_response(&answer)))
     }
@@ -108,9 +118,8 @@ impl RaftService for Service {
         &self,
         request: Request<proto::TransferLeaderRequest>,
     ) -> Result<Response<proto::TransferLeaderResponse>, Status> {
-        let request = request.into_inner();
-        self.check(request.envelope.as_ref())?;
-        let request = codec::decode_transfer(request).map_err(malformed)?;
+        let request =
+            self.admit(request, |message| message.envelope.as_ref(), codec::decode_transfer)?;
         let answer = self.raft.handle_transfer_leader(request).await.map_err(internal)?;
         Ok(Response::new(codec::encode_transfer_result(&answer)))
     }

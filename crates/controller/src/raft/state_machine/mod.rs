@@ -17,11 +17,9 @@ use openraft::storage::{
 };
 use openraft::{EntryPayload, OptionalSend};
 
-use crate::error::StartError;
 use crate::failure::Failure;
 use crate::image_feed::ImageFeed;
 use crate::metadata::{self, Changes, Command, DecodeError, Image, Outcome, Refusal};
-use crate::raft::node::RaftOptions;
 use crate::raft::types::{EncodedCommand, LogId, Reply, SnapshotMeta, StoredMembership, Types};
 use materialized::{Materialized, Writer};
 use snapshot::{SnapshotFile, SnapshotStore};
@@ -42,18 +40,20 @@ pub(crate) struct StateMachine {
 impl StateMachine {
     /// Starts from what a clean stop left, if the log covers it, else from nothing: openraft then replays the log.
     pub(crate) fn new(
-        options: &RaftOptions,
+        feed: Arc<ImageFeed>,
+        snapshots: SnapshotStore,
+        failure: Failure,
         materialized: Option<&Materialized>,
         last_log_id: Option<LogId>,
-    ) -> Result<Self, StartError> {
+    ) -> Self {
         let mut machine = Self {
             image: Image::default(),
             last_applied: None,
             membership: StoredMembership::default(),
-            feed: Arc::clone(&options.feed),
+            feed,
             store: materialized.map(Materialized::writer),
-            snapshots: SnapshotStore::new(Arc::clone(&options.fs), &options.data_dir),
-            failure: options.failure.clone(),
+            snapshots,
+            failure,
         };
         if let Some(found) = materialized.and_then(Materialized::take_found) {
             if found.meta.last_log_id <= last_log_id {
@@ -65,7 +65,7 @@ impl StateMachine {
                 store.replace(&Arc::new(Image::default()), SnapshotMeta::default());
             }
         }
-        Ok(machine)
+        machine
     }
 
     fn meta(&self) -> SnapshotMeta {
