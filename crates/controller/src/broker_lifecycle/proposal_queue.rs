@@ -31,7 +31,7 @@ pub(crate) struct ProposalQueue {
     inner: Mutex<Inner>,
     /// Rung for the session when something may have to be sent.
     to_send: Notify,
-    /// Rung for the keeper of deadlines when there is a new one.
+    /// Rung for the keeper of deadlines when there is one before its next look.
     new_deadline: Notify,
 }
 
@@ -39,6 +39,8 @@ pub(crate) struct ProposalQueue {
 struct Inner {
     next_id: u64,
     pending: BTreeMap<u64, Pending>,
+    /// When the keeper of deadlines looks next by itself.
+    next_look: Option<Timestamp>,
     is_closed: bool,
 }
 
@@ -101,10 +103,17 @@ impl ProposalQueue {
             reply,
         };
         inner.pending.insert(id, pending);
+        self.note_deadline(&mut inner, deadline);
         drop(inner);
         self.to_send.notify_one();
-        self.new_deadline.notify_one();
         Ok(answer)
+    }
+
+    fn note_deadline(&self, inner: &mut Inner, deadline: Timestamp) {
+        if inner.next_look.is_none_or(|next_look| deadline < next_look) {
+            inner.next_look = Some(deadline);
+            self.new_deadline.notify_one();
+        }
     }
 
     /// Waits until something may have to be sent.
@@ -112,7 +121,7 @@ impl ProposalQueue {
         self.to_send.notified().await;
     }
 
-    /// Waits until there is a new deadline.
+    /// Waits until there is a deadline before the time that [`Self::expire`] last returned.
     pub(crate) async fn new_deadline(&self) {
         self.new_deadline.notified().await;
     }
@@ -142,9 +151,10 @@ impl ProposalQueue {
 
     /// The controller did not write it: it is offered again in a moment.
     pub(crate) fn not_written(&self, id: u64, now: Timestamp) {
-        if let Some(pending) = self.lock().pending.get_mut(&id) {
+        let mut inner = self.lock();
+        if let Some(pending) = inner.pending.get_mut(&id) {
             pending.state = State::Waiting(now + RETRY_PAUSE);
-            self.new_deadline.notify_one();
+            self.note_deadline(&mut inner, now + RETRY_PAUSE);
         }
     }
 
@@ -159,7 +169,7 @@ impl ProposalQueue {
             if let Some(pending) = inner.pending.get_mut(&id) {
                 pending.state = State::Waiting(now + RETRY_PAUSE);
             }
-            self.new_deadline.notify_one();
+            self.note_deadline(&mut inner, now + RETRY_PAUSE);
         } else if let Some(pending) = inner.pending.remove(&id) {
             let _ = pending.reply.send(Err(ProposeError::OutcomeUnknown));
         }
@@ -212,6 +222,7 @@ impl ProposalQueue {
                 let _ = pending.reply.send(Err(error));
             }
         }
+        inner.next_look = next;
         next
     }
 
@@ -254,6 +265,8 @@ pub(crate) async fn keep_deadlines(
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::metadata::{DeleteTopics, UpdateVoters};
 
@@ -294,6 +307,20 @@ mod tests {
         queue.not_written(sent[0].0, at(999));
         assert_eq!(queue.expire(at(1000)), None);
         assert_eq!(answer.try_recv().unwrap(), Err(ProposeError::NoController));
+    }
+
+    #[test]
+    fn the_keeper_of_deadlines_is_woken_by_an_earlier_one_alone() {
+        let queue = ProposalQueue::new();
+        let is_rung = || queue.new_deadline().now_or_never().is_some();
+        let _first = queue.push(&misleading(), at(1000)).unwrap();
+        assert!(is_rung(), "it looked at an empty queue");
+        assert_eq!(queue.expire(at(0)), Some(at(1000)));
+        let _later = queue.push(&misleading(), at(2000)).unwrap();
+        assert!(!is_rung(), "it looks before that by itself");
+        let sent = queue.take_unsent(at(0), 1);
+        queue.not_written(sent[0].0, at(10));
+        assert!(is_rung(), "a proposal may be offered again in a moment");
     }
 
     #[test]
