@@ -17,7 +17,7 @@ use super::codec::log_id;
 use super::state_machine::StateMachine;
 use super::state_machine::snapshot::SnapshotStore;
 use super::storage::log_store::LogStore;
-use super::storage::raft_log::RaftLog;
+use super::storage::raft_log::{LOG_DIR, RaftLog};
 use super::storage::small_file::{COMMITTED_FILE, CommittedFile};
 use super::storage::storage_thread::StorageThread;
 use super::types::{EncodedCommand, Entry, LogId, Types, Vote};
@@ -196,4 +196,24 @@ fn a_committed_log_id_beyond_the_log_is_held_down_to_the_log() {
         assert!(state.is_ok());
         assert_eq!(machine.applied_state().await.unwrap().0, Some(log_id(1, 3)));
     });
+}
+
+#[test]
+fn a_few_large_commands_are_enough_for_the_logs_end_to_be_noted() {
+    let directory = tempfile::tempdir().unwrap();
+    let fs: Arc<dyn FileSystem> = Arc::new(OsFileSystem);
+    let (mut store, thread) = open_log(&fs, directory.path());
+    block_on(async {
+        for index in 0..3 {
+            let command = EncodedCommand(vec![7; 8 << 20].into());
+            let payload = EntryPayload::Normal(command);
+            assert!(append(&mut store, Entry { log_id: log_id(1, index), payload }).await);
+        }
+    });
+    // Nobody asks for a stop: as at a crash, what was noted before is all that the next start has.
+    drop(store);
+    thread.join().unwrap();
+    let noted = directory.path().join(LOG_DIR).join("recovery-point-offset-checkpoint");
+    let noted = std::fs::read_to_string(noted).unwrap_or_default();
+    assert!(noted.contains("__cluster_metadata 0 2"), "a start would scan all of it: {noted:?}");
 }

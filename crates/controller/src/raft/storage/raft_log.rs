@@ -134,9 +134,9 @@ impl RaftLog {
         Ok(self.log.log_start_offset().max(purged))
     }
 
-    /// Writes entries behind the log's end, into the page cache.
-    pub(crate) fn append(&mut self, entries: &[Entry]) -> io::Result<()> {
-        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(()) };
+    /// Writes entries behind the log's end, into the page cache, and returns how many bytes they take.
+    pub(crate) fn append(&mut self, entries: &[Entry]) -> io::Result<usize> {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return Ok(0) };
         let first = offset_of(first.log_id.index())?;
         if self.log.log_end_offset() != first {
             if self.log.log_end_offset() > self.first_offset()? {
@@ -161,7 +161,8 @@ impl RaftLog {
         }
         let leader_epoch = epoch_of(term_of(&last.log_id))?;
         let append = FollowerAppend { leader_epoch, now };
-        self.log.append_as_follower(&batches, append).map(|_| ()).map_err(other)
+        self.log.append_as_follower(&batches, append).map_err(other)?;
+        Ok(batches.len())
     }
 
     /// Returns the log's size on disk.

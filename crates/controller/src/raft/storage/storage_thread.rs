@@ -66,13 +66,14 @@ struct Group {
     entries: Vec<Entry>,
     callbacks: Vec<IOFlushed<Types>>,
     committed: Option<LogId>,
+    /// What was written since the log's end was last noted.
+    bytes_since_checkpoint: usize,
 }
 
 impl StorageThread {
     /// Works until it is told to stop, or nobody can send jobs any more.
     pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut group = Group::default();
-        let mut since_checkpoint = 0;
         let mut is_orderly = false;
         let mut is_large = false;
         while let Some(job) = jobs.blocking_recv() {
@@ -92,12 +93,14 @@ impl StorageThread {
                     Err(_) => break,
                 }
             }
-            since_checkpoint += self.finish(&mut group);
-            if since_checkpoint >= CHECKPOINT_BYTES {
-                since_checkpoint = 0;
+            self.finish(&mut group);
+            if group.bytes_since_checkpoint >= CHECKPOINT_BYTES {
+                group.bytes_since_checkpoint = 0;
                 if !is_large && self.log.size_bytes() >= WARN_BYTES {
                     is_large = true;
-                    tracing::warn!("the metadata log has grown to 1 GiB; it is not compacted yet");
+                    tracing::warn!(
+                        "the metadata log has passed 1 GiB: it is not compacted yet, so that each start after a crash replays all of it"
+                    );
                 }
                 let result = self.log.checkpoint();
                 let _ = self.judge("checkpoint Raft's log", result);
@@ -143,21 +146,21 @@ impl StorageThread {
         }
     }
 
-    fn write(&mut self, group: &mut Group) -> usize {
+    /// Writes what was queued.
+    fn write(&mut self, group: &mut Group) {
         if group.entries.is_empty() {
-            return 0;
+            return;
         }
         let entries = std::mem::take(&mut group.entries);
-        let size = entries.len() * 256;
-        if let Err(error) = self.guarded("append to Raft's log", |this| this.log.append(&entries)) {
-            group.fail(&error);
+        match self.guarded("append to Raft's log", |this| this.log.append(&entries)) {
+            Ok(bytes) => group.bytes_since_checkpoint += bytes,
+            Err(error) => group.fail(&error),
         }
-        size
     }
 
-    /// Writes and syncs the group, then tells openraft. Returns about how many bytes were written.
-    fn finish(&mut self, group: &mut Group) -> usize {
-        let size = self.write(group);
+    /// Writes and syncs the group, then tells openraft.
+    fn finish(&mut self, group: &mut Group) {
+        self.write(group);
         if !group.callbacks.is_empty() {
             let begun = Instant::now();
             match self.guarded("sync Raft's log", |this| this.log.flush()) {
@@ -173,15 +176,14 @@ impl StorageThread {
         if let Some(id) = group.committed.take() {
             let _ = self.guarded("note the committed index", |this| this.committed.write(&id));
         }
-        size
     }
 
     /// Does something unless an earlier thing failed, and reports the first failure.
-    fn guarded(
+    fn guarded<T>(
         &mut self,
         what: &str,
-        work: impl FnOnce(&mut Self) -> io::Result<()>,
-    ) -> io::Result<()> {
+        work: impl FnOnce(&mut Self) -> io::Result<T>,
+    ) -> io::Result<T> {
         if self.failure.is_set() {
             return Err(io::Error::other("an earlier write of Raft's storage failed"));
         }
@@ -189,7 +191,7 @@ impl StorageThread {
         self.judge(what, result)
     }
 
-    fn judge(&self, what: &str, result: io::Result<()>) -> io::Result<()> {
+    fn judge<T>(&self, what: &str, result: io::Result<T>) -> io::Result<T> {
         if let Err(error) = &result {
             let causes = with_causes(error);
             self.failure.set(format!("cannot {what} in {}: {causes}", self.data_dir.display()));
