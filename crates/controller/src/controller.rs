@@ -1,12 +1,13 @@
 //! The handle that a broker holds on its control plane.
 //!
-//! Owns nothing but the way in: everything behind it runs on the control plane's own thread. All methods may be called from any runtime.
+//! Owns the way in, and the patience with which this run registers and takes its leave; everything else runs on the control plane's own thread.
+//! All methods may be called from any runtime.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{BrokerEpoch, BrokerId, DirectoryId, ErrorCode, IncarnationId};
+use model::{BrokerEpoch, BrokerId, DirectoryId, ErrorCode};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -28,12 +29,13 @@ use crate::settings::Settings;
 use crate::suspicions::Suspicions;
 
 /// How long a proposal waits for an active controller.
-pub const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
+const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Session timeouts for which a registration is refused because another process holds this broker id, before that counts as final: the session
 /// of a process that died ends within one.
 const DUPLICATE_PATIENCE: u32 = 3;
-const DUPLICATE_PAUSE: Duration = Duration::from_millis(100);
+/// Before a registration that had no lasting answer is proposed again.
+const REGISTER_PAUSE: Duration = Duration::from_millis(100);
 /// Between two requests to move this broker's leaderships away.
 const SHUTDOWN_PAUSE: Duration = Duration::from_millis(50);
 
@@ -156,12 +158,6 @@ impl Controller {
         self.shared().settings.raft_id()
     }
 
-    /// Returns the identity of this run.
-    #[must_use]
-    pub fn incarnation_id(&self) -> IncarnationId {
-        self.shared().settings.identity.incarnation_id
-    }
-
     /// Returns the latest image that this broker has applied. Costs one atomic load.
     #[must_use]
     pub fn image(&self) -> Arc<Image> {
@@ -196,7 +192,7 @@ impl Controller {
 
     /// Proposes a command, here or at the active controller, and waits until it is applied there.
     ///
-    /// Elections are waited out for up to [`PROPOSE_TIMEOUT`]. Fields named `live` and `open_session` are filled in by the active
+    /// Elections are waited out for up to five seconds. Fields named `live` and `open_session` are filled in by the active
     /// controller, which alone knows them; leave them at their defaults.
     ///
     /// # Errors
@@ -260,9 +256,12 @@ impl Controller {
                     if !may_pass || clock.now().since(since) > patience {
                         return Err(RegisterError::Refused(refusal));
                     }
-                    sleep(DUPLICATE_PAUSE).await;
+                    sleep(REGISTER_PAUSE).await;
                 }
-                Ok(_) | Err(ProposeError::OutcomeUnknown | ProposeError::NoController) => {}
+                Ok(_) | Err(ProposeError::OutcomeUnknown | ProposeError::NoController) => {
+                    // A full queue answers at once.
+                    sleep(REGISTER_PAUSE).await;
+                }
                 Err(ProposeError::Stopped) => return Err(RegisterError::Stopped),
                 Err(error @ ProposeError::TooLarge { .. }) => {
                     return Err(RegisterError::Failed(error.to_string()));

@@ -24,7 +24,7 @@ mod settings;
 mod suspicions;
 
 pub use broker_lifecycle::proposal_queue::Applied;
-pub use controller::{Controller, PROPOSE_TIMEOUT};
+pub use controller::Controller;
 pub use error::{ProposeError, RegisterError, StartError};
 pub use image_feed::{ImageChange, ImageChanges};
 pub use options::{ControllerConfig, Materialization, RegistrationProof, Voter};

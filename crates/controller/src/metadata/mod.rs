@@ -27,10 +27,9 @@ pub use command::{
     LastShutdown, LiveSet, NewPartitions, NewTopic, ProposeIsr, RegisterBroker, ReplicaLost,
     TopicSelector, UnfenceBroker, UpdateVoters, YieldLeadership,
 };
-pub use encoding::{DecodeError, METADATA_VERSION};
+pub(crate) use encoding::DecodeError;
 pub use image::broker::{
-    Address, BrokerRegistration, BrokerState, DirectoryProof, Endpoint, MAX_REMEMBERED_DIRECTORIES,
-    MAX_REMEMBERED_INCARNATIONS, RaftId, SecurityProtocol,
+    Address, BrokerRegistration, BrokerState, DirectoryProof, Endpoint, RaftId, SecurityProtocol,
 };
 pub use image::partition::{Durability, FlushPolicy, PartitionState, Replica};
 pub use image::queries::ReplicaCondition;

@@ -199,7 +199,7 @@ impl Image {
 
     /// Returns the partitions whose preferred replica could lead, were it elected now, and does not.
     #[must_use]
-    pub fn imbalanced_partitions(&self, live: &LiveSet) -> Vec<TopicIdPartition> {
+    pub(crate) fn imbalanced_partitions(&self, live: &LiveSet) -> Vec<TopicIdPartition> {
         let candidates = candidates(self, live);
         self.select(|_, state| {
             state.preferred_leader().is_some_and(|preferred| {

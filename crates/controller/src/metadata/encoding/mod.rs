@@ -15,11 +15,11 @@ use super::outcome::Outcome;
 use crate::proto::controller as proto;
 
 /// The level of commands and records that this code writes, and the highest that it reads (`steadfast.metadata.version`).
-pub const METADATA_VERSION: u32 = 1;
+pub(crate) const METADATA_VERSION: u32 = 1;
 
 /// Bytes that are no command, outcome, record or snapshot of ours.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
+pub(crate) enum DecodeError {
     /// Not the protobuf message that was expected.
     #[error("malformed metadata")]
     Malformed(#[source] prost::DecodeError),
@@ -45,7 +45,7 @@ impl From<prost::DecodeError> for DecodeError {
 impl Command {
     /// Returns the entry of the metadata log.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         command::to_proto(self).encode_to_vec()
     }
 
@@ -53,7 +53,7 @@ impl Command {
     ///
     /// # Errors
     /// [`DecodeError::NewerVersion`] for a command of a newer level, else whatever is wrong with the bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let message = proto::Command::decode(bytes)?;
         check_version(message.metadata_version)?;
         command::from_proto(message)
@@ -63,7 +63,7 @@ impl Command {
 impl Outcome {
     /// Returns the answer's bytes.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         outcome::to_proto(self).encode_to_vec()
     }
 
@@ -71,7 +71,7 @@ impl Outcome {
     ///
     /// # Errors
     /// Whatever is wrong with the bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         outcome::from_proto(proto::Outcome::decode(bytes)?)
     }
 }

@@ -37,7 +37,7 @@ const MAX_EPOCH: i32 = 1 << 30;
 impl RecordKey {
     /// Returns the key's bytes: distinct for distinct keys, and in the order in which records load.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let broker = |tag: u8, broker_id: &BrokerId| {
             let mut bytes = vec![tag];
             bytes.extend(broker_id.0.to_be_bytes());
@@ -69,7 +69,7 @@ impl RecordKey {
     ///
     /// # Errors
     /// [`DecodeError::Field`] for bytes that [`Self::encode`] did not write.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let (tag, rest) = bytes.split_first().ok_or(DecodeError::Field("record key"))?;
         match *tag {
             CLUSTER if rest.is_empty() => Ok(Self::Cluster),
@@ -110,7 +110,7 @@ fn name(bytes: &[u8]) -> Decoded<String> {
 impl Image {
     /// Returns the value of a record; `None` for one that is not there, which a store removes.
     #[must_use]
-    pub fn record(&self, key: &RecordKey) -> Option<Vec<u8>> {
+    pub(crate) fn record(&self, key: &RecordKey) -> Option<Vec<u8>> {
         let config = |value: &String| proto::ConfigRecord { value: value.clone() }.encode_to_vec();
         match key {
             RecordKey::Cluster => Some(cluster_to_proto(self).encode_to_vec()),
@@ -135,7 +135,7 @@ impl Image {
     }
 
     /// Iterates over the keys of all records, by ascending bytes.
-    pub fn record_keys(&self) -> impl Iterator<Item = RecordKey> + '_ {
+    pub(crate) fn record_keys(&self) -> impl Iterator<Item = RecordKey> + '_ {
         let topic_configs = self.topics.values().flat_map(|topic| {
             let names = topic.configs.keys();
             names.map(|name| RecordKey::TopicConfig(topic.topic_id, name.clone()))
@@ -154,7 +154,7 @@ impl Image {
     ///
     /// # Errors
     /// A record that cannot be read, or records that make no legal image.
-    pub fn from_records<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    pub(crate) fn from_records<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         records: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self, DecodeError> {
         let mut image = Self::default();
@@ -220,7 +220,7 @@ impl Image {
 
     /// Returns the whole image as bytes: equal images have equal bytes. Whoever keeps them adds a digest.
     #[must_use]
-    pub fn to_snapshot(&self) -> Vec<u8> {
+    pub(crate) fn to_snapshot(&self) -> Vec<u8> {
         let records = self.record_keys().filter_map(|key| {
             let value = self.record(&key)?;
             Some(proto::SnapshotRecord { key: key.encode().into(), value: value.into() })
@@ -233,7 +233,7 @@ impl Image {
     ///
     /// # Errors
     /// [`DecodeError::NewerVersion`] for one of a newer level, else whatever is wrong with the bytes.
-    pub fn from_snapshot(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn from_snapshot(bytes: &[u8]) -> Result<Self, DecodeError> {
         let snapshot = proto::Snapshot::decode(bytes)?;
         check_version(snapshot.metadata_version)?;
         Self::from_records(snapshot.records.into_iter().map(|record| (record.key, record.value)))

@@ -146,10 +146,10 @@ pub struct BrokerRegistration {
     pub state: BrokerState,
     /// How often this incarnation was fenced after its registration, which itself begins fenced: starts at 0, grows by one with every fence.
     pub fence_count: u64,
-    /// Directories of this broker id that were unfenced, each with the last epoch under which it was; oldest first, at most [`MAX_REMEMBERED_DIRECTORIES`].
+    /// Directories of this broker id that were unfenced, each with the last epoch under which it was; oldest first, at most 16.
     /// A directory that is not here, or that shows an older epoch, counts as wiped.
     pub known_directories: Vec<(DirectoryId, BrokerEpoch)>,
-    /// Incarnations that were superseded, oldest first, at most [`MAX_REMEMBERED_INCARNATIONS`]: a late copy of their registration must not end their successor.
+    /// Incarnations that were superseded, oldest first, at most 16: a late copy of their registration must not end their successor.
     pub superseded: Vec<IncarnationId>,
 }
 
@@ -180,7 +180,7 @@ impl BrokerRegistration {
 }
 
 /// How many directories of one broker id are remembered; a forgotten one counts as wiped, which is safe.
-pub const MAX_REMEMBERED_DIRECTORIES: usize = 16;
+pub(in crate::metadata) const MAX_REMEMBERED_DIRECTORIES: usize = 16;
 
 /// How many superseded incarnations of one broker id are remembered.
-pub const MAX_REMEMBERED_INCARNATIONS: usize = 16;
+pub(in crate::metadata) const MAX_REMEMBERED_INCARNATIONS: usize = 16;

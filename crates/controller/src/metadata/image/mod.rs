@@ -134,7 +134,7 @@ impl Image {
 
     /// Returns the number of partitions.
     #[must_use]
-    pub fn partition_count(&self) -> usize {
+    pub(crate) fn partition_count(&self) -> usize {
         self.partitions.len()
     }
 
@@ -146,7 +146,7 @@ impl Image {
 
     /// Returns what is set for one broker (Kafka's dynamic per-broker configuration).
     #[must_use]
-    pub fn broker_configs(&self, broker_id: BrokerId) -> BTreeMap<&str, &str> {
+    pub(crate) fn broker_configs(&self, broker_id: BrokerId) -> BTreeMap<&str, &str> {
         self.broker_configs
             .range((broker_id, String::new())..)
             .take_while(|((owner, _), _)| *owner == broker_id)
