@@ -75,11 +75,9 @@ impl ControllerService for Service {
                 broker_id_in_use = welcome == Welcome::BrokerIdInUse;
             }
         }
-        let active_controller = self.raft.status().leader.and_then(|(raft_id, broker_id)| {
+        let active_controller = self.raft.status().leader.and_then(|(_, broker_id)| {
             let address = self.addresses.address_of(broker_id)?;
             Some(proto::ActiveController {
-                broker_id: broker_id.0,
-                raft_id: raft_id.0,
                 control_host: address.host,
                 control_port: u32::from(address.port),
             })
@@ -139,8 +137,7 @@ impl Service {
             let _ = timeout(TERM_PATIENCE, self.roster.begun()).await;
         }
         let (session, cancel) = self.open(opening)?;
-        let opened = proto::Opened { term: self.raft.status().term };
-        let opened = proto::session_response::Kind::Opened(opened);
+        let opened = proto::session_response::Kind::Opened(proto::Opened {});
         let _ = answers.send(Ok(proto::SessionResponse { kind: Some(opened) })).await;
         let serving = Serving {
             service: self,

@@ -226,7 +226,6 @@ impl Greeter {
             cluster_id: configured.unwrap_or_default(),
             control_host: own.host.clone(),
             control_port: u32::from(own.port),
-            blank: self.raft.is_blank(),
         };
         let answer =
             timeout(HELLO_TIMEOUT, async { ControllerClient::new(channel).hello(request).await });

@@ -243,7 +243,6 @@ impl<'a> Session<'a> {
             broker_epoch: self.wish.borrow().broker_epoch.map(|epoch| epoch.0),
             control_host: address.host.clone(),
             control_port: u32::from(address.port),
-            incarnation_id: identity.incarnation_id.to_bytes().to_vec().into(),
         }
     }
 
