@@ -118,7 +118,9 @@ impl Greeter {
             match decide(self.settings.broker_id(), configured, &answers) {
                 Verdict::Form(voters) => match self.raft.initialize(&voters).await {
                     Ok(()) => return,
-                    Err(error) => tracing::warn!(%error, "the cluster could not be formed"),
+                    Err(error) => {
+                        tracing::warn!(%error, "the cluster could not be formed and is tried again")
+                    }
                 },
                 Verdict::Join(controllers) => {
                     if self.ask_to_join(controllers).await == Asked::BrokerIdInUse {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::wish::Wish;
 use crate::failure::Failure;
-use crate::identity::Identity;
+use crate::identity::{Identity, META_FILE};
 use crate::image_feed::{ImageChange, ImageFeed};
 use crate::metadata::Image;
 use crate::metrics::Metrics;
@@ -91,7 +91,8 @@ impl SelfWatch {
             && expected != cluster_id
         {
             self.failure.set(format!(
-                "this broker belongs to cluster {expected}, but the metadata is cluster {cluster_id}'s"
+                "this broker belongs to cluster {expected}, but the metadata is cluster {cluster_id}'s: correct \
+                 controller.quorum.voters, or cluster.id and log.dirs"
             ));
             return;
         }
@@ -104,7 +105,8 @@ impl SelfWatch {
         let data_dir = self.settings.data_dir.clone();
         let saved = tokio::task::spawn_blocking(move || identity.save(fs.as_ref(), &data_dir));
         if let Ok(Err(error)) = saved.await {
-            self.failure.set(format!("cannot write meta.properties: {error}"));
+            let path = self.settings.data_dir.join(META_FILE);
+            self.failure.set(format!("cannot write {}: {error}", path.display()));
         }
     }
 
@@ -117,7 +119,8 @@ impl SelfWatch {
             && registered.incarnation_id != self.settings.identity.incarnation_id
         {
             self.failure.set(format!(
-                "another process has registered as broker {broker_id}: this one has been superseded"
+                "another process has registered as broker {broker_id}, and this one has been superseded: \
+                 give each process a node.id of its own"
             ));
         }
     }

@@ -126,7 +126,9 @@ impl ControlThread {
         stop.cancelled().await;
         let Running { shared, raft, roster, tasks, cancel, .. } = running;
         if raft.transfer_leadership(HANDOVER_LIMIT).await == TransferOutcome::StillLeading {
-            tracing::info!("nobody took over the metadata quorum's leadership");
+            tracing::info!(
+                "nobody took over the metadata quorum's leadership: the other voters elect once this one is gone"
+            );
         }
         cancel.cancel();
         roster.end();

@@ -189,7 +189,7 @@ impl Behind {
             {
                 if let Err(error) = self.apply(&taken, image, meta) {
                     // The store is a convenience: without it the next start replays the log.
-                    tracing::warn!(%error, "the materialised metadata is given up until the next start");
+                    tracing::warn!(%error, "the materialised metadata is given up: the next start replays the metadata log");
                     return;
                 }
                 self.written = Some(meta.clone());
@@ -203,7 +203,7 @@ impl Behind {
         if let Some(meta) = self.written.take()
             && let Err(error) = self.finish(&meta)
         {
-            tracing::warn!(%error, "the materialised metadata has no clean mark");
+            tracing::warn!(%error, "the materialised metadata has no clean mark: the next start replays the metadata log");
         }
     }
 
