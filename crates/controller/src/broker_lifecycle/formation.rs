@@ -39,7 +39,7 @@ enum Answer {
     /// It belongs to a cluster, whose id it may not know yet, and may know who leads.
     Formed { cluster_id: Option<ClusterId>, controller: Option<Address> },
     /// It did not answer, for this reason.
-    Silent(Option<String>),
+    Silent(String),
 }
 
 /// What to do after a round.
@@ -52,7 +52,7 @@ enum Verdict {
     /// A cluster was met that this node is not configured for.
     Foreign(ClusterId),
     /// Wait; for these voters, each with the reason.
-    Wait(Vec<(BrokerId, Option<String>)>),
+    Wait(Vec<(BrokerId, String)>),
 }
 
 /// Decides from a round's answers, one for each configured voter, this node's own included where it is one.
@@ -209,7 +209,7 @@ impl Greeter {
             } else {
                 match self.hello(&voter.address).await {
                     Ok(response) => judge(voter.broker_id, &response),
-                    Err(reason) => Answer::Silent(Some(reason)),
+                    Err(reason) => Answer::Silent(reason),
                 }
             };
             (voter.broker_id, answer)
@@ -261,7 +261,7 @@ fn foreign_line(found: &ClusterId, configured: Option<&ClusterId>) -> String {
 
 fn judge(expected: BrokerId, response: &proto::HelloResponse) -> Answer {
     if response.broker_id != expected.0 {
-        return Answer::Silent(Some(format!("broker {} answers there", response.broker_id)));
+        return Answer::Silent(format!("broker {} answers there", response.broker_id));
     }
     if response.blank {
         return Answer::Blank(RaftId(response.raft_id));
@@ -275,14 +275,9 @@ fn judge(expected: BrokerId, response: &proto::HelloResponse) -> Answer {
     Answer::Formed { cluster_id, controller }
 }
 
-fn waiting_line(silent: &[(BrokerId, Option<String>)]) -> String {
-    let voters: Vec<String> = silent
-        .iter()
-        .map(|(broker_id, reason)| match reason {
-            Some(reason) => format!("{broker_id} ({reason})"),
-            None => broker_id.to_string(),
-        })
-        .collect();
+fn waiting_line(silent: &[(BrokerId, String)]) -> String {
+    let voters: Vec<String> =
+        silent.iter().map(|(broker_id, reason)| format!("{broker_id} ({reason})")).collect();
     format!("waiting for voters {}", voters.join(", "))
 }
 
@@ -303,7 +298,7 @@ mod tests {
     }
 
     fn silent() -> Answer {
-        Answer::Silent(Some("connection refused".to_owned()))
+        Answer::Silent("connection refused".to_owned())
     }
 
     #[test]
