@@ -27,8 +27,8 @@ use crate::proto::controller::controller_server::Controller as ControllerService
 use crate::raft::{Proposed, RaftNode};
 use crate::settings::Settings;
 
-/// Proposals of one session that are worked on at a time.
-const MAX_PROPOSALS: usize = 256;
+/// Proposals of one session that are worked on at a time; a broker has no more unanswered.
+pub(crate) const MAX_PROPOSALS: usize = 256;
 /// Answers of one session that wait for the wire.
 const MAX_ANSWERS: usize = 2 * MAX_PROPOSALS;
 
@@ -245,7 +245,7 @@ impl Serving<'_> {
         let _ = self.answers.try_send(Ok(proto::SessionResponse { kind: Some(kind) }));
     }
 
-    /// Waits for room, then proposes on a task of its own.
+    /// Proposes on a task of its own. A broker that has more unanswered than it should waits for room, its heartbeats too.
     async fn proposal(&self, proposal: proto::Proposal) {
         let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
         let proposer = self.service.proposer.clone();

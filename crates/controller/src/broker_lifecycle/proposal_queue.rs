@@ -13,6 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::active::service::MAX_PROPOSALS;
 use crate::error::ProposeError;
 use crate::metadata::{Command, Outcome, Repetition};
 
@@ -127,8 +128,13 @@ impl ProposalQueue {
     }
 
     /// Takes up to `count` commands that may be handed over now; they count as handed over.
+    ///
+    /// No more are out at a time than the controller works on: it would wait for room, read no heartbeat meanwhile, and fence this broker for its
+    /// silence.
     pub(crate) fn take_unsent(&self, now: Timestamp, count: usize) -> Vec<(u64, Bytes)> {
         let mut inner = self.lock();
+        let sent = inner.pending.values().filter(|pending| pending.state == State::Sent).count();
+        let count = count.min(MAX_PROPOSALS.saturating_sub(sent));
         let due = inner
             .pending
             .iter_mut()
@@ -307,6 +313,18 @@ mod tests {
         queue.not_written(sent[0].0, at(999));
         assert_eq!(queue.expire(at(1000)), None);
         assert_eq!(answer.try_recv().unwrap(), Err(ProposeError::NoController));
+    }
+
+    #[test]
+    fn no_more_is_handed_over_than_the_controller_works_on_at_a_time() {
+        let queue = ProposalQueue::new();
+        let answers: Vec<_> =
+            (0..=MAX_PROPOSALS).map(|_| queue.push(&harmless(), at(1000)).unwrap()).collect();
+        let sent = queue.take_unsent(at(0), usize::MAX);
+        assert_eq!(sent.len(), answers.len() - 1);
+        assert!(queue.take_unsent(at(0), usize::MAX).is_empty());
+        queue.answer(sent[0].0, Err(ProposeError::OutcomeUnknown));
+        assert_eq!(queue.take_unsent(at(0), usize::MAX).len(), 1, "an answer makes room");
     }
 
     #[test]
