@@ -1,7 +1,7 @@
 //! What may be asked of the cluster's metadata: one command is one entry of the metadata log.
 //!
 //! Owns the commands' shapes. Whatever is volatile or random (who is alive, fresh ids, where placement starts) is a field, put in by the proposer,
-//! so that [`super::apply`] decides from command and image alone.
+//! so that [`super::apply()`] decides from command and image alone.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! The metadata machine: who the brokers are, which topics there are, who leads each partition and who is in its ISR.
 //!
-//! One entry of the metadata log is one [`Command`]; [`apply`] decides about it and changes the [`Image`], on every broker alike, from command and image alone.
+//! One entry of the metadata log is one [`Command`]; [`apply()`] decides about it and changes the [`Image`], on every broker alike, from command and image alone.
 //! It is total: a bad command earns a [`Refusal`] and changes nothing, except that a refused ISR proposal which matched leader, leader epoch and
 //! partition epoch consumes the partition epoch, or a late copy of it could be applied after the leader went back to the old ISR.
 //!

@@ -1,6 +1,6 @@
 //! The rules: what each command does to the image.
 //!
-//! Owns [`apply`], one `match` with one handler per command, and nothing that outlives it: a [`Transition`] is the image that a command changes and the list of
+//! Owns [`apply()`], one `match` with one handler per command, and nothing that outlives it: a [`Transition`] is the image that a command changes and the list of
 //! what it changed. Whatever a handler decides, it decides from command and image.
 //!
 //! What keeps acknowledged records:
