@@ -11,7 +11,6 @@ mod membership;
 mod positions;
 mod rebalance;
 mod shared;
-mod sticky;
 
 #[cfg(test)]
 mod tests;

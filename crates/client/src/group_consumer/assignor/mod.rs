@@ -1,13 +1,15 @@
 //! Who of a group's members reads which partitions: what the leader computes. Pure functions of the members and the partition counts.
 //!
-//! The names are Kafka's, and so are the results of `range` and `roundrobin`, so that members of other clients may lead or follow.
+//! The names are Kafka's, so that members of other clients may lead or follow.
 //! Invariant: a partition goes to at most one member, and only to one that subscribes to its topic.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod in_turn;
+mod plan;
+mod sticky;
 
-use model::TopicPartition;
+use std::collections::BTreeMap;
 
-use super::sticky;
+pub(super) use self::plan::{Participant, Plan};
 
 /// A strategy of assignment (`partition.assignment.strategy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,20 +21,6 @@ pub enum Assignor {
     /// `cooperative-sticky`: balanced, with as few moves as that takes; members keep reading what they keep (KIP-429).
     CooperativeSticky,
 }
-
-/// A member as the leader sees it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Participant {
-    pub(crate) member_id: String,
-    pub(crate) group_instance_id: Option<String>,
-    pub(crate) topics: Vec<String>,
-    /// What it owns, and since which generation; other strategies than the sticky one do not look at them.
-    pub(crate) owned: Vec<TopicPartition>,
-    pub(crate) generation: Option<i32>,
-}
-
-/// Partitions by member id; each member has an entry.
-pub(crate) type Plan = BTreeMap<String, Vec<TopicPartition>>;
 
 impl Assignor {
     /// All of them.
@@ -73,70 +61,11 @@ impl Assignor {
             (is_dynamic, member.group_instance_id.as_ref(), &member.member_id)
         });
         match self {
-            Self::Range => range(&members, partition_counts),
-            Self::RoundRobin => round_robin(&members, partition_counts),
+            Self::Range => in_turn::range(&members, partition_counts),
+            Self::RoundRobin => in_turn::round_robin(&members, partition_counts),
             Self::CooperativeSticky => sticky::assign(&members, partition_counts),
         }
     }
-}
-
-/// Returns the topics that exist and have subscribers, in the order of their names, with their subscribers in the order of the members.
-pub(super) fn subscribers<'a>(
-    members: &[&'a Participant],
-    partition_counts: &'a BTreeMap<String, i32>,
-) -> Vec<(&'a String, i32, Vec<usize>)> {
-    let wanted: Vec<BTreeSet<_>> =
-        members.iter().map(|member| member.topics.iter().collect()).collect();
-    let subscribed = |topic: &String| -> Vec<usize> {
-        (0..members.len()).filter(|member| wanted[*member].contains(topic)).collect()
-    };
-    partition_counts
-        .iter()
-        .map(|(topic, count)| (topic, *count, subscribed(topic)))
-        .filter(|(_, _, subscribers)| !subscribers.is_empty())
-        .collect()
-}
-
-/// Returns a plan in which nobody has anything.
-pub(super) fn empty_plan(members: &[&Participant]) -> Plan {
-    members.iter().map(|member| (member.member_id.clone(), Vec::new())).collect()
-}
-
-fn range(members: &[&Participant], partition_counts: &BTreeMap<String, i32>) -> Plan {
-    let mut plan = empty_plan(members);
-    for (topic, count, subscribers) in subscribers(members, partition_counts) {
-        let mut left = subscribers.len();
-        let mut next = 0;
-        for member in subscribers {
-            // The first members take one more where it does not come out even.
-            let rest = usize::try_from(count - next).unwrap_or(0);
-            let share = i32::try_from(rest.div_ceil(left)).unwrap_or(i32::MAX);
-            let run = (next..next + share)
-                .map(|partition| TopicPartition { topic: topic.clone(), partition });
-            plan.entry(members[member].member_id.clone()).or_default().extend(run);
-            next += share;
-            left -= 1;
-        }
-    }
-    plan
-}
-
-fn round_robin(members: &[&Participant], partition_counts: &BTreeMap<String, i32>) -> Plan {
-    let mut plan = empty_plan(members);
-    let mut turn = 0;
-    for (topic, count, subscribers) in subscribers(members, partition_counts) {
-        let is_subscriber: BTreeSet<_> = subscribers.into_iter().collect();
-        for partition in 0..count {
-            // Ends: the topic has a subscriber.
-            while !is_subscriber.contains(&turn) {
-                turn = (turn + 1) % members.len();
-            }
-            let partition = TopicPartition { topic: topic.clone(), partition };
-            plan.entry(members[turn].member_id.clone()).or_default().push(partition);
-            turn = (turn + 1) % members.len();
-        }
-    }
-    plan
 }
 
 #[cfg(test)]

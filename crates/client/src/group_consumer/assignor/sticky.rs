@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use model::TopicPartition;
 
-use super::assignor::{Participant, Plan, empty_plan, subscribers};
+use super::plan::{Participant, Plan, empty_plan, subscribers};
 
 /// Deals out the partitions. A partition that has to move is left out of the plan while somebody else still owns it: its owner sees it missing,
 /// gives it up and joins again, and the next plan has it.
@@ -156,7 +156,7 @@ impl Dealing {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::assignor::Assignor;
+    use super::super::Assignor;
     use super::*;
 
     fn member(id: &str, topics: &[&str], owned: &[TopicPartition], generation: i32) -> Participant {
