@@ -29,5 +29,3 @@ pub use producer::Producer;
 
 #[cfg(test)]
 mod fake_broker;
-#[cfg(test)]
-mod fake_group;

@@ -9,8 +9,9 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::ClientConfig;
+use crate::fake_broker::group::GROUP;
+use crate::fake_broker::log::at;
 use crate::fake_broker::{FakeBroker, Faults, TOPIC};
-use crate::fake_group::{GROUP, at};
 use crate::producer::{Producer, ProducerConfig, ProducerRecord};
 
 /// How long anything may take before a test calls it a hang.

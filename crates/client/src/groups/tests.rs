@@ -7,8 +7,9 @@ use model::{ErrorCode, Offset};
 use protocol::ApiKey;
 
 use super::*;
+use crate::fake_broker::group::GROUP;
+use crate::fake_broker::log::at;
 use crate::fake_broker::{FakeBroker, Faults};
-use crate::fake_group::{GROUP, at};
 use crate::{Client, ClientConfig, Error};
 
 fn offsets() -> BTreeMap<TopicPartition, CommittedOffset> {

@@ -4,6 +4,8 @@ use model::record_batch::{BatchHeader, Batches, Records};
 use model::{Offset, UnixMillis};
 
 use super::*;
+use crate::fake_broker::dice::Dice;
+use crate::fake_broker::log::Log;
 
 fn at(millis: u64) -> Timestamp {
     Timestamp(millis * 1_000_000)
@@ -210,50 +212,25 @@ fn the_first_batch_under_a_producer_id_is_under_way_alone() {
     assert!(take(&mut accumulator, at(0)).is_some());
 }
 
-/// A partition as a broker keeps it, by Kafka's rules for sequences: the last five batches per producer id are recognised.
-#[derive(Default)]
-struct Log {
-    values: Vec<u32>,
-    producers: BTreeMap<ProducerId, Vec<(i32, i32, i64)>>,
+/// What a broker with this log answers to a batch.
+fn append_to(log: &mut Log, batch: &ToSend) -> Answer {
+    match log.append(&batch.bytes) {
+        (offset, ErrorCode::None) => written(offset),
+        (_, code) => Answer::Refused(code, None),
+    }
 }
 
-impl Log {
-    fn append(&mut self, bytes: &[u8]) -> Answer {
+/// The numbers in a log, by their offsets.
+fn values(log: &Log) -> Vec<u32> {
+    let mut values = Vec::new();
+    for bytes in &log.batches {
         let batch = Batches::whole(bytes).next().unwrap().unwrap();
-        let producer = batch.header.producer.unwrap();
-        let (first, last) =
-            (producer.base_sequence.unwrap(), batch.header.last_sequence().unwrap());
-        let known = self.producers.entry(producer.id).or_default();
-        if let Some((.., offset)) = known.iter().find(|old| (old.0, old.1) == (first, last)) {
-            return written(*offset);
-        }
-        if let Some((_, old_last, _)) = known.last()
-            && first != old_last + 1
-        {
-            return Answer::Refused(ErrorCode::OutOfOrderSequenceNumber, None);
-        }
-        let offset = i64::try_from(self.values.len()).unwrap();
         for record in Records::of(batch, 1 << 20).unwrap().iter() {
             let value = record.unwrap().value.unwrap();
-            self.values.push(u32::from_be_bytes(value.try_into().unwrap()));
+            values.push(u32::from_be_bytes(value.try_into().unwrap()));
         }
-        known.push((first, last, offset));
-        if known.len() > 5 {
-            known.remove(0);
-        }
-        written(offset)
     }
-}
-
-/// Numbers that depend on the seed alone.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
+    values
 }
 
 /// Runs one seed: appends, sends, answers in order (as one connection does), loses and refuses at random; then calms down until all is decided.
@@ -288,17 +265,17 @@ fn run(seed: u64) -> (Vec<u32>, Vec<(u32, Delivery)>) {
             0 => lost(),
             // Written, the answer lost.
             1 => {
-                let _ = log.append(&batch.bytes);
+                let _ = append_to(&mut log, &batch);
                 lost()
             }
             2 => Answer::Refused(ErrorCode::NotLeaderOrFollower, None),
             3 if seed.is_multiple_of(5) => Answer::Refused(ErrorCode::MessageTooLarge, None),
-            _ => log.append(&batch.bytes),
+            _ => append_to(&mut log, &batch),
         };
         accumulator.answered(now, &partition(), batch.order, answer);
     }
     assert_eq!(accumulator.record_count(), 0, "seed {seed}");
-    (log.values, deliveries)
+    (values(&log), deliveries)
 }
 
 #[test]

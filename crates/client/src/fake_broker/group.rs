@@ -15,7 +15,7 @@ use protocol::messages::offset_fetch::{
 use protocol::messages::*;
 use protocol::{ApiKey, Request, Response};
 
-use crate::fake_broker::TOPIC;
+use super::log::{TOPIC, at};
 use crate::groups::consumer_protocol;
 
 /// The group that exists.
@@ -239,9 +239,4 @@ impl FakeGroup {
             ..Default::default()
         }
     }
-}
-
-/// A partition of the topic that exists.
-pub(crate) fn at(partition: i32) -> TopicPartition {
-    TopicPartition { topic: TOPIC.to_owned(), partition }
 }

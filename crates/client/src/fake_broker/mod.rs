@@ -1,11 +1,13 @@
 //! A broker in memory for this crate's tests: one topic, one broker, Kafka's rules for sequences, and faults by the dice.
 
-use std::collections::BTreeMap;
+pub(crate) mod dice;
+pub(crate) mod group;
+pub(crate) mod log;
+
 use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
-use model::record_batch::{BatchHeader, Batches, set_base_offset, verify_crc};
-use model::{ErrorCode, Offset, ProducerId};
+use model::ErrorCode;
 use protocol::frame::take_frame;
 use protocol::header::{decode_request, encode_response, unsupported_api_versions};
 use protocol::messages::fetch::{FetchableTopicResponse, PartitionData};
@@ -24,11 +26,11 @@ use protocol::{Request, RequestError, RequestHeader, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::fake_group::FakeGroup;
+use self::dice::Dice;
+use self::group::FakeGroup;
+use self::log::Log;
+pub(crate) use self::log::TOPIC;
 use crate::{Client, ClientConfig, Tasks};
-
-/// The topic that exists.
-pub(crate) const TOPIC: &str = "t";
 
 /// What goes wrong. A roll of zero of so many sides; `None` for never.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,18 +55,10 @@ pub(crate) struct FakeBroker {
 #[derive(Debug, Default)]
 struct State {
     faults: Faults,
-    dice: u64,
+    dice: Dice,
     partitions: Vec<Log>,
     next_producer_id: i64,
     group: FakeGroup,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Log {
-    batches: Vec<Bytes>,
-    end: i64,
-    /// The last five batches of each producer: first and last sequence, base offset.
-    producers: BTreeMap<ProducerId, Vec<(i32, i32, i64)>>,
 }
 
 impl FakeBroker {
@@ -75,7 +69,7 @@ impl FakeBroker {
             tasks: Tasks::default(),
             state: Arc::new(Mutex::new(State {
                 faults,
-                dice: 7,
+                dice: Dice(7),
                 partitions: vec![Log::default(); partitions],
                 next_producer_id: 1,
                 group: FakeGroup::default(),
@@ -164,9 +158,8 @@ impl FakeBroker {
 
 impl State {
     fn roll(&mut self, sides: Option<u64>) -> bool {
-        let factor = 6_364_136_223_846_793_005_u64;
-        self.dice = self.dice.wrapping_mul(factor).wrapping_add(1_442_695_040_888_963_407);
-        sides.is_some_and(|sides| (self.dice >> 33).is_multiple_of(sides))
+        let rolled = self.dice.roll(sides.unwrap_or(1));
+        sides.is_some() && rolled == 0
     }
 
     fn respond(&mut self, header: &RequestHeader, request: Request, port: u16) -> Response {
@@ -281,46 +274,5 @@ impl State {
             partitions: topic.partitions.iter().map(answer).collect(),
         });
         ListOffsetsResponse { topics: topics.collect(), ..Default::default() }
-    }
-}
-
-impl Log {
-    fn append(&mut self, bytes: &Bytes) -> (i64, ErrorCode) {
-        verify_crc(bytes).unwrap();
-        let header = BatchHeader::parse(bytes).unwrap();
-        header.check_produced().unwrap();
-        if let Some(producer) = header.producer {
-            let (first, last) = (producer.base_sequence.unwrap(), header.last_sequence().unwrap());
-            let known = self.producers.entry(producer.id).or_default();
-            if let Some((.., offset)) = known.iter().find(|old| (old.0, old.1) == (first, last)) {
-                return (*offset, ErrorCode::None);
-            }
-            if known.last().is_some_and(|(_, old_last, _)| first != old_last + 1) {
-                return (-1, ErrorCode::OutOfOrderSequenceNumber);
-            }
-            known.push((first, last, self.end));
-            if known.len() > 5 {
-                known.remove(0);
-            }
-        }
-        let mut stored = bytes.to_vec();
-        set_base_offset(&mut stored, Offset(self.end));
-        let base_offset = self.end;
-        self.end += i64::from(header.record_count);
-        self.batches.push(stored.into());
-        (base_offset, ErrorCode::None)
-    }
-
-    /// Returns two batches at most, and a part of a third, as a broker with a size limit does.
-    fn read(&self, from: i64) -> Bytes {
-        let mut records = BytesMut::new();
-        let wanted = self.batches.iter().filter(|batch| {
-            Batches::whole(batch).flatten().any(|batch| batch.header.next_offset().0 > from)
-        });
-        for (index, batch) in wanted.take(3).enumerate() {
-            let length = if index == 2 { batch.len() / 2 } else { batch.len() };
-            records.extend_from_slice(&batch[..length]);
-        }
-        records.freeze()
     }
 }
