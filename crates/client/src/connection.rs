@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{ClientConfig, Tasks};
 use crate::error::RequestError;
+use crate::versions::spoken;
 
 /// A connection; clones share it. It closes when the last clone is dropped, on the first failure, or with the client's token.
 #[derive(Clone, Debug)]
@@ -125,58 +126,46 @@ impl Connection {
         self.shared.close(reason);
     }
 
-    /// Returns the versions of an API that the broker serves; `None` for one that it does not know.
-    #[must_use]
-    pub fn versions(&self, api_key: i16) -> Option<VersionRange> {
-        self.shared.versions.get()?.get(&api_key).copied()
-    }
-
-    /// Returns the newest version of an API that both sides know, at most `newest`.
+    /// Returns the newest version of an API that the broker and this client speak.
     ///
     /// # Errors
     /// [`RequestError::Unsupported`].
-    pub fn version_up_to(&self, api: ApiKey, newest: i16) -> Result<i16, RequestError> {
-        let ours = api.versions();
-        let ours = VersionRange { min: ours.min, max: ours.max.min(newest) };
-        self.versions(api.to_wire())
-            .and_then(|theirs| ours.newest_common(theirs))
+    pub fn version(&self, api: ApiKey) -> Result<i16, RequestError> {
+        let theirs = self.shared.versions.get().and_then(|versions| versions.get(&api.to_wire()));
+        theirs
+            .and_then(|theirs| spoken(api).newest_common(*theirs))
             .ok_or_else(|| RequestError::Unsupported { address: self.address().to_owned(), api })
     }
 
-    /// Sends a request in the newest version that both sides know, and waits for the response.
+    /// Sends a request and waits for the response.
     ///
     /// # Errors
     /// [`RequestError`].
     pub async fn request<R: ApiRequest>(&self, request: &R) -> Result<R::Response, RequestError> {
-        self.request_up_to(i16::MAX, request).await
+        self.submit(request, Duration::ZERO).await?.response().await
     }
 
-    /// The same in a version of at most `newest`.
-    ///
-    /// # Errors
-    /// [`RequestError`].
-    pub async fn request_up_to<R: ApiRequest>(
-        &self,
-        newest: i16,
-        request: &R,
-    ) -> Result<R::Response, RequestError> {
-        let version = self.version_up_to(R::API, newest)?;
-        self.submit(version, request, Duration::ZERO).await?.response().await
-    }
-
-    /// Sends a request in a version and returns as soon as it is queued: what is submitted first is answered first. The response may take
-    /// `extra_time` longer than the request timeout, for requests that ask the broker to wait.
+    /// Sends a request and returns as soon as it is queued: what is submitted first is answered first. The response may take `extra_time` longer than the
+    /// request timeout, for requests that ask the broker to wait.
     ///
     /// # Errors
     /// [`RequestError`].
     pub async fn submit<R: ApiRequest>(
         &self,
-        version: i16,
         request: &R,
         extra_time: Duration,
     ) -> Result<Pending<R>, RequestError> {
-        let correlation_id = self.shared.next_correlation_id.fetch_add(1, Ordering::Relaxed);
-        let frame = encode_request(correlation_id, Some(&self.shared.client_id), version, request)?;
+        let patience = self.shared.request_timeout + extra_time;
+        self.submit_in(self.version(R::API)?, request, patience).await
+    }
+
+    async fn submit_in<R: ApiRequest>(
+        &self,
+        version: i16,
+        request: &R,
+        patience: Duration,
+    ) -> Result<Pending<R>, RequestError> {
+        let (correlation_id, frame) = self.encode(version, request)?;
         let (sender, response) = oneshot::channel();
         let waiting = Waiting { correlation_id, response: sender };
         self.send(Outgoing { frame, waiting: Some(waiting) }).await?;
@@ -184,7 +173,7 @@ impl Connection {
             connection: self.clone(),
             version,
             submitted_at: Instant::now(),
-            patience: self.shared.request_timeout + extra_time,
+            patience,
             response,
             request: PhantomData,
         })
@@ -194,14 +183,19 @@ impl Connection {
     ///
     /// # Errors
     /// [`RequestError`].
-    pub async fn send_unanswered<R: ApiRequest>(
+    pub async fn send_unanswered<R: ApiRequest>(&self, request: &R) -> Result<(), RequestError> {
+        let (_, frame) = self.encode(self.version(R::API)?, request)?;
+        self.send(Outgoing { frame, waiting: None }).await
+    }
+
+    fn encode<R: ApiRequest>(
         &self,
         version: i16,
         request: &R,
-    ) -> Result<(), RequestError> {
+    ) -> Result<(i32, Frame), RequestError> {
         let correlation_id = self.shared.next_correlation_id.fetch_add(1, Ordering::Relaxed);
         let frame = encode_request(correlation_id, Some(&self.shared.client_id), version, request)?;
-        self.send(Outgoing { frame, waiting: None }).await
+        Ok((correlation_id, frame))
     }
 
     async fn send(&self, outgoing: Outgoing) -> Result<(), RequestError> {
@@ -219,8 +213,9 @@ impl Connection {
             client_software_version: env!("CARGO_PKG_VERSION").into(),
         };
         let mut version = ApiKey::ApiVersions.versions().max;
+        let patience = self.shared.request_timeout;
         loop {
-            let response = self.submit(version, &request, Duration::ZERO).await?.response().await?;
+            let response = self.submit_in(version, &request, patience).await?.response().await?;
             let key = ApiKey::ApiVersions.to_wire();
             if response.error_code == ErrorCode::UnsupportedVersion && version > 0 {
                 let offered = response.api_keys.iter().find(|api| api.api_key == key);

@@ -17,6 +17,7 @@ pub mod metadata;
 mod partition_offsets;
 pub mod partitioner;
 pub mod producer;
+mod versions;
 
 pub use client::Client;
 pub use config::{AutoCreation, ClientConfig, Tasks};

@@ -125,11 +125,10 @@ async fn many_requests_under_way_get_their_responses_in_order() {
     let broker = FakeBroker::start(1, Faults::default()).await;
     let connection =
         Connection::open(&broker.address(), &broker.config(), broker.tasks()).await.unwrap();
-    let version = connection.version_up_to(ApiKey::Metadata, i16::MAX).unwrap();
     let mut pending = Vec::new();
     for _ in 0..100 {
         let request = MetadataRequest::default();
-        pending.push(connection.submit(version, &request, Duration::ZERO).await.unwrap());
+        pending.push(connection.submit(&request, Duration::ZERO).await.unwrap());
     }
     for pending in pending {
         assert_eq!(pending.response().await.unwrap().brokers.len(), 1);

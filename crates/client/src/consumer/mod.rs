@@ -12,7 +12,6 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use model::record_batch::{Batches, RecordIter, Records, TimestampType, verify_crc};
 use model::{BrokerId, ErrorCode, LeaderEpoch, Offset, TopicPartition, UnixMillis};
-use protocol::ApiKey;
 use protocol::messages::fetch::{FetchPartition, FetchTopic, PartitionData};
 use protocol::messages::{FetchRequest, FetchResponse};
 use tokio::time::Instant;
@@ -496,12 +495,7 @@ async fn fetch(
     max_wait: Duration,
 ) -> Result<FetchResponse, RequestError> {
     let connection = client.connection(broker).await?;
-    let version = connection.version_up_to(ApiKey::Fetch, NEWEST_FETCH_BY_NAME)?;
-    if version < OLDEST_FETCH_OF_BATCHES {
-        let address = connection.address().to_owned();
-        return Err(RequestError::Unsupported { address, api: ApiKey::Fetch });
-    }
-    connection.submit(version, request, max_wait).await?.response().await
+    connection.submit(request, max_wait).await?.response().await
 }
 
 fn with_source(error: &dyn std::error::Error) -> String {
@@ -510,9 +504,3 @@ fn with_source(error: &dyn std::error::Error) -> String {
         None => error.to_string(),
     }
 }
-
-/// From version 13 on topics are named by their ids.
-const NEWEST_FETCH_BY_NAME: i16 = 12;
-
-/// Before version 4 a fetch brings message sets of formats 0 and 1.
-const OLDEST_FETCH_OF_BATCHES: i16 = 4;

@@ -107,7 +107,7 @@ async fn send(shared: &Shared) -> Result<(), Error> {
     let check = |response: protocol::messages::heartbeat::HeartbeatResponse| {
         Error::check(subject(&shared.config.group_id), response.error_code, None)
     };
-    shared.link.ask(i16::MAX, &request, Duration::ZERO, check).await
+    shared.link.ask(&request, Duration::ZERO, check).await
 }
 
 /// Says what a refused heartbeat, commit or sync means for a member; [`Signal::Fine`] for what passes by itself.

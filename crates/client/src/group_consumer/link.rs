@@ -29,20 +29,19 @@ impl Link {
         Self { client, group_id, patience, connection: Arc::default() }
     }
 
-    /// Asks the coordinator once, in a version of at most `newest`; the answer may take `extra_time` longer than the patience. `check` takes the error out of
+    /// Asks the coordinator once; the answer may take `extra_time` longer than the patience. `check` takes the error out of
     /// the answer: when that says that the coordinator is elsewhere, the next question looks for it.
     ///
     /// # Errors
     /// [`Error`] of the request, or what `check` makes of the answer.
     pub(super) async fn ask<R: ApiRequest, T>(
         &self,
-        newest: i16,
         request: &R,
         extra_time: Duration,
         check: impl FnOnce(R::Response) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let connection = self.connection().await?;
-        let answer = match self.ask_on(&connection, newest, request, extra_time).await {
+        let answer = match self.ask_on(&connection, request, extra_time).await {
             Ok(response) => check(response),
             Err(error) => Err(error.into()),
         };
@@ -55,12 +54,10 @@ impl Link {
     async fn ask_on<R: ApiRequest>(
         &self,
         connection: &Connection,
-        newest: i16,
         request: &R,
         extra_time: Duration,
     ) -> Result<R::Response, RequestError> {
-        let version = connection.version_up_to(R::API, newest)?;
-        let pending = connection.submit(version, request, extra_time).await?;
+        let pending = connection.submit(request, extra_time).await?;
         pending.within(self.patience + extra_time).response().await
     }
 

@@ -162,7 +162,7 @@ async fn send_join(
         Ok(response)
     };
     // The answer comes when every member has joined or been thrown out.
-    shared.joining.ask(i16::MAX, &request, config.rebalance_timeout + JOIN_MARGIN, check).await
+    shared.joining.ask(&request, config.rebalance_timeout + JOIN_MARGIN, check).await
 }
 
 async fn send_sync(
@@ -185,7 +185,7 @@ async fn send_sync(
         Error::check(subject(&config.group_id), response.error_code, None)?;
         Ok(response.assignment)
     };
-    shared.joining.ask(i16::MAX, &request, config.rebalance_timeout + JOIN_MARGIN, check).await
+    shared.joining.ask(&request, config.rebalance_timeout + JOIN_MARGIN, check).await
 }
 
 /// Computes what each member gets.
@@ -264,7 +264,7 @@ pub(super) async fn leave(shared: &Shared) -> Result<(), Error> {
         let code = member.map_or(ErrorCode::None, |member| member.error_code);
         Error::check(subject(&config.group_id), code, None)
     };
-    shared.link.ask(i16::MAX, &request, Duration::ZERO, check).await
+    shared.link.ask(&request, Duration::ZERO, check).await
 }
 
 fn millis(time: Duration) -> i32 {

@@ -39,7 +39,7 @@ pub(super) async fn find(
     let request = wire::offset_fetch(group_id, Some(&partitions), Stability::Required);
     let attempt = || async {
         let check = |response| wire::fetched_offsets(group_id, &response);
-        shared.link.ask(wire::NEWEST_BY_NAME, &request, Duration::ZERO, check).await
+        shared.link.ask(&request, Duration::ZERO, check).await
     };
     let committed = shared.client.backoff().run(is_passing, attempt).await?;
     let mut positions = Positions::default();
@@ -90,7 +90,7 @@ pub(super) async fn commit(
     let attempt =
         Backoff::new(shared.client.config().retry_backoff, time).run(is_passing, || async {
             let check = |response| wire::committed(&response);
-            shared.link.ask(wire::NEWEST_BY_NAME, &request, Duration::ZERO, check).await
+            shared.link.ask(&request, Duration::ZERO, check).await
         });
     match timeout_at(Instant::now() + time, attempt).await {
         Ok(result) => result.map(|()| offsets),

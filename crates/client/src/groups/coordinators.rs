@@ -59,22 +59,21 @@ impl Client {
     ) -> Result<ByGroup<Coordinator>, Error> {
         let connection = self.any_connection().await?;
         let mut found = BTreeMap::new();
-        let version = connection.version_up_to(ApiKey::FindCoordinator, i16::MAX)?;
-        if version >= FIRST_OF_MANY_KEYS {
+        if connection.version(ApiKey::FindCoordinator)? >= FIRST_OF_MANY_KEYS {
             for groups in groups.chunks(GROUPS_PER_REQUEST) {
                 let coordinator_keys = groups.iter().map(KafkaString::from).collect();
                 let request = FindCoordinatorRequest {
                     coordinator_keys,
                     ..FindCoordinatorRequest::default()
                 };
-                let response = find(&connection, version, &request, patience).await?;
+                let response = find(&connection, &request, patience).await?;
                 found.extend(many_found(&response));
             }
         } else {
             for group in groups {
                 let key = group.into();
                 let request = FindCoordinatorRequest { key, ..FindCoordinatorRequest::default() };
-                let response = find(&connection, version, &request, patience).await?;
+                let response = find(&connection, &request, patience).await?;
                 found.insert(group.clone(), one_found(group, &response));
             }
         }
@@ -226,11 +225,10 @@ impl Client {
 
 async fn find(
     connection: &Connection,
-    version: i16,
     request: &FindCoordinatorRequest,
     patience: Duration,
 ) -> Result<FindCoordinatorResponse, RequestError> {
-    connection.submit(version, request, Duration::ZERO).await?.within(patience).response().await
+    connection.submit(request, Duration::ZERO).await?.within(patience).response().await
 }
 
 fn many_found(

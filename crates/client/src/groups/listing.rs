@@ -42,7 +42,7 @@ impl Client {
         states: &[GroupState],
     ) -> Result<Vec<GroupListing>, Error> {
         let connection = self.connection(broker).await?;
-        let version = connection.version_up_to(ApiKey::ListGroups, i16::MAX)?;
+        let version = connection.version(ApiKey::ListGroups)?;
         if version < FIRST_WITH_STATES && !states.is_empty() {
             let address = connection.address().to_owned();
             return Err(RequestError::Unsupported { address, api: ApiKey::ListGroups }.into());

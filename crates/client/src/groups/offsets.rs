@@ -22,7 +22,7 @@ impl Client {
     ) -> Result<BTreeMap<TopicPartition, CommittedOffset>, Error> {
         let request = &wire::offset_fetch(group, partitions, Stability::Any);
         self.ask_about(group, |connection| async move {
-            let response = connection.request_up_to(wire::NEWEST_BY_NAME, request).await?;
+            let response = connection.request(request).await?;
             wire::fetched_offsets(group, &response)
         })
         .await
@@ -40,7 +40,7 @@ impl Client {
     ) -> Result<(), Error> {
         let request = &wire::offset_commit(group, None, offsets);
         self.ask_about(group, |connection| async move {
-            let response = connection.request_up_to(wire::NEWEST_BY_NAME, request).await?;
+            let response = connection.request(request).await?;
             wire::committed(&response)
         })
         .await

@@ -19,9 +19,6 @@ use crate::error::Error;
 /// The kind of group that consumers are.
 pub(crate) const PROTOCOL_TYPE: &str = "consumer";
 
-/// From version 10 on OffsetCommit and OffsetFetch name topics by their ids.
-pub(crate) const NEWEST_BY_NAME: i16 = 9;
-
 /// Who commits, when it is a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Committer {

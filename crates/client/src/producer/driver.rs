@@ -11,7 +11,6 @@ use model::{
     Acks, BrokerId, ErrorCode, Offset, ProducerEpoch, ProducerId, Timestamp, TopicPartition,
     UnixMillis,
 };
-use protocol::ApiKey;
 use protocol::messages::produce::{PartitionProduceData, TopicProduceData};
 use protocol::messages::{InitProducerIdRequest, ProduceRequest, ProduceResponse};
 use tokio_util::sync::CancellationToken;
@@ -406,25 +405,9 @@ async fn submit(
     acks: Acks,
     request: &ProduceRequest,
 ) -> Result<Option<Pending<ProduceRequest>>, RequestError> {
-    let version = produce_version(connection)?;
     if acks == Acks::None {
-        connection.send_unanswered(version, request).await?;
+        connection.send_unanswered(request).await?;
         return Ok(None);
     }
-    connection.submit(version, request, Duration::ZERO).await.map(Some)
+    connection.submit(request, Duration::ZERO).await.map(Some)
 }
-
-fn produce_version(connection: &Connection) -> Result<i16, RequestError> {
-    let version = connection.version_up_to(ApiKey::Produce, NEWEST_PRODUCE_BY_NAME)?;
-    if version < OLDEST_PRODUCE_OF_BATCHES {
-        let address = connection.address().to_owned();
-        return Err(RequestError::Unsupported { address, api: ApiKey::Produce });
-    }
-    Ok(version)
-}
-
-/// From version 13 on topics are named by their ids.
-const NEWEST_PRODUCE_BY_NAME: i16 = 12;
-
-/// Before version 3 a request carries message sets of formats 0 and 1.
-const OLDEST_PRODUCE_OF_BATCHES: i16 = 3;

@@ -12,7 +12,6 @@ use futures_util::future::{LocalBoxFuture, try_join_all};
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use model::record_batch::{BatchBuilder, BatchOptions, NewRecord};
 use model::{Acks, Clock, UnixMillis};
-use protocol::ApiKey;
 use protocol::messages::produce::{PartitionProduceData, TopicProduceData};
 use protocol::messages::{ProduceRequest, ProduceResponse};
 use serde_json::json;
@@ -234,16 +233,12 @@ impl Worker {
         };
         let what = "cannot send";
         let failed = |error: RequestError| Failure::cluster(what)(Error::from(error));
-        let version = self
-            .connection
-            .version_up_to(ApiKey::Produce, NEWEST_PRODUCE_BY_NAME)
-            .map_err(failed)?;
         if arguments.acks == Acks::None {
-            self.connection.send_unanswered(version, &request).await.map_err(failed)?;
+            self.connection.send_unanswered(&request).await.map_err(failed)?;
             return Ok(Box::pin(async move { (start, Ok(None)) }));
         }
         let pending: Pending<ProduceRequest> =
-            self.connection.submit(version, &request, Duration::ZERO).await.map_err(failed)?;
+            self.connection.submit(&request, Duration::ZERO).await.map_err(failed)?;
         Ok(Box::pin(async move { (start, pending.response().await.map(Some)) }))
     }
 }
@@ -373,6 +368,3 @@ fn acks_name(acks: Acks) -> &'static str {
 
 /// Wait behind an answer of the warm-up that asks for another attempt.
 const RETRY_WAIT: Duration = Duration::from_millis(10);
-
-/// From version 13 on topics are named by their ids.
-const NEWEST_PRODUCE_BY_NAME: i16 = 12;
