@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::admin::OffsetAt;
+use client::OffsetAt;
 use client::consumer::{ConsumedRecord, Consumer, ConsumerConfig, Start};
 use client::{Client, ClientConfig, Error, Tasks};
 use model::{Offset, TopicPartition};

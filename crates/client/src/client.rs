@@ -204,14 +204,11 @@ impl Client {
     /// Returns a connection to a broker.
     ///
     /// # Errors
-    /// [`RequestError::Connect`], also when metadata does not know the broker.
+    /// [`RequestError::UnknownBroker`] when metadata does not know it, [`RequestError::Connect`].
     pub async fn connection(&self, broker: BrokerId) -> Result<Connection, RequestError> {
         let metadata = self.metadata();
         let Some(known) = metadata.brokers.get(&broker) else {
-            return Err(RequestError::Connect {
-                address: format!("broker {broker}"),
-                reason: "it is not among the live brokers".to_owned(),
-            });
+            return Err(RequestError::UnknownBroker { broker });
         };
         self.connect(&known.address).await
     }
@@ -263,25 +260,6 @@ impl Client {
         attempt: impl FnMut() -> F,
     ) -> Result<T, Error> {
         self.backoff().run(Error::is_retriable, attempt).await
-    }
-
-    /// Runs an administrative operation. An answer about its subject is final, even one that other requests would try again, such as
-    /// `UNKNOWN_TOPIC_OR_PARTITION`; tried again is what the broker was not able to look at.
-    pub(crate) async fn retry_operation<T, F: Future<Output = Result<T, Error>>>(
-        &self,
-        attempt: impl FnMut() -> F,
-    ) -> Result<T, Error> {
-        let is_retriable = |error: &Error| match error.code() {
-            Some(code) => matches!(
-                code,
-                ErrorCode::NotController
-                    | ErrorCode::BrokerNotAvailable
-                    | ErrorCode::LeaderNotAvailable
-                    | ErrorCode::ThrottlingQuotaExceeded
-            ),
-            None => error.is_retriable(),
-        };
-        self.backoff().run(is_retriable, attempt).await
     }
 
     pub(crate) fn backoff(&self) -> Backoff {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use model::ErrorCode;
+use model::{BrokerId, ErrorCode};
 use protocol::{ApiKey, DecodeError, EncodeError};
 
-/// Says why a request brought no response. Whether the broker has acted on it is then unknown, except for [`RequestError::Connect`],
-/// [`RequestError::Encode`] and [`RequestError::Unsupported`], where it never got the request.
+/// Says why a request brought no response. Whether the broker has acted on it is then unknown, except where
+/// [`RequestError::is_certainly_unsent`].
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RequestError {
     /// No connection.
@@ -16,6 +16,12 @@ pub enum RequestError {
         address: String,
         /// Why not.
         reason: String,
+    },
+    /// The broker is not among the live ones, so that nobody knows where it is.
+    #[error("broker {broker} is not among the live brokers")]
+    UnknownBroker {
+        /// Which broker.
+        broker: BrokerId,
     },
     /// The connection broke before the response.
     #[error("connection to {address} is closed: {reason}")]
@@ -61,7 +67,10 @@ impl RequestError {
     #[must_use]
     pub fn is_retriable(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Closed { .. } | Self::Timeout { .. } => true,
+            Self::Connect { .. }
+            | Self::UnknownBroker { .. }
+            | Self::Closed { .. }
+            | Self::Timeout { .. } => true,
             Self::Unsupported { .. } | Self::Encode(_) | Self::Decode { .. } => false,
         }
     }
@@ -69,7 +78,13 @@ impl RequestError {
     /// Says whether it is certain that no broker has acted on the request.
     #[must_use]
     pub fn is_certainly_unsent(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::Unsupported { .. } | Self::Encode(_))
+        matches!(
+            self,
+            Self::Connect { .. }
+                | Self::UnknownBroker { .. }
+                | Self::Unsupported { .. }
+                | Self::Encode(_)
+        )
     }
 }
 
@@ -127,6 +142,15 @@ impl Error {
         Ok(())
     }
 
+    /// Makes the error of a response that leaves out what was asked for.
+    pub(crate) fn unnamed(subject: impl Into<String>) -> Self {
+        Self::Broker {
+            subject: subject.into(),
+            code: ErrorCode::UnknownServerError,
+            message: Some("the response does not name it".to_owned()),
+        }
+    }
+
     /// Returns the broker's code, if it answered with one.
     #[must_use]
     pub fn code(&self) -> Option<ErrorCode> {
@@ -137,13 +161,45 @@ impl Error {
         }
     }
 
-    /// Says whether another attempt may succeed.
+    /// Says whether another attempt may succeed; of reading, writing and asking for metadata.
     #[must_use]
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Request(error) => error.is_retriable(),
             Self::Broker { code, .. } => code.is_retriable(),
             Self::GaveUp { .. } | Self::Records { .. } | Self::Stopped => false,
+        }
+    }
+
+    /// The same of an administrative operation: an answer about its subject is final, even one that other requests would try again, such as
+    /// `UNKNOWN_TOPIC_OR_PARTITION`, and so is that a broker does not live. Tried again is what the broker was not able to look at.
+    pub(crate) fn is_retriable_operation(&self) -> bool {
+        if matches!(self, Self::Request(RequestError::UnknownBroker { .. })) {
+            return false;
+        }
+        match self.code() {
+            Some(code) => matches!(
+                code,
+                ErrorCode::NotController
+                    | ErrorCode::BrokerNotAvailable
+                    | ErrorCode::LeaderNotAvailable
+                    | ErrorCode::ThrottlingQuotaExceeded
+            ),
+            None => self.is_retriable(),
+        }
+    }
+
+    /// The same of a question to a group's coordinator: it passes when that has moved, loaded, or come back.
+    pub(crate) fn is_retriable_at_coordinator(&self) -> bool {
+        match self.code() {
+            Some(code) => matches!(
+                code,
+                ErrorCode::NotCoordinator
+                    | ErrorCode::CoordinatorNotAvailable
+                    | ErrorCode::CoordinatorLoadInProgress
+                    | ErrorCode::UnstableOffsetCommit
+            ),
+            None => self.is_retriable(),
         }
     }
 }

@@ -18,6 +18,7 @@ mod partition_offsets;
 pub mod partitioner;
 pub mod producer;
 mod versions;
+mod wire;
 
 pub use client::Client;
 pub use config::{AutoCreation, ClientConfig, Tasks};
@@ -26,6 +27,7 @@ pub use consumer::Consumer;
 pub use error::{Error, RequestError};
 pub use group_consumer::GroupConsumer;
 pub use metadata::{Metadata, Topics};
+pub use partition_offsets::OffsetAt;
 pub use producer::Producer;
 
 #[cfg(test)]

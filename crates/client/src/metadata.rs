@@ -6,6 +6,8 @@ use model::{BrokerId, ErrorCode, LeaderEpoch, TopicId};
 use protocol::messages::MetadataResponse;
 use protocol::messages::metadata::{MetadataResponsePartition, MetadataResponseTopic};
 
+use crate::wire::address;
+
 /// The cluster as the newest responses described it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
@@ -108,11 +110,6 @@ impl Metadata {
     pub fn partition(&self, topic: &str, partition: i32) -> Option<&Partition> {
         self.topics.get(topic)?.partitions.get(&partition)
     }
-}
-
-/// Writes `host:port`; an IPv6 address needs its brackets before the port.
-pub(crate) fn address(host: &str, port: i32) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 impl Topic {

@@ -3,16 +3,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
-use model::{BrokerId, Offset, TopicPartition};
+use model::{BrokerId, Offset, TopicPartition, UnixMillis};
 use protocol::messages::list_offsets::{
     EARLIEST_TIMESTAMP, LATEST_TIMESTAMP, ListOffsetsPartition, ListOffsetsTopic,
 };
 use protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
-use crate::admin::{OffsetAt, by_topic, nothing};
 use crate::client::Client;
 use crate::error::Error;
 use crate::metadata::Topics;
+use crate::wire::{by_topic, partition};
+
+/// A place in a partition by what is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetAt {
+    /// The first offset that is kept.
+    Earliest,
+    /// The end: the high watermark.
+    Latest,
+    /// The first record with this timestamp or a later one.
+    Time(UnixMillis),
+}
 
 /// One result for each partition that was asked about.
 type ByPartition = BTreeMap<TopicPartition, Result<Option<Offset>, Error>>;
@@ -28,7 +39,7 @@ impl Client {
         at: OffsetAt,
     ) -> Result<Option<Offset>, Error> {
         let mut found = self.list_offsets(std::slice::from_ref(partition), at).await;
-        found.remove(partition).unwrap_or_else(|| Err(nothing(&partition.to_string())))
+        found.remove(partition).unwrap_or_else(|| Err(Error::unnamed(partition.to_string())))
     }
 
     /// Returns the offset of the same place in many partitions: a result for each, as [`Client::list_offset`] has it. A partition whose leader does
@@ -100,17 +111,13 @@ impl Client {
             OffsetAt::Latest => LATEST_TIMESTAMP,
             OffsetAt::Time(time) => time.0.max(0),
         };
-        let topics = by_topic(partitions).into_iter().map(|(topic, partitions)| ListOffsetsTopic {
-            name: topic.into(),
-            partitions: partitions
-                .into_iter()
-                .map(|partition_index| ListOffsetsPartition {
-                    partition_index,
-                    timestamp,
-                    ..ListOffsetsPartition::default()
-                })
-                .collect(),
+        let partitions = partitions.iter().map(|at| {
+            let partition_index = at.partition;
+            (at, ListOffsetsPartition { partition_index, timestamp, ..Default::default() })
         });
+        let topics = by_topic(partitions)
+            .into_iter()
+            .map(|(name, partitions)| ListOffsetsTopic { name: name.into(), partitions });
         let request = ListOffsetsRequest {
             replica_id: -1,
             topics: topics.collect(),
@@ -124,10 +131,7 @@ fn take_offsets(partitions: &[TopicPartition], response: &ListOffsetsResponse) -
     let mut answers = ByPartition::new();
     for topic in &response.topics {
         for result in &topic.partitions {
-            let partition = TopicPartition {
-                topic: String::from(&topic.name),
-                partition: result.partition_index,
-            };
+            let partition = partition(&topic.name, result.partition_index);
             // Version 0 has a list instead, newest first.
             let offset = result.old_style_offsets.first().copied().unwrap_or(result.offset);
             let answer = Error::check(partition.to_string(), result.error_code, None)
@@ -139,7 +143,7 @@ fn take_offsets(partitions: &[TopicPartition], response: &ListOffsetsResponse) -
         .iter()
         .map(|asked| {
             let answer = answers.remove(asked);
-            (asked.clone(), answer.unwrap_or_else(|| Err(nothing(&asked.to_string()))))
+            (asked.clone(), answer.unwrap_or_else(|| Err(Error::unnamed(asked.to_string()))))
         })
         .collect()
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use client::Topics;
-use client::admin::Election;
-use model::{BrokerId, ErrorCode, TopicPartition};
+use client::admin::{Elected, Election};
+use model::{BrokerId, TopicPartition};
 use serde_json::{Value, json};
 
 use super::connect::Connect;
@@ -157,13 +157,12 @@ async fn elect(
         .map_err(Failure::cluster(what))?;
     let mut failed = 0;
     let mut values = Vec::new();
-    for (partition, code) in &results {
-        let is_failure = code.is_error() && *code != ErrorCode::ElectionNotNeeded;
-        failed += usize::from(is_failure);
-        let outcome = match code {
-            ErrorCode::None => "elected",
-            ErrorCode::ElectionNotNeeded => "not needed",
-            code => code.name(),
+    for (partition, result) in &results {
+        failed += usize::from(result.is_err());
+        let outcome = match result {
+            Ok(Elected::Now) => "elected",
+            Ok(Elected::NotNeeded) => "not needed",
+            Err(error) => error.code().map_or("failed", |code| code.name()),
         };
         if common.json {
             values.push(json!({

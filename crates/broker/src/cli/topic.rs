@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use client::admin::{
-    ConfigChange, ConfigEntry, ConfigResource, ConfigSource, Mode, NewTopic, OffsetAt,
-};
+use client::admin::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource, Mode, NewTopic};
 use client::metadata::Topic;
-use client::{Client, Error, Topics};
+use client::{Client, Error, OffsetAt, Topics};
 use model::{ErrorCode, Offset, TopicPartition};
 use serde_json::{Value, json};
 

@@ -16,10 +16,11 @@ use protocol::messages::fetch::{FetchPartition, FetchTopic, PartitionData};
 use protocol::messages::{FetchRequest, FetchResponse};
 use tokio::time::Instant;
 
-use crate::admin::OffsetAt;
 use crate::client::Client;
 use crate::error::{Error, RequestError};
 use crate::metadata::Topics;
+use crate::partition_offsets::OffsetAt;
+use crate::wire::{by_topic, millis};
 
 /// Settings of a [`Consumer`]. The names are Kafka's.
 #[derive(Clone, Debug)]
@@ -283,30 +284,28 @@ impl Consumer {
 
     fn request(&self, asked: &[(Arc<TopicPartition>, Offset)]) -> FetchRequest {
         let metadata = self.client.metadata();
-        let mut topics = BTreeMap::<&str, Vec<FetchPartition>>::new();
-        for (partition, next) in asked {
-            let known = metadata.partition(&partition.topic, partition.partition);
+        let partitions = asked.iter().map(|(at, next)| {
+            let known = metadata.partition(&at.topic, at.partition);
             let epoch = known.and_then(|known| known.leader_epoch);
-            topics.entry(&partition.topic).or_default().push(FetchPartition {
-                partition: partition.partition,
+            let partition = FetchPartition {
+                partition: at.partition,
                 current_leader_epoch: LeaderEpoch::to_wire(epoch),
                 fetch_offset: next.0,
                 partition_max_bytes: self.config.max_partition_bytes,
                 ..FetchPartition::default()
-            });
-        }
+            };
+            (&**at, partition)
+        });
+        let topics = by_topic(partitions).into_iter().map(|(topic, partitions)| FetchTopic {
+            topic: topic.into(),
+            partitions,
+            ..FetchTopic::default()
+        });
         FetchRequest {
-            max_wait_ms: i32::try_from(self.config.max_wait.as_millis()).unwrap_or(i32::MAX),
+            max_wait_ms: millis(self.config.max_wait),
             min_bytes: self.config.min_bytes,
             max_bytes: self.config.max_bytes,
-            topics: topics
-                .into_iter()
-                .map(|(topic, partitions)| FetchTopic {
-                    topic: topic.into(),
-                    partitions,
-                    ..FetchTopic::default()
-                })
-                .collect(),
+            topics: topics.collect(),
             ..FetchRequest::default()
         }
     }

@@ -10,6 +10,8 @@ use bytes::{Bytes, BytesMut};
 use model::ErrorCode;
 use protocol::frame::take_frame;
 use protocol::header::{decode_request, encode_response, unsupported_api_versions};
+use protocol::messages::create_topics::{CreatableTopic, CreatableTopicResult};
+use protocol::messages::describe_cluster::DescribeClusterBroker;
 use protocol::messages::fetch::{FetchableTopicResponse, PartitionData};
 use protocol::messages::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
@@ -19,8 +21,9 @@ use protocol::messages::metadata::{
 };
 use protocol::messages::produce::{PartitionProduceResponse, TopicProduceResponse};
 use protocol::messages::{
-    ApiVersionsResponse, FetchRequest, FetchResponse, InitProducerIdResponse, ListOffsetsRequest,
-    ListOffsetsResponse, MetadataResponse, ProduceRequest, ProduceResponse,
+    ApiVersionsResponse, CreateTopicsRequest, CreateTopicsResponse, DescribeClusterResponse,
+    FetchRequest, FetchResponse, InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse,
+    MetadataResponse, ProduceRequest, ProduceResponse,
 };
 use protocol::{Request, RequestError, RequestHeader, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,6 +61,8 @@ struct State {
     dice: Dice,
     partitions: Vec<Log>,
     next_producer_id: i64,
+    /// Whether another one is the controller, which whoever asks for metadata is told.
+    has_controller_moved: bool,
     group: FakeGroup,
 }
 
@@ -72,6 +77,7 @@ impl FakeBroker {
                 dice: Dice(7),
                 partitions: vec![Log::default(); partitions],
                 next_producer_id: 1,
+                has_controller_moved: false,
                 group: FakeGroup::default(),
             })),
         };
@@ -107,6 +113,11 @@ impl FakeBroker {
     /// Looks at the group, or changes it.
     pub(crate) fn group<T>(&self, look: impl FnOnce(&mut FakeGroup) -> T) -> T {
         look(&mut self.state.lock().unwrap().group)
+    }
+
+    /// Makes another one the controller; a client knows it when it asks.
+    pub(crate) fn move_controller(&self) {
+        self.state.lock().unwrap().has_controller_moved = true;
     }
 
     /// Adds an empty partition to the topic.
@@ -165,7 +176,20 @@ impl State {
     fn respond(&mut self, header: &RequestHeader, request: Request, port: u16) -> Response {
         match request {
             Request::ApiVersions(_) => ApiVersionsResponse::of_table().into(),
-            Request::Metadata(_) => self.metadata(port).into(),
+            Request::Metadata(_) => {
+                self.has_controller_moved = false;
+                self.metadata(port).into()
+            }
+            Request::CreateTopics(request) => self.create_topics(&request).into(),
+            Request::DescribeCluster(_) => {
+                let broker = DescribeClusterBroker {
+                    broker_id: 1,
+                    host: "::1".into(),
+                    port: 9092,
+                    ..Default::default()
+                };
+                DescribeClusterResponse { brokers: vec![broker], ..Default::default() }.into()
+            }
             Request::InitProducerId(_) => {
                 self.next_producer_id += 1;
                 let producer_id = self.next_producer_id;
@@ -205,6 +229,17 @@ impl State {
             }],
             ..Default::default()
         }
+    }
+
+    fn create_topics(&self, request: &CreateTopicsRequest) -> CreateTopicsResponse {
+        let moved = self.has_controller_moved;
+        let result = |topic: &CreatableTopic| CreatableTopicResult {
+            name: topic.name.clone(),
+            error_code: if moved { ErrorCode::NotController } else { ErrorCode::None },
+            ..Default::default()
+        };
+        let topics = request.topics.iter().map(result).collect();
+        CreateTopicsResponse { topics, ..Default::default() }
     }
 
     fn produce(&mut self, request: &ProduceRequest) -> ProduceResponse {

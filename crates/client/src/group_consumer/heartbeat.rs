@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::membership::leave;
 use super::shared::Shared;
 use crate::error::Error;
-use crate::groups::{is_passing, subject};
+use crate::groups::subject;
 
 /// What a member has to do.
 #[derive(Clone, Debug)]
@@ -115,7 +115,7 @@ pub(super) fn judge(failure: Error) -> Signal {
     match failure.code() {
         Some(ErrorCode::RebalanceInProgress) => Signal::Rejoin,
         Some(ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration) => Signal::Lost,
-        _ if is_passing(&failure) => Signal::Fine,
+        _ if failure.is_retriable_at_coordinator() => Signal::Fine,
         _ => Signal::Final(failure),
     }
 }

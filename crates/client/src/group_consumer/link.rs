@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::error::{Error, RequestError};
-use crate::groups::{is_passing, subject};
+use crate::groups::subject;
 
 /// The connection; opened when it is needed, and looked for again after a failure.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Link {
             Ok(response) => check(response),
             Err(error) => Err(error.into()),
         };
-        if answer.as_ref().is_err_and(is_passing) {
+        if answer.as_ref().is_err_and(Error::is_retriable_at_coordinator) {
             connection.close("the coordinator is looked for again");
         }
         answer
@@ -87,6 +87,6 @@ async fn open(client: &Client, group_id: &String, patience: Duration) -> Result<
     let group = std::slice::from_ref(group_id);
     let mut found = client.find_coordinators_once(group, patience).await?;
     let coordinator =
-        found.remove(group_id).unwrap_or_else(|| Err(crate::admin::nothing(&subject(group_id))))?;
+        found.remove(group_id).unwrap_or_else(|| Err(Error::unnamed(subject(group_id))))?;
     Ok(Connection::open(&coordinator.address, client.config(), client.tasks()).await?)
 }

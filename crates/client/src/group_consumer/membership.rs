@@ -24,6 +24,7 @@ use crate::error::{Error, RequestError};
 use crate::groups::wire::PROTOCOL_TYPE;
 use crate::groups::{Subscription, consumer_protocol, subject};
 use crate::metadata::Topics;
+use crate::wire::millis;
 
 /// A place in a generation.
 #[derive(Clone, Debug)]
@@ -265,10 +266,6 @@ pub(super) async fn leave(shared: &Shared) -> Result<(), Error> {
         Error::check(subject(&config.group_id), code, None)
     };
     shared.link.ask(&request, Duration::ZERO, check).await
-}
-
-fn millis(time: Duration) -> i32 {
-    i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
 }
 
 /// How much longer than the rebalance itself its answer may take.

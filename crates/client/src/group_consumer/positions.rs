@@ -8,12 +8,12 @@ use model::{ErrorCode, Offset, TopicPartition};
 use tokio::time::{Instant, timeout_at};
 
 use super::shared::Shared;
-use crate::admin::OffsetAt;
 use crate::backoff::Backoff;
 use crate::consumer::OffsetReset;
 use crate::error::Error;
+use crate::groups::CommittedOffset;
 use crate::groups::wire::{self, Stability};
-use crate::groups::{CommittedOffset, is_passing};
+use crate::partition_offsets::OffsetAt;
 
 /// Offsets by partition.
 pub(super) type Offsets = BTreeMap<TopicPartition, Offset>;
@@ -41,7 +41,8 @@ pub(super) async fn find(
         let check = |response| wire::fetched_offsets(group_id, &response);
         shared.link.ask(&request, Duration::ZERO, check).await
     };
-    let committed = shared.client.backoff().run(is_passing, attempt).await?;
+    let committed =
+        shared.client.backoff().run(Error::is_retriable_at_coordinator, attempt).await?;
     let mut positions = Positions::default();
     for partition in &partitions {
         if let Some(committed) = committed.get(partition) {
@@ -87,11 +88,13 @@ pub(super) async fn commit(
         .map(|(partition, offset)| (partition.clone(), CommittedOffset::at(*offset)))
         .collect();
     let request = wire::offset_commit(&shared.config.group_id, Some(&committer), &commits);
-    let attempt =
-        Backoff::new(shared.client.config().retry_backoff, time).run(is_passing, || async {
+    let attempt = Backoff::new(shared.client.config().retry_backoff, time).run(
+        Error::is_retriable_at_coordinator,
+        || async {
             let check = |response| wire::committed(&response);
             shared.link.ask(&request, Duration::ZERO, check).await
-        });
+        },
+    );
     match timeout_at(Instant::now() + time, attempt).await {
         Ok(result) => result.map(|()| offsets),
         Err(_) => {

@@ -7,7 +7,7 @@ use protocol::codec::KafkaString;
 use protocol::consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
 
 use super::Subscription;
-use crate::admin::by_topic;
+use crate::wire::{numbers_by_topic, partition};
 
 /// Reads a subscription; `None` for bytes that are none, since another client may have put anything there.
 pub(crate) fn read_subscription(bytes: &Bytes) -> Option<Subscription> {
@@ -32,7 +32,7 @@ pub(crate) fn write_subscription(subscription: &Subscription) -> Result<Bytes, E
         rack_id: subscription.rack.as_ref().map(KafkaString::from),
         ..ConsumerProtocolSubscription::default()
     };
-    let owned = by_topic(&subscription.owned);
+    let owned = numbers_by_topic(&subscription.owned);
     written.owned_partitions.resize_with(owned.len(), Default::default);
     for (place, (topic, partitions)) in written.owned_partitions.iter_mut().zip(owned) {
         place.topic = topic.into();
@@ -57,7 +57,7 @@ pub(crate) fn read_assignment(bytes: &Bytes) -> Option<Vec<TopicPartition>> {
 /// When a name is longer than the wire can say.
 pub(crate) fn write_assignment(assigned: &[TopicPartition]) -> Result<Bytes, EncodeError> {
     let mut written = ConsumerProtocolAssignment::default();
-    let topics = by_topic(assigned);
+    let topics = numbers_by_topic(assigned);
     written.assigned_partitions.resize_with(topics.len(), Default::default);
     for (place, (topic, partitions)) in written.assigned_partitions.iter_mut().zip(topics) {
         place.topic = topic.into();
@@ -70,9 +70,7 @@ fn partitions<'a>(
     topic: &'a KafkaString,
     partitions: &'a [i32],
 ) -> impl Iterator<Item = TopicPartition> + 'a {
-    partitions
-        .iter()
-        .map(move |partition| TopicPartition { topic: String::from(topic), partition: *partition })
+    partitions.iter().map(move |number| partition(topic, *number))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use model::{BrokerId, ErrorCode};
+use model::BrokerId;
 use protocol::ApiKey;
 use protocol::codec::KafkaString;
 use protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
@@ -15,23 +15,10 @@ use super::{Coordinator, subject};
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::error::{Error, RequestError};
+use crate::wire::address;
 
 /// One result for each group that was asked about.
 pub(crate) type ByGroup<T> = BTreeMap<String, Result<T, Error>>;
-
-/// Says whether a failure passes when the coordinator has moved, loaded, or come back.
-pub(crate) fn is_passing(error: &Error) -> bool {
-    match error.code() {
-        Some(code) => matches!(
-            code,
-            ErrorCode::NotCoordinator
-                | ErrorCode::CoordinatorNotAvailable
-                | ErrorCode::CoordinatorLoadInProgress
-                | ErrorCode::UnstableOffsetCommit
-        ),
-        None => error.is_retriable(),
-    }
-}
 
 impl Client {
     /// Returns the coordinators of groups. Asking creates the topic of the offsets where it does not exist yet.
@@ -44,7 +31,7 @@ impl Client {
     ) -> Result<BTreeMap<String, Coordinator>, Error> {
         let backoff = self.backoff();
         let deadline = backoff.deadline();
-        let attempt = backoff.run(is_passing, || async {
+        let attempt = backoff.run(Error::is_retriable_at_coordinator, || async {
             let found = self.find_coordinators_once(groups, self.patience()).await?;
             found.into_iter().map(|(group, found)| Ok((group, found?))).collect()
         });
@@ -79,7 +66,7 @@ impl Client {
         }
         // A group that the answer leaves out must not be forgotten.
         for group in groups {
-            let missing = || Err(unnamed(group));
+            let missing = || Err(Error::unnamed(subject(group)));
             found.entry(group.clone()).or_insert_with(missing);
         }
         Ok(found)
@@ -110,7 +97,7 @@ impl Client {
             open.clear();
             for (group, answer) in answers {
                 match answer {
-                    Err(failure) if is_passing(&failure) => {
+                    Err(failure) if failure.is_retriable_at_coordinator() => {
                         open.push(group);
                         last = Some(failure);
                     }
@@ -183,7 +170,7 @@ impl Client {
                 }
             }
             for group in groups {
-                let missing = || Err(unnamed(group));
+                let missing = || Err(Error::unnamed(subject(group)));
                 answers.entry(group.clone()).or_insert_with(missing);
             }
         }
@@ -205,7 +192,7 @@ impl Client {
                 Ok(BTreeMap::from([(group.to_owned(), ask(connection).await)]))
             })
             .await;
-        answers.remove(group).unwrap_or_else(|| Err(unnamed(group)))
+        answers.remove(group).unwrap_or_else(|| Err(Error::unnamed(subject(group))))
     }
 
     /// How long one of several brokers may be silent: short enough to ask another one in time.
@@ -250,16 +237,7 @@ fn one_found(group: &str, response: &FindCoordinatorResponse) -> Result<Coordina
 }
 
 fn coordinator(node_id: i32, host: &KafkaString, port: i32) -> Coordinator {
-    Coordinator { broker: BrokerId(node_id), address: crate::metadata::address(host, port) }
-}
-
-/// The error of a response that leaves out a group that was asked for.
-fn unnamed(group: &str) -> Error {
-    Error::Broker {
-        subject: subject(group),
-        code: ErrorCode::UnknownServerError,
-        message: Some("the response does not name it".to_owned()),
-    }
+    Coordinator { broker: BrokerId(node_id), address: address(host, port) }
 }
 
 /// From version 4 on a request names many keys (KIP-699).

@@ -9,6 +9,7 @@ use protocol::messages::{DeleteGroupsRequest, OffsetDeleteRequest};
 use super::subject;
 use crate::client::Client;
 use crate::error::Error;
+use crate::wire::{numbers_by_topic, partition};
 
 impl Client {
     /// Deletes a group that has no members, with all that it has committed.
@@ -35,7 +36,7 @@ impl Client {
         group: &str,
         partitions: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, ErrorCode>, Error> {
-        let topics: Vec<_> = crate::admin::by_topic(partitions)
+        let topics: Vec<_> = numbers_by_topic(partitions)
             .into_iter()
             .map(|(topic, partitions)| OffsetDeleteRequestTopic {
                 name: topic.into(),
@@ -52,9 +53,7 @@ impl Client {
             Error::check(subject(group), response.error_code, None)?;
             let results = response.topics.iter().flat_map(|topic| {
                 topic.partitions.iter().map(|result| {
-                    let topic = String::from(&topic.name);
-                    let partition = result.partition_index;
-                    (TopicPartition { topic, partition }, result.error_code)
+                    (partition(&topic.name, result.partition_index), result.error_code)
                 })
             });
             Ok(results.collect())

@@ -8,7 +8,7 @@ use protocol::ApiKey;
 use protocol::codec::KafkaString;
 use protocol::messages::ListGroupsRequest;
 
-use super::{GroupListing, GroupState, is_passing};
+use super::{GroupListing, GroupState};
 use crate::client::Client;
 use crate::error::{Error, RequestError};
 use crate::metadata::Topics;
@@ -22,7 +22,7 @@ impl Client {
     pub async fn list_groups(&self, states: &[GroupState]) -> Result<Vec<GroupListing>, Error> {
         let groups = self
             .backoff()
-            .run(is_passing, || async {
+            .run(Error::is_retriable_at_coordinator, || async {
                 let metadata = self.refresh_metadata(Topics::None).await?;
                 let asked =
                     metadata.brokers.keys().map(|broker| self.list_groups_of(*broker, states));

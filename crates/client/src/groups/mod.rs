@@ -18,8 +18,6 @@ use std::fmt;
 
 use model::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 
-pub(crate) use coordinators::is_passing;
-
 /// The broker that keeps a group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Coordinator {

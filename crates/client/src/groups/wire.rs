@@ -13,8 +13,8 @@ use protocol::messages::{
 };
 
 use super::{CommittedOffset, subject};
-use crate::admin::by_topic;
 use crate::error::Error;
+use crate::wire::{by_topic, numbers_by_topic, partition};
 
 /// The kind of group that consumers are.
 pub(crate) const PROTOCOL_TYPE: &str = "consumer";
@@ -42,16 +42,16 @@ pub(crate) fn offset_fetch(
     partitions: Option<&[TopicPartition]>,
     stability: Stability,
 ) -> OffsetFetchRequest {
-    let topics = partitions.map(by_topic);
+    let topics = partitions.map(numbers_by_topic);
     let one = topics.as_ref().map(|topics| {
-        let topic = |(name, partitions): (&&String, &Vec<i32>)| OffsetFetchRequestTopic {
+        let topic = |(name, partitions): (&&str, &Vec<i32>)| OffsetFetchRequestTopic {
             name: (*name).into(),
             partition_indexes: partitions.clone(),
         };
         topics.iter().map(topic).collect()
     });
     let many = topics.map(|topics| {
-        let topic = |(name, partition_indexes): (&String, Vec<i32>)| OffsetFetchRequestTopics {
+        let topic = |(name, partition_indexes): (&str, Vec<i32>)| OffsetFetchRequestTopics {
             name: name.into(),
             partition_indexes,
             ..OffsetFetchRequestTopics::default()
@@ -76,43 +76,34 @@ pub(crate) fn fetched_offsets(
     response: &OffsetFetchResponse,
 ) -> Result<BTreeMap<TopicPartition, CommittedOffset>, Error> {
     Error::check(subject(group), response.error_code, None)?;
-    let mut offsets = BTreeMap::new();
-    for topic in &response.topics {
-        for partition in &topic.partitions {
-            let at = at(&topic.name, partition.partition_index);
-            Error::check(at.to_string(), partition.error_code, None)?;
-            let epoch = partition.committed_leader_epoch;
-            let metadata = partition.metadata.as_ref();
-            offsets.extend(committed_offset(at, partition.committed_offset, epoch, metadata));
-        }
-    }
-    for found in response.groups.iter().filter(|found| found.group_id == *group) {
+    let groups = || response.groups.iter().filter(|found| found.group_id == *group);
+    for found in groups() {
         Error::check(subject(group), found.error_code, None)?;
-        for topic in &found.topics {
-            for partition in &topic.partitions {
-                let at = at(&topic.name, partition.partition_index);
-                Error::check(at.to_string(), partition.error_code, None)?;
-                let epoch = partition.committed_leader_epoch;
-                let metadata = partition.metadata.as_ref();
-                offsets.extend(committed_offset(at, partition.committed_offset, epoch, metadata));
-            }
-        }
+    }
+    // Two types with the same fields.
+    let one = response.topics.iter().flat_map(|topic| {
+        topic.partitions.iter().map(|it| {
+            let at = partition(&topic.name, it.partition_index);
+            let place = (it.committed_offset, it.committed_leader_epoch, it.metadata.as_ref());
+            (at, it.error_code, place)
+        })
+    });
+    let many = groups().flat_map(|found| &found.topics).flat_map(|topic| {
+        topic.partitions.iter().map(|it| {
+            let at = partition(&topic.name, it.partition_index);
+            let place = (it.committed_offset, it.committed_leader_epoch, it.metadata.as_ref());
+            (at, it.error_code, place)
+        })
+    });
+    let mut offsets = BTreeMap::new();
+    for (at, error_code, (offset, leader_epoch, metadata)) in one.chain(many) {
+        Error::check(at.to_string(), error_code, None)?;
+        let Some(offset) = Offset::from_wire(offset) else { continue };
+        let leader_epoch = LeaderEpoch::from_wire(leader_epoch);
+        let metadata = metadata.map(String::from).unwrap_or_default();
+        offsets.insert(at, CommittedOffset { offset, leader_epoch, metadata });
     }
     Ok(offsets)
-}
-
-fn committed_offset(
-    partition: TopicPartition,
-    offset: i64,
-    leader_epoch: i32,
-    metadata: Option<&KafkaString>,
-) -> Option<(TopicPartition, CommittedOffset)> {
-    let committed = CommittedOffset {
-        offset: Offset::from_wire(offset)?,
-        leader_epoch: LeaderEpoch::from_wire(leader_epoch),
-        metadata: metadata.map(String::from).unwrap_or_default(),
-    };
-    Some((partition, committed))
 }
 
 /// Makes the request that commits offsets, as a member or, with `None`, from outside.
@@ -121,16 +112,17 @@ pub(crate) fn offset_commit(
     committer: Option<&Committer>,
     offsets: &BTreeMap<TopicPartition, CommittedOffset>,
 ) -> OffsetCommitRequest {
-    let mut topics = BTreeMap::<&str, Vec<OffsetCommitRequestPartition>>::new();
-    for (partition, committed) in offsets {
-        topics.entry(&partition.topic).or_default().push(OffsetCommitRequestPartition {
-            partition_index: partition.partition,
+    let partitions = offsets.iter().map(|(at, committed)| {
+        let partition = OffsetCommitRequestPartition {
+            partition_index: at.partition,
             committed_offset: committed.offset.0,
             committed_leader_epoch: LeaderEpoch::to_wire(committed.leader_epoch),
             committed_metadata: Some((&committed.metadata).into()),
             ..OffsetCommitRequestPartition::default()
-        });
-    }
+        };
+        (at, partition)
+    });
+    let topics = by_topic(partitions);
     let topics = topics.into_iter().map(|(name, partitions)| OffsetCommitRequestTopic {
         name: name.into(),
         partitions,
@@ -155,14 +147,10 @@ pub(crate) fn offset_commit(
 /// Returns the first refusal of an answer.
 pub(crate) fn committed(response: &OffsetCommitResponse) -> Result<(), Error> {
     for topic in &response.topics {
-        for partition in &topic.partitions {
-            let at = at(&topic.name, partition.partition_index);
-            Error::check(at.to_string(), partition.error_code, None)?;
+        for result in &topic.partitions {
+            let at = partition(&topic.name, result.partition_index);
+            Error::check(at.to_string(), result.error_code, None)?;
         }
     }
     Ok(())
-}
-
-fn at(topic: &KafkaString, partition: i32) -> TopicPartition {
-    TopicPartition { topic: String::from(topic), partition }
 }

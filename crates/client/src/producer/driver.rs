@@ -21,6 +21,7 @@ use super::delivery::Written;
 use crate::connection::{Connection, Pending};
 use crate::error::{Error, RequestError};
 use crate::metadata::Topics;
+use crate::wire::{by_topic, millis};
 
 struct Driver {
     shared: Arc<Shared>,
@@ -179,7 +180,7 @@ impl Driver {
     ) {
         let acks = self.shared.config.acks;
         let sent: Sent = batches.iter().map(|(at, batch)| (at.clone(), batch.order)).collect();
-        let request = self.request(batches);
+        let request = self.request(&batches);
         let event: BoxFuture<'static, Event> = match submit(connection, acks, &request).await {
             Err(error) => {
                 for (partition, order) in sent {
@@ -222,27 +223,18 @@ impl Driver {
         }
     }
 
-    fn request(&self, batches: Vec<(TopicPartition, ToSend)>) -> ProduceRequest {
-        let mut topics = BTreeMap::<String, Vec<PartitionProduceData>>::new();
-        for (partition, batch) in batches {
-            topics.entry(partition.topic).or_default().push(PartitionProduceData {
-                index: partition.partition,
-                records: Some(batch.bytes),
-            });
-        }
-        let timeout = self.shared.config.request_timeout.as_millis();
+    fn request(&self, batches: &[(TopicPartition, ToSend)]) -> ProduceRequest {
+        let partitions = batches.iter().map(|(at, batch)| {
+            (at, PartitionProduceData { index: at.partition, records: Some(batch.bytes.clone()) })
+        });
+        let topics = by_topic(partitions).into_iter().map(|(name, partition_data)| {
+            TopicProduceData { name: name.into(), partition_data, ..TopicProduceData::default() }
+        });
         ProduceRequest {
             transactional_id: None,
             acks: self.shared.config.acks.to_wire(),
-            timeout_ms: i32::try_from(timeout).unwrap_or(i32::MAX),
-            topic_data: topics
-                .into_iter()
-                .map(|(name, partition_data)| TopicProduceData {
-                    name: name.into(),
-                    partition_data,
-                    ..TopicProduceData::default()
-                })
-                .collect(),
+            timeout_ms: millis(self.shared.config.request_timeout),
+            topic_data: topics.collect(),
         }
     }
 

@@ -6,9 +6,9 @@ use model::record_batch::Codec;
 use model::{ErrorCode, Offset};
 
 use super::*;
-use crate::admin::OffsetAt;
 use crate::consumer::{ConsumedRecord, Consumer, ConsumerConfig, OffsetReset, Start};
 use crate::fake_broker::{FakeBroker, Faults, TOPIC};
+use crate::partition_offsets::OffsetAt;
 
 async fn read_all(client: &Client, partitions: i32, count: usize) -> Vec<ConsumedRecord> {
     let mut consumer = Consumer::new(client.clone(), ConsumerConfig::default());

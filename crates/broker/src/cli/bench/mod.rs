@@ -12,7 +12,8 @@ mod report;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use client::admin::{Mode, NewTopic, OffsetAt};
+use client::OffsetAt;
+use client::admin::{Mode, NewTopic};
 use client::{Client, Topics};
 use model::record_batch::Codec;
 use model::{Acks, ErrorCode, TopicPartition};

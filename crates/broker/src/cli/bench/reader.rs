@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use client::admin::OffsetAt;
+use client::OffsetAt;
 use client::consumer::{Consumer, ConsumerConfig, FetchedBatches, Start};
 use model::TopicPartition;
 use model::record_batch::Batches;

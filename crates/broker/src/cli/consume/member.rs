@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use client::admin::OffsetAt;
+use client::OffsetAt;
 use client::consumer::{ConsumedRecord, OffsetReset};
 use client::group_consumer::{GroupConsumer, GroupConsumerConfig, GroupEvent};
 use client::{Client, Error};

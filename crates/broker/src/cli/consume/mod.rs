@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use client::admin::OffsetAt;
+use client::OffsetAt;
 use client::consumer::{ConsumedRecord, Consumer, ConsumerConfig, OffsetReset, Start};
 use client::group_consumer::Assignor;
 use client::{Client, Error};

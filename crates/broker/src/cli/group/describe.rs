@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use client::admin::OffsetAt;
+use client::OffsetAt;
 use client::groups::{CommittedOffset, GroupDescription, GroupMember};
 use client::{Client, Topics};
 use model::{Offset, TopicPartition};

@@ -1,6 +1,6 @@
 //! Where a group's offsets go in a reset: a pure function of what was asked for and what the partition holds.
 
-use client::admin::OffsetAt;
+use client::OffsetAt;
 use model::{Offset, UnixMillis};
 
 /// What was asked for.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use client::admin::OffsetAt;
+use client::OffsetAt;
 use client::groups::{CommittedOffset, GroupState};
 use client::{Client, Error, Topics};
 use model::clock::Clock;
