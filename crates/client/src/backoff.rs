@@ -1,4 +1,4 @@
-//! Attempts until a deadline, with a wait between them that doubles.
+//! Attempts until a deadline, with a wait between them. What is worth another attempt is said by [`Error`]'s `is_retriable...`.
 
 use std::future::Future;
 use std::time::Duration;
@@ -13,11 +13,18 @@ pub(crate) struct Backoff {
     started: Instant,
     time: Duration,
     wait: Duration,
+    longest_wait: Duration,
 }
 
 impl Backoff {
+    /// Makes attempts whose wait begins with `first_wait` and doubles.
     pub(crate) fn new(first_wait: Duration, time: Duration) -> Self {
-        Self { started: Instant::now(), time, wait: first_wait }
+        Self { longest_wait: LONGEST_WAIT, ..Self::steady(first_wait, time) }
+    }
+
+    /// Makes attempts whose wait does not grow.
+    pub(crate) fn steady(wait: Duration, time: Duration) -> Self {
+        Self { started: Instant::now(), time, wait, longest_wait: wait }
     }
 
     /// Returns when the time is up.
@@ -31,7 +38,7 @@ impl Backoff {
             return Err(Error::GaveUp { after: self.time, last: Box::new(failure) });
         }
         tokio::time::sleep(self.wait).await;
-        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        self.wait = (self.wait * 2).min(self.longest_wait);
         Ok(())
     }
 

@@ -3,24 +3,30 @@
 //! One fetch per leading broker is under way while the caller works on what came before, and none beyond: memory is bounded by
 //! `fetch.max.bytes` for each broker, twice. There is no task; [`Consumer::poll_batches`] drives everything.
 
+mod fetch;
+mod records;
+
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use model::record_batch::{Batches, RecordIter, Records, TimestampType, verify_crc};
-use model::{BrokerId, ErrorCode, LeaderEpoch, Offset, TopicPartition, UnixMillis};
-use protocol::messages::fetch::{FetchPartition, FetchTopic, PartitionData};
-use protocol::messages::{FetchRequest, FetchResponse};
-use tokio::time::Instant;
+use model::record_batch::Batches;
+use model::{BrokerId, ErrorCode, Offset, TopicPartition};
+use protocol::messages::fetch::PartitionData;
 
+use self::fetch::{Asked, FetchDone, fetch};
+use crate::backoff::Backoff;
 use crate::client::Client;
-use crate::error::{Error, RequestError};
+use crate::error::Error;
 use crate::metadata::Topics;
 use crate::partition_offsets::OffsetAt;
-use crate::wire::{by_topic, millis};
+
+pub use records::{ConsumedRecord, FetchedBatches};
 
 /// Settings of a [`Consumer`]. The names are Kafka's.
 #[derive(Clone, Debug)]
@@ -59,40 +65,6 @@ pub enum Start {
     At(OffsetAt),
 }
 
-/// Whole batches of one partition, not looked into yet.
-#[derive(Clone, Debug)]
-pub struct FetchedBatches {
-    /// The partition.
-    pub partition: Arc<TopicPartition>,
-    /// The offset that was asked for; the first batch may begin before it.
-    pub from: Offset,
-    /// The offset that follows the batches.
-    pub next: Offset,
-    /// The partition's high watermark.
-    pub high_watermark: Offset,
-    /// The batches.
-    pub bytes: Bytes,
-}
-
-/// One record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConsumedRecord {
-    /// The partition.
-    pub partition: Arc<TopicPartition>,
-    /// Its offset.
-    pub offset: Offset,
-    /// Its timestamp.
-    pub timestamp: UnixMillis,
-    /// What the timestamp means.
-    pub timestamp_type: TimestampType,
-    /// Its key; `None` for null.
-    pub key: Option<Bytes>,
-    /// Its value; `None` for null.
-    pub value: Option<Bytes>,
-    /// Its headers: key and value, in their order.
-    pub headers: Vec<(Bytes, Option<Bytes>)>,
-}
-
 /// A consumer of assigned partitions.
 #[derive(Debug)]
 pub struct Consumer {
@@ -104,7 +76,10 @@ pub struct Consumer {
     busy: BTreeSet<BrokerId>,
     /// Batches that were received and not returned yet.
     ready: Vec<FetchedBatches>,
-    failing_since: Option<Instant>,
+    /// A failure that [`Consumer::poll`] has not returned yet, because there were records to return before it.
+    damaged: Option<Error>,
+    /// The attempts since the last answer.
+    failing: Option<Backoff>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,13 +87,6 @@ struct Position {
     next: Offset,
     high_watermark: Option<Offset>,
     is_fetching: bool,
-}
-
-#[derive(Debug)]
-struct FetchDone {
-    broker: BrokerId,
-    asked: Vec<(Arc<TopicPartition>, Offset)>,
-    result: Result<FetchResponse, RequestError>,
 }
 
 impl Default for ConsumerConfig {
@@ -145,7 +113,8 @@ impl Consumer {
             fetches: FuturesUnordered::new(),
             busy: BTreeSet::new(),
             ready: Vec::new(),
-            failing_since: None,
+            damaged: None,
+            failing: None,
         }
     }
 
@@ -186,6 +155,8 @@ impl Consumer {
     /// Drops what a poll that was cancelled has left of a partition.
     fn drop_ready(&mut self, partition: &TopicPartition) {
         self.ready.retain(|batches| *batches.partition != *partition);
+        // Damage elsewhere is found again, since no position passes it.
+        self.damaged = None;
     }
 
     /// Returns the offset of the next record of a partition that [`Consumer::poll`] will return.
@@ -205,13 +176,38 @@ impl Consumer {
     /// It may be cancelled at any point without a loss.
     ///
     /// # Errors
-    /// As [`Consumer::poll_batches`], and [`Error::Records`] for records that are damaged.
+    /// As [`Consumer::poll_batches`], and [`Error::Records`] for records that are damaged: the position stays before their batches.
     pub async fn poll(&mut self) -> Result<Vec<ConsumedRecord>, Error> {
-        let mut records = Vec::new();
-        for batches in self.poll_batches().await? {
-            batches.decode_into(self.config.max_decompressed_bytes, &mut records)?;
+        if let Some(failure) = self.damaged.take() {
+            return Err(failure);
         }
-        Ok(records)
+        let fetched = self.poll_batches().await?;
+        let mut records = Vec::new();
+        for batches in &fetched {
+            let count = records.len();
+            if let Err(failure) =
+                batches.decode_into(self.config.max_decompressed_bytes, &mut records)
+            {
+                // What is not returned must not be behind us: whoever commits positions would skip it.
+                records.truncate(count);
+                self.move_back(batches);
+                self.damaged.get_or_insert(failure);
+            }
+        }
+        match self.damaged.take_if(|_| records.is_empty()) {
+            Some(failure) => Err(failure),
+            None => Ok(records),
+        }
+    }
+
+    /// Moves to where batches begin, if the partition is still behind them.
+    fn move_back(&mut self, batches: &FetchedBatches) {
+        if let Some(position) = self.positions.get_mut(&batches.partition)
+            && position.next == batches.next
+        {
+            // A fetch from behind them that is under way is ignored when it comes.
+            position.next = batches.from;
+        }
     }
 
     /// Waits for the next answer and returns its batches as they are; positions move behind them.
@@ -238,17 +234,17 @@ impl Consumer {
             match failure {
                 Some(failure) => self.recover(failure).await?,
                 None if self.ready.is_empty() => {
-                    self.failing_since = None;
+                    self.failing = None;
                     return Ok(Vec::new());
                 }
-                None => self.failing_since = None,
+                None => self.failing = None,
             }
         }
     }
 
     /// Starts a fetch to every leader that has none under way.
     async fn start_fetches(&mut self) -> Result<(), Error> {
-        let mut leaders = BTreeMap::<BrokerId, Vec<(Arc<TopicPartition>, Offset)>>::new();
+        let mut leaders = BTreeMap::<BrokerId, Asked>::new();
         let idle: Vec<_> = self
             .positions
             .iter()
@@ -271,43 +267,9 @@ impl Consumer {
                 }
             }
             self.busy.insert(broker);
-            let request = self.request(&asked);
-            let client = self.client.clone();
-            let max_wait = self.config.max_wait;
-            self.fetches.push(Box::pin(async move {
-                let result = fetch(&client, broker, &request, max_wait).await;
-                FetchDone { broker, asked, result }
-            }));
+            self.fetches.push(fetch(&self.client, &self.config, broker, asked));
         }
         Ok(())
-    }
-
-    fn request(&self, asked: &[(Arc<TopicPartition>, Offset)]) -> FetchRequest {
-        let metadata = self.client.metadata();
-        let partitions = asked.iter().map(|(at, next)| {
-            let known = metadata.partition(&at.topic, at.partition);
-            let epoch = known.and_then(|known| known.leader_epoch);
-            let partition = FetchPartition {
-                partition: at.partition,
-                current_leader_epoch: LeaderEpoch::to_wire(epoch),
-                fetch_offset: next.0,
-                partition_max_bytes: self.config.max_partition_bytes,
-                ..FetchPartition::default()
-            };
-            (&**at, partition)
-        });
-        let topics = by_topic(partitions).into_iter().map(|(topic, partitions)| FetchTopic {
-            topic: topic.into(),
-            partitions,
-            ..FetchTopic::default()
-        });
-        FetchRequest {
-            max_wait_ms: millis(self.config.max_wait),
-            min_bytes: self.config.min_bytes,
-            max_bytes: self.config.max_bytes,
-            topics: topics.collect(),
-            ..FetchRequest::default()
-        }
     }
 
     /// Takes in an answer: moves positions, returns the batches and the first failure. No await, so that a cancelled poll loses nothing.
@@ -381,18 +343,16 @@ impl Consumer {
 
     /// Does what a failure asks for, and returns it when it is final.
     async fn recover(&mut self, failure: Error) -> Result<(), Error> {
-        let time = self.client.config().api_timeout;
-        let since = *self.failing_since.get_or_insert_with(Instant::now);
         if failure.code() == Some(ErrorCode::OffsetOutOfRange) {
             return self.reset_offsets(failure).await;
         }
         if !failure.is_retriable() {
             return Err(failure);
         }
-        if since.elapsed() >= time {
-            return Err(Error::GaveUp { after: time, last: Box::new(failure) });
-        }
-        tokio::time::sleep(self.client.config().retry_backoff).await;
+        let config = self.client.config();
+        // The wait does not grow: a reader is to be there as soon as a new leader is.
+        let steady = || Backoff::steady(config.retry_backoff, config.api_timeout);
+        self.failing.get_or_insert_with(steady).after(failure).await?;
         let topics: BTreeSet<_> = self.positions.keys().map(|at| at.topic.clone()).collect();
         let topics: Vec<_> = topics.into_iter().collect();
         match self.client.refresh_metadata(Topics::Named(&topics)).await {
@@ -430,76 +390,5 @@ impl Consumer {
                 Ok(end.unwrap_or(Offset::ZERO))
             }
         }
-    }
-}
-
-impl FetchedBatches {
-    /// Reads the records into `records`: checks checksums, inflates each batch to at most `max_decompressed_bytes`, leaves out control records and those before
-    /// the offset that was asked for.
-    ///
-    /// # Errors
-    /// [`Error::Records`].
-    pub fn decode_into(
-        &self,
-        max_decompressed_bytes: usize,
-        records: &mut Vec<ConsumedRecord>,
-    ) -> Result<(), Error> {
-        for batch in Batches::whole(&self.bytes) {
-            let damaged = |offset: Offset, problem: String| Error::Records {
-                subject: format!("{} at offset {offset}", self.partition),
-                problem,
-            };
-            let batch = batch.map_err(|problem| damaged(self.from, problem.to_string()))?;
-            let header = batch.header;
-            let damaged = |problem: String| damaged(header.base_offset, problem);
-            verify_crc(batch.bytes).map_err(|problem| damaged(problem.to_string()))?;
-            if header.is_control() {
-                continue;
-            }
-            let data = Records::of(batch, max_decompressed_bytes)
-                .map_err(|problem| damaged(with_source(&problem)))?
-                .into_data();
-            let data = match data {
-                std::borrow::Cow::Borrowed(section) => self.bytes.slice_ref(section),
-                std::borrow::Cow::Owned(section) => Bytes::from(section),
-            };
-            for record in RecordIter::new(header, &data) {
-                let record = record.map_err(|problem| damaged(problem.to_string()))?;
-                if record.offset < self.from {
-                    continue;
-                }
-                let slice = |part: &[u8]| data.slice_ref(part);
-                records.push(ConsumedRecord {
-                    partition: self.partition.clone(),
-                    offset: record.offset,
-                    timestamp: record.timestamp,
-                    timestamp_type: header.timestamp_type(),
-                    key: record.key.map(slice),
-                    value: record.value.map(slice),
-                    headers: record
-                        .headers
-                        .map(|header| (slice(header.key), header.value.map(slice)))
-                        .collect(),
-                });
-            }
-        }
-        Ok(())
-    }
-}
-
-async fn fetch(
-    client: &Client,
-    broker: BrokerId,
-    request: &FetchRequest,
-    max_wait: Duration,
-) -> Result<FetchResponse, RequestError> {
-    let connection = client.connection(broker).await?;
-    connection.submit(request, max_wait).await?.response().await
-}
-
-fn with_source(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }

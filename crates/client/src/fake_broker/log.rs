@@ -51,6 +51,14 @@ impl Log {
         (base_offset, ErrorCode::None)
     }
 
+    /// Turns a bit of the last batch.
+    pub(super) fn damage(&mut self) {
+        let batch = self.batches.last_mut().unwrap();
+        let mut bytes = batch.to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        *batch = bytes.into();
+    }
+
     /// Returns two batches at most, and a part of a third, as a broker with a size limit does.
     pub(super) fn read(&self, from: i64) -> Bytes {
         let mut records = BytesMut::new();

@@ -115,6 +115,11 @@ impl FakeBroker {
         look(&mut self.state.lock().unwrap().group)
     }
 
+    /// Damages the last batch of a partition.
+    pub(crate) fn damage(&self, partition: usize) {
+        self.state.lock().unwrap().partitions[partition].damage();
+    }
+
     /// Makes another one the controller; a client knows it when it asks.
     pub(crate) fn move_controller(&self) {
         self.state.lock().unwrap().has_controller_moved = true;
