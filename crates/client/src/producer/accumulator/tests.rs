@@ -1,9 +1,12 @@
 //! The accumulator against a partition that loses answers, refuses and forgets, by the thousand seeds; and its rules one by one.
 
+use std::collections::VecDeque;
+
 use model::record_batch::{BatchHeader, Batches, Records};
 use model::{Offset, UnixMillis};
 
 use super::*;
+use crate::RequestError;
 use crate::fake_broker::dice::Dice;
 use crate::fake_broker::log::Log;
 
