@@ -1,4 +1,4 @@
-//! Joins a group, assigns as its leader, and leaves it.
+//! Joins a group, or its next generation, and assigns as its leader.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,19 +10,17 @@ use protocol::codec::KafkaString;
 use protocol::messages::join_group::{
     JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse,
 };
-use protocol::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity};
 use protocol::messages::sync_group::{
     SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse,
 };
 
 use super::assignor::{Assignor, Participant};
-use super::heartbeat::{Signal, judge};
-use super::shared::{Identity, Shared};
-use crate::backoff::Backoff;
+use super::membership::{Identity, Membership};
+use super::signal::Signal;
 use crate::client::Client;
 use crate::error::{Error, RequestError};
 use crate::groups::wire::PROTOCOL_TYPE;
-use crate::groups::{Subscription, consumer_protocol, subject};
+use crate::groups::{Subscription, consumer_protocol};
 use crate::metadata::Topics;
 use crate::wire::millis;
 
@@ -46,26 +44,26 @@ pub(super) type PartitionCounts = BTreeMap<String, Option<i32>>;
 /// What is final: a fenced static member, a group that is full, members that share no strategy; or [`Error::GaveUp`] when no coordinator
 /// answered for `default.api.timeout.ms`.
 pub(super) async fn join(
-    shared: Arc<Shared>,
+    membership: Arc<Membership>,
     mut owned: BTreeSet<TopicPartition>,
 ) -> Result<Joined, Error> {
-    let mut backoff = shared.client.backoff();
+    let mut backoff = membership.client.backoff();
     let mut has_lost = false;
     let mut attempt = 0;
     loop {
-        let failure = match join_once(&shared, &owned).await {
+        let failure = match join_once(&membership, &owned).await {
             Ok(joined) => return Ok(Joined { has_lost, ..joined }),
             Err(failure) => failure,
         };
         attempt += 1;
         let is_asked_again = failure.code() == Some(ErrorCode::MemberIdRequired);
-        match judge(failure.clone()) {
+        match Signal::of(failure.clone()) {
             _ if is_asked_again => {}
             Signal::Rejoin => {}
             Signal::Lost => {
                 has_lost = true;
                 owned.clear();
-                forget(&shared, &failure);
+                membership.forget(&failure);
             }
             Signal::Fine => {
                 backoff.after(failure).await?;
@@ -74,48 +72,42 @@ pub(super) async fn join(
             Signal::Final(failure) => return Err(failure),
         }
         // The coordinator answered, so that patience starts afresh; what it says over and over is not asked over and over without a pause.
-        backoff = shared.client.backoff();
+        backoff = membership.client.backoff();
         if attempt > ATTEMPTS_WITHOUT_PAUSE {
-            Backoff::after(&mut backoff, failure).await?;
+            backoff.after(failure).await?;
         }
     }
 }
 
-/// Forgets the generation, and the member id too where that is not known any more.
-fn forget(shared: &Shared, failure: &Error) {
-    let member_id = match failure.code() {
-        Some(ErrorCode::UnknownMemberId) => String::new(),
-        _ => shared.identity().member_id,
-    };
-    shared.set_identity(Identity { member_id, generation: None });
-}
-
-async fn join_once(shared: &Shared, owned: &BTreeSet<TopicPartition>) -> Result<Joined, Error> {
-    let joined = send_join(shared, owned).await?;
+async fn join_once(
+    membership: &Membership,
+    owned: &BTreeSet<TopicPartition>,
+) -> Result<Joined, Error> {
+    let joined = send_join(membership, owned).await?;
     let identity = Identity {
         member_id: String::from(&joined.member_id),
         generation: Some(joined.generation_id),
     };
     let name = joined.protocol_name.as_deref().unwrap_or_default();
     let assignor = Assignor::from_name(name).ok_or_else(|| Error::Broker {
-        subject: subject(&shared.config.group_id),
+        subject: membership.subject(),
         code: ErrorCode::InconsistentGroupProtocol,
         message: Some(format!("the group chose '{name}', which this member did not offer")),
     })?;
     let is_leader = joined.leader == joined.member_id && !joined.members.is_empty();
     let (assignments, assigned_by) = if is_leader {
-        let (assignments, counts) = assign(shared, assignor, &joined).await?;
+        let (assignments, counts) = assign(membership, assignor, &joined).await?;
         // A static leader that came back is told that nothing changed; what it would assign is not wanted (KIP-814).
         (if joined.skip_assignment { Vec::new() } else { assignments }, Some(counts))
     } else {
         (Vec::new(), None)
     };
     // From here on the coordinator counts on this member; a leave must name it.
-    shared.set_identity(identity.clone());
-    let assignment = send_sync(shared, &identity, assignor, assignments).await?;
+    membership.set_identity(identity.clone());
+    let assignment = send_sync(membership, &identity, assignor, assignments).await?;
     let partitions =
         consumer_protocol::read_assignment(&assignment).ok_or_else(|| Error::Records {
-            subject: subject(&shared.config.group_id),
+            subject: membership.subject(),
             problem: "the leader's assignment cannot be read".to_owned(),
         })?;
     Ok(Joined {
@@ -127,11 +119,11 @@ async fn join_once(shared: &Shared, owned: &BTreeSet<TopicPartition>) -> Result<
 }
 
 async fn send_join(
-    shared: &Shared,
+    membership: &Membership,
     owned: &BTreeSet<TopicPartition>,
 ) -> Result<JoinGroupResponse, Error> {
-    let config = &shared.config;
-    let identity = shared.identity();
+    let config = &membership.config;
+    let identity = membership.identity();
     let subscription = Subscription {
         topics: config.topics.clone(),
         owned: owned.iter().cloned().collect(),
@@ -157,22 +149,22 @@ async fn send_join(
     let check = |response: JoinGroupResponse| {
         if response.error_code == ErrorCode::MemberIdRequired {
             let member_id = String::from(&response.member_id);
-            shared.set_identity(Identity { member_id, generation: None });
+            membership.set_identity(Identity { member_id, generation: None });
         }
-        Error::check(subject(&config.group_id), response.error_code, None)?;
+        Error::check(membership.subject(), response.error_code, None)?;
         Ok(response)
     };
     // The answer comes when every member has joined or been thrown out.
-    shared.joining.ask(&request, config.rebalance_timeout + JOIN_MARGIN, check).await
+    membership.joining.ask(&request, config.rebalance_timeout + JOIN_MARGIN, check).await
 }
 
 async fn send_sync(
-    shared: &Shared,
+    membership: &Membership,
     identity: &Identity,
     assignor: Assignor,
     assignments: Vec<SyncGroupRequestAssignment>,
 ) -> Result<Bytes, Error> {
-    let config = &shared.config;
+    let config = &membership.config;
     let request = SyncGroupRequest {
         group_id: (&config.group_id).into(),
         generation_id: identity.generation.unwrap_or(-1),
@@ -183,15 +175,15 @@ async fn send_sync(
         assignments,
     };
     let check = |response: SyncGroupResponse| {
-        Error::check(subject(&config.group_id), response.error_code, None)?;
+        Error::check(membership.subject(), response.error_code, None)?;
         Ok(response.assignment)
     };
-    shared.joining.ask(&request, config.rebalance_timeout + JOIN_MARGIN, check).await
+    membership.joining.ask(&request, config.rebalance_timeout + JOIN_MARGIN, check).await
 }
 
 /// Computes what each member gets.
 async fn assign(
-    shared: &Shared,
+    membership: &Membership,
     assignor: Assignor,
     joined: &JoinGroupResponse,
 ) -> Result<(Vec<SyncGroupRequestAssignment>, PartitionCounts), Error> {
@@ -211,7 +203,7 @@ async fn assign(
     let topics: BTreeSet<_> =
         participants.iter().flat_map(|participant| participant.topics.iter().cloned()).collect();
     let topics: Vec<_> = topics.into_iter().collect();
-    let counts = partition_counts(&shared.client, &topics).await?;
+    let counts = partition_counts(&membership.client, &topics).await?;
     let existing: BTreeMap<_, _> = counts
         .iter()
         .filter_map(|(topic, count)| count.map(|count| (topic.clone(), count)))
@@ -237,35 +229,6 @@ pub(super) async fn partition_counts(
         (name.clone(), count)
     });
     Ok(counts.collect())
-}
-
-/// Leaves the group, so that the others need not wait for the end of the session. A static member does not leave: its place waits for it.
-///
-/// # Errors
-/// [`Error`] of the one attempt.
-pub(super) async fn leave(shared: &Shared) -> Result<(), Error> {
-    let config = &shared.config;
-    let identity = shared.identity();
-    if identity.member_id.is_empty() || config.group_instance_id.is_some() {
-        return Ok(());
-    }
-    let request = LeaveGroupRequest {
-        group_id: (&config.group_id).into(),
-        member_id: (&identity.member_id).into(),
-        members: vec![MemberIdentity {
-            member_id: (&identity.member_id).into(),
-            group_instance_id: None,
-            reason: None,
-        }],
-    };
-    shared.set_identity(Identity::default());
-    let check = |response: LeaveGroupResponse| {
-        Error::check(subject(&config.group_id), response.error_code, None)?;
-        let member = response.members.first();
-        let code = member.map_or(ErrorCode::None, |member| member.error_code);
-        Error::check(subject(&config.group_id), code, None)
-    };
-    shared.link.ask(&request, Duration::ZERO, check).await
 }
 
 /// How much longer than the rebalance itself its answer may take.

@@ -1,6 +1,6 @@
 //! A connection of a member's own to the coordinator of its group.
 //!
-//! Not one of the client's shared connections: a broker answers in order, so a heartbeat or a commit would wait behind a fetch that waits for records,
+//! Not one of the client's membership connections: a broker answers in order, so a heartbeat or a commit would wait behind a fetch that waits for records,
 //! and everything would wait behind a JoinGroup, which takes as long as the rebalance.
 
 use std::sync::Arc;

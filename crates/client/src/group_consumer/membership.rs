@@ -1,18 +1,25 @@
-//! What a member's parts have in common: its settings, its links to the coordinator, who it is, and whether anybody polls.
+//! Who a member is, and how it speaks to its coordinator under that name.
+//!
+//! The one place where the member's id and generation change: its polls, its heartbeats and its requests under way all see them here.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use model::ErrorCode;
+use protocol::messages::heartbeat::{HeartbeatRequest, HeartbeatResponse};
+use protocol::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity};
 use tokio::time::Instant;
 
 use super::GroupConsumerConfig;
 use super::link::Link;
 use crate::client::Client;
+use crate::error::Error;
+use crate::groups::subject;
 use crate::groups::wire::Committer;
 
-/// Shared by a consumer, its heartbeats and its requests under way.
+/// Membership by a consumer, its heartbeats and its requests under way.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct Membership {
     pub(super) client: Client,
     pub(super) config: GroupConsumerConfig,
     /// For JoinGroup and SyncGroup, which wait for other members.
@@ -33,7 +40,7 @@ pub(super) struct Identity {
     pub(super) generation: Option<i32>,
 }
 
-impl Shared {
+impl Membership {
     pub(super) fn new(client: Client, config: GroupConsumerConfig) -> Self {
         // A broker that hangs must be given up in time to find the next coordinator within the session.
         let patience = (config.session_timeout / 3)
@@ -55,6 +62,66 @@ impl Shared {
 
     pub(super) fn set_identity(&self, identity: Identity) {
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+    }
+
+    /// Names the group in an error.
+    pub(super) fn subject(&self) -> String {
+        subject(&self.config.group_id)
+    }
+
+    /// Forgets the generation, and the member id too where that is not known any more.
+    pub(super) fn forget(&self, failure: &Error) {
+        let member_id = match failure.code() {
+            Some(ErrorCode::UnknownMemberId) => String::new(),
+            _ => self.identity().member_id,
+        };
+        self.set_identity(Identity { member_id, generation: None });
+    }
+
+    /// Tells the coordinator once that this member lives.
+    ///
+    /// # Errors
+    /// [`Error`]; see [`Signal::of`](super::signal::Signal::of).
+    pub(super) async fn beat(&self) -> Result<(), Error> {
+        let committer = self.committer();
+        let request = HeartbeatRequest {
+            group_id: (&self.config.group_id).into(),
+            generation_id: committer.generation,
+            member_id: committer.member_id.into(),
+            group_instance_id: committer.group_instance_id.map(Into::into),
+        };
+        let check =
+            |response: HeartbeatResponse| Error::check(self.subject(), response.error_code, None);
+        self.link.ask(&request, Duration::ZERO, check).await
+    }
+
+    /// Leaves the group, so that the others need not wait for the end of the session. A static member does not leave: its place waits for it.
+    ///
+    /// # Errors
+    /// [`Error`] of the one attempt.
+    pub(super) async fn leave(&self) -> Result<(), Error> {
+        let config = &self.config;
+        let identity = self.identity();
+        if identity.member_id.is_empty() || config.group_instance_id.is_some() {
+            return Ok(());
+        }
+        let request = LeaveGroupRequest {
+            group_id: (&config.group_id).into(),
+            member_id: (&identity.member_id).into(),
+            members: vec![MemberIdentity {
+                member_id: (&identity.member_id).into(),
+                group_instance_id: None,
+                reason: None,
+            }],
+        };
+        self.set_identity(Identity::default());
+        let check = |response: LeaveGroupResponse| {
+            Error::check(self.subject(), response.error_code, None)?;
+            let member = response.members.first();
+            let code = member.map_or(ErrorCode::None, |member| member.error_code);
+            Error::check(self.subject(), code, None)
+        };
+        self.link.ask(&request, Duration::ZERO, check).await
     }
 
     /// Returns who commits.
@@ -86,7 +153,7 @@ impl Shared {
 
 /// A poll that runs.
 #[derive(Debug)]
-pub(super) struct Polling<'a>(&'a Shared);
+pub(super) struct Polling<'a>(&'a Membership);
 
 impl Drop for Polling<'_> {
     fn drop(&mut self) {

@@ -6,11 +6,12 @@
 
 mod assignor;
 mod heartbeat;
+mod join;
 mod link;
 mod membership;
 mod positions;
 mod rebalance;
-mod shared;
+mod signal;
 
 #[cfg(test)]
 mod tests;
@@ -24,10 +25,11 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use model::{Offset, TopicPartition};
 use tokio::time::{Instant, sleep_until};
 
-use self::heartbeat::{Heartbeat, Signal};
-use self::membership::Joined;
+use self::heartbeat::Heartbeat;
+use self::join::Joined;
+use self::membership::Membership;
 use self::positions::{Offsets, Positions};
-use self::shared::Shared;
+use self::signal::Signal;
 use crate::client::Client;
 use crate::consumer::{ConsumedRecord, Consumer, ConsumerConfig, OffsetReset};
 use crate::error::Error;
@@ -82,7 +84,7 @@ pub enum GroupEvent {
 /// A member of a group.
 #[derive(Debug)]
 pub struct GroupConsumer {
-    shared: Arc<Shared>,
+    membership: Arc<Membership>,
     consumer: Consumer,
     phase: Phase,
     /// What a rebalance has still to do, in order; a handful of steps.
@@ -196,7 +198,7 @@ impl GroupConsumer {
         let fetch = ConsumerConfig { offset_reset: config.offset_reset, ..config.fetch };
         let consumer = Consumer::new(client.clone(), fetch);
         Self {
-            shared: Arc::new(Shared::new(client, config)),
+            membership: Arc::new(Membership::new(client, config)),
             consumer,
             phase: Phase::Out,
             steps: VecDeque::from([Step::Join]),
@@ -220,13 +222,13 @@ impl GroupConsumer {
     /// Returns the generation that this member is in, if it is in one.
     #[must_use]
     pub fn generation(&self) -> Option<i32> {
-        self.shared.identity().generation
+        self.membership.identity().generation
     }
 
     /// Returns the id that the coordinator gave, if it gave one.
     #[must_use]
     pub fn member_id(&self) -> Option<String> {
-        Some(self.shared.identity().member_id).filter(|member_id| !member_id.is_empty())
+        Some(self.membership.identity().member_id).filter(|member_id| !member_id.is_empty())
     }
 
     /// Says whether this member assigns the group's partitions.
@@ -249,8 +251,8 @@ impl GroupConsumer {
     /// What is final: [`Error::Broker`] of a static member that another one replaced, of a group that is full or takes no such member, of a partition that cannot be
     /// read; [`Error::GaveUp`] when no broker has answered for `default.api.timeout.ms`.
     pub async fn poll(&mut self) -> Result<GroupEvent, Error> {
-        let shared = self.shared.clone();
-        let _polling = shared.polling();
+        let membership = self.membership.clone();
+        let _polling = membership.polling();
         loop {
             if let Some(event) = self.run_steps().await {
                 return Ok(event);
@@ -283,7 +285,7 @@ impl GroupConsumer {
         if offsets.is_empty() {
             return Ok(());
         }
-        let time = self.shared.client.config().api_timeout;
+        let time = self.membership.client.config().api_timeout;
         let result = self.commit_of(offsets.clone(), time).0.await;
         self.take_commit(result)
     }
@@ -294,7 +296,7 @@ impl GroupConsumer {
     /// # Errors
     /// [`Error`] of the commit, else of the one attempt to leave, after which the session's end does the same.
     pub async fn leave(mut self) -> Result<(), Error> {
-        let committed = match self.shared.config.auto_commit_interval {
+        let committed = match self.membership.config.auto_commit_interval {
             Some(_) => {
                 let uncommitted = self.uncommitted();
                 self.commit_of(uncommitted, COMMIT_TIME).0.await.map(|_| ())
@@ -303,7 +305,7 @@ impl GroupConsumer {
         };
         // No heartbeat must come after the member has left.
         self.phase = Phase::Out;
-        committed.and(membership::leave(&self.shared).await)
+        committed.and(self.membership.leave().await)
     }
 
     /// Waits for whatever comes first. Cancel-safe: what is under way stays in the value.
@@ -313,7 +315,7 @@ impl GroupConsumer {
             Phase::Joining(joining) => (Some(joining), None),
             Phase::Member(heartbeat) => (None, Some(heartbeat)),
         };
-        let is_commit_awaited = self.shared.config.auto_commit_interval.is_some()
+        let is_commit_awaited = self.membership.config.auto_commit_interval.is_some()
             && self.committing.is_none()
             && self.read != self.committed;
         // Control before data: a rebalance must not wait behind a partition that always has records.

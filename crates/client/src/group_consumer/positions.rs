@@ -7,7 +7,7 @@ use std::time::Duration;
 use model::{ErrorCode, Offset, TopicPartition};
 use tokio::time::{Instant, timeout_at};
 
-use super::shared::Shared;
+use super::membership::Membership;
 use crate::backoff::Backoff;
 use crate::consumer::OffsetReset;
 use crate::error::Error;
@@ -32,17 +32,17 @@ pub(super) struct Positions {
 /// # Errors
 /// [`Error`], also where nothing is committed and no reset is wanted.
 pub(super) async fn find(
-    shared: Arc<Shared>,
+    membership: Arc<Membership>,
     partitions: Vec<TopicPartition>,
 ) -> Result<Positions, Error> {
-    let group_id = &shared.config.group_id;
+    let group_id = &membership.config.group_id;
     let request = wire::offset_fetch(group_id, Some(&partitions), Stability::Required);
     let attempt = || async {
         let check = |response| wire::fetched_offsets(group_id, &response);
-        shared.link.ask(&request, Duration::ZERO, check).await
+        membership.link.ask(&request, Duration::ZERO, check).await
     };
     let committed =
-        shared.client.backoff().run(Error::is_retriable_at_coordinator, attempt).await?;
+        membership.client.backoff().run(Error::is_retriable_at_coordinator, attempt).await?;
     let mut positions = Positions::default();
     for partition in &partitions {
         if let Some(committed) = committed.get(partition) {
@@ -54,12 +54,12 @@ pub(super) async fn find(
         .filter(|partition| !positions.committed.contains_key(partition))
         .collect();
     let Some(first) = missing.first() else { return Ok(positions) };
-    let at = match shared.config.offset_reset {
+    let at = match membership.config.offset_reset {
         OffsetReset::Earliest => OffsetAt::Earliest,
         OffsetReset::Latest => OffsetAt::Latest,
         OffsetReset::Fail => return Err(nothing_committed(first)),
     };
-    for (partition, offset) in shared.client.list_offsets(&missing, at).await {
+    for (partition, offset) in membership.client.list_offsets(&missing, at).await {
         positions.reset.insert(partition, offset?.unwrap_or(Offset::ZERO));
     }
     Ok(positions)
@@ -78,28 +78,28 @@ fn nothing_committed(partition: &TopicPartition) -> Error {
 /// # Errors
 /// [`Error::Broker`] with the code of the first partition that was refused, [`Error::GaveUp`].
 pub(super) async fn commit(
-    shared: Arc<Shared>,
+    membership: Arc<Membership>,
     offsets: Offsets,
     time: Duration,
 ) -> Result<Offsets, Error> {
-    let committer = shared.committer();
+    let committer = membership.committer();
     let commits: BTreeMap<_, _> = offsets
         .iter()
         .map(|(partition, offset)| (partition.clone(), CommittedOffset::at(*offset)))
         .collect();
-    let request = wire::offset_commit(&shared.config.group_id, Some(&committer), &commits);
-    let attempt = Backoff::new(shared.client.config().retry_backoff, time).run(
+    let request = wire::offset_commit(&membership.config.group_id, Some(&committer), &commits);
+    let attempt = Backoff::new(membership.client.config().retry_backoff, time).run(
         Error::is_retriable_at_coordinator,
         || async {
             let check = |response| wire::committed(&response);
-            shared.link.ask(&request, Duration::ZERO, check).await
+            membership.link.ask(&request, Duration::ZERO, check).await
         },
     );
     match timeout_at(Instant::now() + time, attempt).await {
         Ok(result) => result.map(|()| offsets),
         Err(_) => {
             let silence = Error::Broker {
-                subject: crate::groups::subject(&shared.config.group_id),
+                subject: membership.subject(),
                 code: ErrorCode::RequestTimedOut,
                 message: Some("the commit may or may not have been taken".to_owned()),
             };

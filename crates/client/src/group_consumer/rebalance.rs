@@ -9,10 +9,11 @@ use std::time::Duration;
 use model::{Offset, TopicPartition};
 use tokio::time::{Instant, sleep};
 
-use super::heartbeat::{Heartbeat, Signal, judge};
-use super::membership::{Joined, PartitionCounts, join, partition_counts};
+use super::heartbeat::Heartbeat;
+use super::join::{Joined, PartitionCounts, join, partition_counts};
+use super::membership::Identity;
 use super::positions::{self, Offsets};
-use super::shared::Identity;
+use super::signal::Signal;
 use super::{COMMIT_TIME, GroupConsumer, GroupEvent, Phase, Placed, Step, Task, Woken};
 use crate::client::Client;
 use crate::error::Error;
@@ -28,7 +29,7 @@ impl GroupConsumer {
                     self.note_commit(result);
                     continue;
                 }
-                Step::Commit if self.shared.config.auto_commit_interval.is_some() => {
+                Step::Commit if self.membership.config.auto_commit_interval.is_some() => {
                     self.start_commit();
                     // What the commit does not bring about now, it will not by another try: others wait.
                     self.steps[0] = Step::AwaitCommit;
@@ -80,7 +81,7 @@ impl GroupConsumer {
 
     /// Begins a rebalance that the group or a change of its topics asks for.
     fn prepare_to_rejoin(&mut self) {
-        if self.shared.config.is_cooperative() || self.owned.is_empty() {
+        if self.membership.config.is_cooperative() || self.owned.is_empty() {
             self.steps.push_back(Step::Join);
             return;
         }
@@ -97,8 +98,8 @@ impl GroupConsumer {
     fn lose(&mut self) {
         self.phase = Phase::Out;
         self.watching = None;
-        let identity = self.shared.identity();
-        self.shared.set_identity(Identity { generation: None, ..identity });
+        let identity = self.membership.identity();
+        self.membership.set_identity(Identity { generation: None, ..identity });
         let lost = self.stop_reading_all();
         self.forget(&lost);
         if !lost.is_empty() {
@@ -109,19 +110,19 @@ impl GroupConsumer {
 
     fn start_to_join(&mut self) {
         self.watching = None;
-        let owned = if self.shared.config.is_cooperative() {
+        let owned = if self.membership.config.is_cooperative() {
             self.owned.keys().cloned().collect()
         } else {
             BTreeSet::new()
         };
-        self.phase = Phase::Joining(Task(Box::pin(join(self.shared.clone(), owned))));
+        self.phase = Phase::Joining(Task(Box::pin(join(self.membership.clone(), owned))));
     }
 
     /// Takes in an assignment.
     fn enter(&mut self, joined: Joined) {
-        self.phase = Phase::Member(Heartbeat::start(&self.shared));
+        self.phase = Phase::Member(Heartbeat::start(&self.membership));
         self.watching = joined.assigned_by.map(|counts| {
-            let changed = topics_changed(self.shared.client.clone(), counts);
+            let changed = topics_changed(self.membership.client.clone(), counts);
             Task(Box::pin(changed) as _)
         });
         if joined.has_lost {
@@ -169,7 +170,7 @@ impl GroupConsumer {
         if partitions.is_empty() {
             return;
         }
-        let finding = positions::find(self.shared.clone(), partitions.to_vec());
+        let finding = positions::find(self.membership.clone(), partitions.to_vec());
         self.placing
             .push(Box::pin(async move { Placed { assignment_number, result: finding.await } }));
     }
@@ -226,7 +227,7 @@ impl GroupConsumer {
     }
 
     fn start_commit(&mut self) {
-        if let Some(interval) = self.shared.config.auto_commit_interval {
+        if let Some(interval) = self.membership.config.auto_commit_interval {
             self.next_commit = Instant::now() + interval;
         }
         let uncommitted = self.uncommitted();
@@ -240,14 +241,14 @@ impl GroupConsumer {
         offsets: Offsets,
         time: Duration,
     ) -> Task<Result<Offsets, Error>> {
-        Task(Box::pin(positions::commit(self.shared.clone(), offsets, time)))
+        Task(Box::pin(positions::commit(self.membership.clone(), offsets, time)))
     }
 
     /// Takes in the end of a commit that nobody waits for.
     fn note_commit(&mut self, result: Result<Offsets, Error>) {
         if let Err(error) = self.take_commit(result) {
             // A rebalance ends many commits, and what they did not commit is read again.
-            tracing::debug!(group = self.shared.config.group_id, %error, "commit refused");
+            tracing::debug!(group = self.membership.config.group_id, %error, "commit refused");
         }
     }
 
@@ -265,7 +266,7 @@ impl GroupConsumer {
         };
         // In a rebalance the next join finds out by itself.
         let is_settled = self.steps.is_empty() && matches!(self.phase, Phase::Member(_));
-        if is_settled && matches!(judge(failure.clone()), Signal::Lost) {
+        if is_settled && matches!(Signal::of(failure.clone()), Signal::Lost) {
             self.lose();
         }
         Err(failure)
