@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::config::{AutoCreation, ClientConfig, Tasks};
 use crate::connection::Connection;
+use crate::connection_slot::ConnectionSlot;
 use crate::error::{Error, RequestError};
 use crate::metadata::{Metadata, Topics};
 
@@ -30,8 +31,8 @@ pub struct Client {
 struct Shared {
     config: ClientConfig,
     tasks: Tasks,
-    /// By address. The inner lock is held while connecting, so that one address is connected to once and does not hold up the others.
-    connections: Mutex<BTreeMap<String, Arc<AsyncMutex<Option<Connection>>>>>,
+    /// By address: one is connected to once, and does not hold up the others.
+    connections: Mutex<BTreeMap<String, ConnectionSlot>>,
     cache: Mutex<Cache>,
     refreshing: AsyncMutex<()>,
 }
@@ -79,7 +80,7 @@ impl Client {
 
     /// Says whether the metadata is older than `metadata.max.age.ms`, or was never asked for.
     #[must_use]
-    pub fn is_metadata_old(&self) -> bool {
+    pub(crate) fn is_metadata_old(&self) -> bool {
         let max_age = self.shared.config.metadata_max_age;
         self.cache().refreshed_at.is_none_or(|at| at.elapsed() >= max_age)
     }
@@ -89,25 +90,17 @@ impl Client {
     /// # Errors
     /// [`RequestError`] of the last broker that was tried. Errors of single topics are in the metadata.
     pub async fn refresh_metadata(&self, topics: Topics<'_>) -> Result<Arc<Metadata>, Error> {
-        let client = self.clone();
+        let (client, tracker) = (self.clone(), &self.shared.tasks.tracker);
+        // In a task: callers keep futures that they do not poll for a while, and one of those that holds the lock would hold up everybody behind it.
         let refreshing = match topics {
-            Topics::All => self.in_task(async move { client.refresh(Topics::All).await }),
-            Topics::None => self.in_task(async move { client.refresh(Topics::None).await }),
+            Topics::All => tracker.spawn(async move { client.refresh(Topics::All).await }),
+            Topics::None => tracker.spawn(async move { client.refresh(Topics::None).await }),
             Topics::Named(names) => {
                 let names = names.to_vec();
-                self.in_task(async move { client.refresh(Topics::Named(&names)).await })
+                tracker.spawn(async move { client.refresh(Topics::Named(&names)).await })
             }
         };
         refreshing.await.unwrap_or(Err(Error::Stopped))
-    }
-
-    /// Runs what takes a lock that others wait for. Callers keep futures that they do not poll for a while; one of those in the queue for a lock, or
-    /// holding it, would hold up everybody behind it.
-    fn in_task<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> tokio::task::JoinHandle<T> {
-        self.shared.tasks.tracker.spawn(work)
     }
 
     async fn refresh(&self, topics: Topics<'_>) -> Result<Arc<Metadata>, Error> {
@@ -178,7 +171,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Broker`] when the partition does not exist or has no leader now; try again.
-    pub async fn leader(&self, partition: &TopicPartition) -> Result<BrokerId, Error> {
+    pub(crate) async fn leader(&self, partition: &TopicPartition) -> Result<BrokerId, Error> {
         let known = |metadata: &Metadata| {
             metadata
                 .partition(&partition.topic, partition.partition)
@@ -205,7 +198,7 @@ impl Client {
     ///
     /// # Errors
     /// [`RequestError::UnknownBroker`] when metadata does not know it, [`RequestError::Connect`].
-    pub async fn connection(&self, broker: BrokerId) -> Result<Connection, RequestError> {
+    pub(crate) async fn connection(&self, broker: BrokerId) -> Result<Connection, RequestError> {
         let metadata = self.metadata();
         let Some(known) = metadata.brokers.get(&broker) else {
             return Err(RequestError::UnknownBroker { broker });
@@ -215,28 +208,23 @@ impl Client {
 
     /// Returns the connection to a broker if it is open, without waiting for one.
     #[must_use]
-    pub fn open_connection(&self, broker: BrokerId) -> Option<Connection> {
+    pub(crate) fn open_connection(&self, broker: BrokerId) -> Option<Connection> {
         let metadata = self.metadata();
-        let slot = self.slot(&metadata.brokers.get(&broker)?.address);
-        let slot = slot.try_lock().ok()?;
-        slot.as_ref().filter(|open| !open.is_closed()).cloned()
+        self.slot(&metadata.brokers.get(&broker)?.address).open_now()
     }
 
     /// Returns a connection to any live broker: one that is open, else the first that can be opened, known brokers before the bootstrap servers.
     ///
     /// # Errors
     /// The error of the last address, when none can be connected to.
-    pub async fn any_connection(&self) -> Result<Connection, RequestError> {
+    pub(crate) async fn any_connection(&self) -> Result<Connection, RequestError> {
         let metadata = self.metadata();
         let known = metadata.brokers.values().map(|broker| &broker.address);
         let addresses: Vec<_> =
             known.chain(&self.shared.config.bootstrap_servers).cloned().collect();
-        for address in &addresses {
-            if let Ok(slot) = self.slot(address).try_lock()
-                && let Some(connection) = slot.as_ref().filter(|open| !open.is_closed())
-            {
-                return Ok(connection.clone());
-            }
+        let open = addresses.iter().find_map(|address| self.slot(address).open_now());
+        if let Some(connection) = open {
+            return Ok(connection);
         }
         let mut last = None;
         for address in &addresses {
@@ -268,30 +256,19 @@ impl Client {
 
     /// Returns the connection to an address, opened when there is none.
     pub(crate) async fn connect(&self, address: &str) -> Result<Connection, RequestError> {
-        if let Ok(slot) = self.slot(address).try_lock()
-            && let Some(connection) = slot.as_ref().filter(|open| !open.is_closed())
-        {
-            return Ok(connection.clone());
-        }
         let (client, wanted) = (self.clone(), address.to_owned());
-        let connecting = self.in_task(async move {
-            let slot = client.slot(&wanted);
-            let mut slot = slot.lock().await;
-            if let Some(connection) = slot.as_ref().filter(|open| !open.is_closed()) {
-                return Ok(connection.clone());
-            }
+        let opening = async move {
             let (config, tasks) = (&client.shared.config, &client.shared.tasks);
-            let connection = Connection::open(&wanted, config, tasks).await?;
-            *slot = Some(connection.clone());
-            Ok(connection)
-        });
-        connecting.await.unwrap_or_else(|_| {
+            Connection::open(&wanted, config, tasks).await
+        };
+        let opened = self.slot(address).get(&self.shared.tasks, opening).await;
+        opened.unwrap_or_else(|_| {
             let reason = "the client is stopped".to_owned();
             Err(RequestError::Connect { address: address.to_owned(), reason })
         })
     }
 
-    fn slot(&self, address: &str) -> Arc<AsyncMutex<Option<Connection>>> {
+    fn slot(&self, address: &str) -> ConnectionSlot {
         let mut connections =
             self.shared.connections.lock().unwrap_or_else(PoisonError::into_inner);
         connections.entry(address.to_owned()).or_default().clone()

@@ -111,18 +111,18 @@ impl Connection {
 
     /// Returns the address.
     #[must_use]
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.shared.address
     }
 
     /// Says whether the connection is of no more use.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.shared.closed.is_cancelled()
     }
 
     /// Closes the connection; requests that wait fail.
-    pub fn close(&self, reason: &str) {
+    pub(crate) fn close(&self, reason: &str) {
         self.shared.close(reason);
     }
 

@@ -77,7 +77,7 @@ impl RequestError {
 
     /// Says whether it is certain that no broker has acted on the request.
     #[must_use]
-    pub fn is_certainly_unsent(&self) -> bool {
+    pub(crate) fn is_certainly_unsent(&self) -> bool {
         matches!(
             self,
             Self::Connect { .. }

@@ -9,6 +9,7 @@ mod backoff;
 mod client;
 pub mod config;
 pub mod connection;
+mod connection_slot;
 pub mod consumer;
 pub mod error;
 pub mod group_consumer;

@@ -11,8 +11,7 @@ pub fn partition_for_key(key: &[u8], partition_count: i32) -> i32 {
 }
 
 /// MurmurHash2 with Kafka's seed (`Utils.murmur2`).
-#[must_use]
-pub fn murmur2(data: &[u8]) -> i32 {
+fn murmur2(data: &[u8]) -> i32 {
     // Java's arithmetic wraps and its length is an int.
     let length = u32::try_from(data.len() & 0xffff_ffff).expect("masked to 32 bits");
     let mut hash = SEED ^ length;

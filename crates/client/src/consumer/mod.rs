@@ -141,14 +141,14 @@ impl Consumer {
     }
 
     /// Takes a partition away; no more of its records are returned.
-    pub fn unassign(&mut self, partition: &TopicPartition) {
+    pub(crate) fn unassign(&mut self, partition: &TopicPartition) {
         self.positions.remove(partition);
         self.drop_ready(partition);
     }
 
     /// Says whether there is a partition to read.
     #[must_use]
-    pub fn has_partitions(&self) -> bool {
+    pub(crate) fn has_partitions(&self) -> bool {
         !self.positions.is_empty()
     }
 

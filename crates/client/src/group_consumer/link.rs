@@ -1,16 +1,15 @@
 //! A connection of a member's own to the coordinator of its group.
 //!
-//! Not one of the client's membership connections: a broker answers in order, so a heartbeat or a commit would wait behind a fetch that waits for records,
+//! Not one of the client's shared connections: a broker answers in order, so a heartbeat or a commit would wait behind a fetch that waits for records,
 //! and everything would wait behind a JoinGroup, which takes as long as the rebalance.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::ApiRequest;
-use tokio::sync::Mutex;
 
 use crate::client::Client;
 use crate::connection::Connection;
+use crate::connection_slot::ConnectionSlot;
 use crate::error::{Error, RequestError};
 use crate::groups::subject;
 
@@ -21,12 +20,12 @@ pub(super) struct Link {
     group_id: String,
     /// Silence after which a broker is given up.
     patience: Duration,
-    connection: Arc<Mutex<Option<Connection>>>,
+    connection: ConnectionSlot,
 }
 
 impl Link {
     pub(super) fn new(client: Client, group_id: String, patience: Duration) -> Self {
-        Self { client, group_id, patience, connection: Arc::default() }
+        Self { client, group_id, patience, connection: ConnectionSlot::default() }
     }
 
     /// Asks the coordinator once; the answer may take `extra_time` longer than the patience. `check` takes the error out of
@@ -61,25 +60,12 @@ impl Link {
         pending.within(self.patience + extra_time).response().await
     }
 
-    /// Returns the open connection, or opens one in a task: those who share the link wait for it, and whoever began it may not poll for a while.
     async fn connection(&self) -> Result<Connection, Error> {
-        if let Ok(slot) = self.connection.try_lock()
-            && let Some(open) = slot.as_ref().filter(|open| !open.is_closed())
-        {
-            return Ok(open.clone());
-        }
-        let (client, group_id) = (self.client.clone(), self.group_id.clone());
-        let (patience, connection) = (self.patience, self.connection.clone());
-        let opening = self.client.tasks().tracker.spawn(async move {
-            let mut slot = connection.lock().await;
-            if let Some(open) = slot.as_ref().filter(|open| !open.is_closed()) {
-                return Ok(open.clone());
-            }
-            let opened = open(&client, &group_id, patience).await?;
-            *slot = Some(opened.clone());
-            Ok(opened)
-        });
-        opening.await.unwrap_or(Err(Error::Stopped))
+        let (client, group_id, patience) =
+            (self.client.clone(), self.group_id.clone(), self.patience);
+        let opening = async move { open(&client, &group_id, patience).await };
+        let opened = self.connection.get(self.client.tasks(), opening).await;
+        opened.unwrap_or(Err(Error::Stopped))
     }
 }
 

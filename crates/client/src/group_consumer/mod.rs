@@ -219,24 +219,6 @@ impl GroupConsumer {
         self.owned.keys().cloned().collect()
     }
 
-    /// Returns the generation that this member is in, if it is in one.
-    #[must_use]
-    pub fn generation(&self) -> Option<i32> {
-        self.membership.identity().generation
-    }
-
-    /// Returns the id that the coordinator gave, if it gave one.
-    #[must_use]
-    pub fn member_id(&self) -> Option<String> {
-        Some(self.membership.identity().member_id).filter(|member_id| !member_id.is_empty())
-    }
-
-    /// Says whether this member assigns the group's partitions.
-    #[must_use]
-    pub fn is_leader(&self) -> bool {
-        self.watching.is_some()
-    }
-
     /// Returns the offset of the next record of a partition that [`GroupConsumer::poll`] will return, once it is known.
     #[must_use]
     pub fn position(&self, partition: &TopicPartition) -> Option<Offset> {

@@ -219,12 +219,6 @@ impl Producer {
         shared.flushes.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Returns the number of records that are not delivered yet.
-    #[must_use]
-    pub fn unfinished_count(&self) -> usize {
-        self.shared.accumulator().record_count()
-    }
-
     async fn partition_count(&self, topic: &str) -> Result<i32, Error> {
         let count = |metadata: &crate::Metadata| {
             let topic = metadata.topics.get(topic).filter(|topic| !topic.error_code.is_error())?;

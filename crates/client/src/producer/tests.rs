@@ -45,7 +45,7 @@ async fn write(producer: &Producer, count: u32) -> BTreeMap<(i32, Offset), u32> 
         let at = delivery.now().expect("a flush waits for all").unwrap();
         delivered.insert((at.partition.partition, at.offset.unwrap()), number);
     }
-    assert_eq!(producer.unfinished_count(), 0);
+    assert_eq!(producer.shared.accumulator().oldest_order(), None);
     delivered
 }
 
@@ -126,7 +126,7 @@ async fn what_cannot_be_written_is_refused_before_it_is_taken() {
         ProducerRecord { topic: TOPIC, partition: Some(2), ..ProducerRecord::default() };
     let code = producer.send(&elsewhere).await.unwrap_err().code();
     assert_eq!(code, Some(ErrorCode::UnknownTopicOrPartition));
-    assert_eq!(producer.unfinished_count(), 0);
+    assert_eq!(producer.shared.accumulator().oldest_order(), None);
 }
 
 #[tokio::test]

@@ -234,11 +234,6 @@ impl Accumulator {
         self.queues.values().filter_map(Queue::oldest_order).min()
     }
 
-    /// Returns the number of records that are not done.
-    pub(super) fn record_count(&self) -> usize {
-        self.record_count
-    }
-
     /// Returns the bytes of memory that were freed since the last call.
     pub(super) fn take_freed_bytes(&mut self) -> usize {
         std::mem::take(&mut self.freed_bytes)

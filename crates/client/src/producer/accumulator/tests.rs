@@ -151,7 +151,7 @@ fn what_may_be_in_the_log_is_never_sent_under_another_producer_id() {
     accumulator.answered(at(2), &partition(), first.order, too_large);
     let code = deliveries[1].now().unwrap().unwrap_err().code();
     assert_eq!(code, Some(ErrorCode::OutOfOrderSequenceNumber));
-    assert_eq!(accumulator.record_count(), 0);
+    assert_eq!(accumulator.record_count, 0);
 }
 
 #[test]
@@ -277,7 +277,7 @@ fn run(seed: u64) -> (Vec<u32>, Vec<(u32, Delivery)>) {
         };
         accumulator.answered(now, &partition(), batch.order, answer);
     }
-    assert_eq!(accumulator.record_count(), 0, "seed {seed}");
+    assert_eq!(accumulator.record_count, 0, "seed {seed}");
     (values(&log), deliveries)
 }
 
