@@ -104,6 +104,14 @@ pub enum Error {
         /// The broker's words, if it said any.
         message: Option<String>,
     },
+    /// The group is of another kind than the classic one, which alone is described here.
+    #[error("group {group} is of type {group_type}, not a classic group")]
+    GroupType {
+        /// The group's id.
+        group: String,
+        /// Kafka's name of its type: `Consumer` for the protocol of KIP-848.
+        group_type: String,
+    },
     /// The time for the operation ran out; the last failure says why.
     #[error("gave up after {} ms: {last}", after.as_millis())]
     GaveUp {
@@ -157,7 +165,9 @@ impl Error {
         match self {
             Self::Broker { code, .. } => Some(*code),
             Self::GaveUp { last, .. } => last.code(),
-            Self::Request(_) | Self::Records { .. } | Self::Stopped => None,
+            Self::Request(_) | Self::GroupType { .. } | Self::Records { .. } | Self::Stopped => {
+                None
+            }
         }
     }
 
@@ -167,7 +177,9 @@ impl Error {
         match self {
             Self::Request(error) => error.is_retriable(),
             Self::Broker { code, .. } => code.is_retriable(),
-            Self::GaveUp { .. } | Self::Records { .. } | Self::Stopped => false,
+            Self::GaveUp { .. } | Self::GroupType { .. } | Self::Records { .. } | Self::Stopped => {
+                false
+            }
         }
     }
 

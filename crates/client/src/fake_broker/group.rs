@@ -27,6 +27,8 @@ pub(crate) struct FakeGroup {
     pub(crate) generation: i32,
     pub(crate) member: Option<String>,
     pub(crate) committed: BTreeMap<i32, i64>,
+    /// Its type, where it is listed.
+    pub(crate) group_type: &'static str,
     /// What the next requests of an API are refused with.
     pub(crate) refusals: BTreeMap<ApiKey, VecDeque<ErrorCode>>,
     /// Partitions that the next generations give the member; when there are none, the member leads and gets what it says.
@@ -79,7 +81,8 @@ impl FakeGroup {
             Request::OffsetFetch(request) => self.fetch(request, refusal).into(),
             Request::ListGroups(_) => {
                 let group = ListedGroup { group_id: GROUP.into(), ..Default::default() };
-                let groups = vec![ListedGroup { group_state: self.state().into(), ..group }];
+                let (state, group_type) = (self.state().into(), self.group_type.into());
+                let groups = vec![ListedGroup { group_state: state, group_type, ..group }];
                 ListGroupsResponse { error_code: refusal, groups, ..Default::default() }.into()
             }
             Request::DescribeGroups(request) => self.describe(request, refusal).into(),

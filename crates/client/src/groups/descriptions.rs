@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use model::ErrorCode;
 use protocol::codec::KafkaString;
 use protocol::messages::DescribeGroupsRequest;
 use protocol::messages::describe_groups::{DescribedGroup, DescribedGroupMember};
@@ -14,7 +15,7 @@ use crate::error::Error;
 
 impl Client {
     /// Describes groups: a result for each. A group that does not exist is in state [`GroupState::Dead`], or `GROUP_ID_NOT_FOUND` from a
-    /// newer broker.
+    /// newer broker; one of another type than the classic one is [`Error::GroupType`].
     ///
     /// # Errors
     /// None of the whole; the results have their own.
@@ -22,7 +23,7 @@ impl Client {
         &self,
         groups: &[String],
     ) -> BTreeMap<String, Result<GroupDescription, Error>> {
-        self.ask_coordinators(groups, |connection, coordinator, groups| async move {
+        let answers = self.ask_coordinators(groups, |connection, coordinator, groups| async move {
             let request = DescribeGroupsRequest {
                 groups: groups.iter().map(KafkaString::from).collect(),
                 ..DescribeGroupsRequest::default()
@@ -30,8 +31,34 @@ impl Client {
             let response = connection.request(&request).await?;
             let described = response.groups.iter();
             Ok(described.map(|group| description(group, &coordinator)).collect::<ByGroup<_>>())
-        })
-        .await
+        });
+        self.tell_other_types(answers.await).await
+    }
+
+    /// A group of another type is not there for who asks about classic ones, as if it did not exist; the list of groups knows better.
+    async fn tell_other_types(
+        &self,
+        mut answers: ByGroup<GroupDescription>,
+    ) -> ByGroup<GroupDescription> {
+        if !answers.values().any(is_missing) {
+            return answers;
+        }
+        // Without the list, what the coordinators said stands.
+        let listed = self.list_groups_once(&[]).await.unwrap_or_default();
+        for (group, answer) in answers.iter_mut().filter(|(_, answer)| is_missing(answer)) {
+            let group_type = listed.get(group).and_then(|listing| listing.other_type());
+            if let Some(group_type) = group_type.map(str::to_owned) {
+                *answer = Err(Error::GroupType { group: group.clone(), group_type });
+            }
+        }
+        answers
+    }
+}
+
+fn is_missing(answer: &Result<GroupDescription, Error>) -> bool {
+    match answer {
+        Ok(group) => group.state == GroupState::Dead,
+        Err(failure) => failure.code() == Some(ErrorCode::GroupIdNotFound),
     }
 }
 

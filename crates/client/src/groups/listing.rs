@@ -20,20 +20,22 @@ impl Client {
     /// [`Error`] of the first broker that cannot be asked: a list with a hole is no answer. A broker older than Kafka 2.6 does not know states:
     /// [`RequestError::Unsupported`].
     pub async fn list_groups(&self, states: &[GroupState]) -> Result<Vec<GroupListing>, Error> {
-        let groups = self
-            .backoff()
-            .run(Error::is_retriable_at_coordinator, || async {
-                let metadata = self.refresh_metadata(Topics::None).await?;
-                let asked =
-                    metadata.brokers.keys().map(|broker| self.list_groups_of(*broker, states));
-                let lists = try_join_all(asked).await?;
-                // A group that moves while we ask may be in two lists, or, for the moment, in none.
-                let by_id =
-                    lists.into_iter().flatten().map(|group| (group.group_id.clone(), group));
-                Ok(by_id.collect::<BTreeMap<_, _>>())
-            })
-            .await?;
+        let attempt = || self.list_groups_once(states);
+        let groups = self.backoff().run(Error::is_retriable_at_coordinator, attempt).await?;
         Ok(groups.into_values().collect())
+    }
+
+    /// Asks once; returns groups by their ids.
+    pub(super) async fn list_groups_once(
+        &self,
+        states: &[GroupState],
+    ) -> Result<BTreeMap<String, GroupListing>, Error> {
+        let metadata = self.refresh_metadata(Topics::None).await?;
+        let asked = metadata.brokers.keys().map(|broker| self.list_groups_of(*broker, states));
+        let lists = try_join_all(asked).await?;
+        // A group that moves while we ask may be in two lists, or, for the moment, in none.
+        let by_id = lists.into_iter().flatten().map(|group| (group.group_id.clone(), group));
+        Ok(by_id.collect())
     }
 
     async fn list_groups_of(

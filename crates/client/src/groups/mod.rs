@@ -57,6 +57,16 @@ pub struct GroupListing {
     pub group_type: Option<String>,
 }
 
+impl GroupListing {
+    /// Returns the type of a group that is not classic.
+    #[must_use]
+    pub fn other_type(&self) -> Option<&str> {
+        let group_type = self.group_type.as_deref()?;
+        (!group_type.is_empty() && !group_type.eq_ignore_ascii_case("classic"))
+            .then_some(group_type)
+    }
+}
+
 /// A group of the classic protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupDescription {

@@ -99,3 +99,17 @@ async fn a_commit_from_outside_is_refused_while_the_group_has_a_member() {
     let error = broker.client().commit_group_offsets(GROUP, &offsets()).await.unwrap_err();
     assert_eq!(error.code(), Some(ErrorCode::UnknownMemberId));
 }
+
+#[tokio::test]
+async fn a_group_of_another_type_is_told_from_one_that_does_not_exist() {
+    let broker = FakeBroker::start(1, Faults::default()).await;
+    let client = broker.client();
+    for (group_type, is_other) in [("Consumer", true), ("Classic", false), ("", false)] {
+        broker.group(|group| {
+            group.group_type = group_type;
+            group.refuse(ApiKey::DescribeGroups, &[ErrorCode::GroupIdNotFound]);
+        });
+        let error = client.describe_groups(&[GROUP.to_owned()]).await[GROUP].clone().unwrap_err();
+        assert_eq!(matches!(error, Error::GroupType { .. }), is_other, "{group_type}: {error}");
+    }
+}
