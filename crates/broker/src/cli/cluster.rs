@@ -7,7 +7,7 @@ use client::admin::{Elected, Election};
 use model::{BrokerId, TopicPartition};
 use serde_json::{Value, json};
 
-use super::connect::Connect;
+use super::options::Connect;
 use super::failure::Failure;
 use super::output::Output;
 

@@ -4,8 +4,8 @@ use client::admin::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource, Mod
 use model::BrokerId;
 use serde_json::{Value, json};
 
-use super::connect::Connect;
 use super::failure::Failure;
+use super::options::Connect;
 use super::output::Output;
 use super::values::parse_pair;
 

@@ -3,8 +3,8 @@
 use client::{Client, Topics};
 use serde_json::json;
 
-use super::connect::Connect;
 use super::failure::Failure;
+use super::options::Connect;
 use super::output::Output;
 
 /// Arguments of `steadfast health`.

@@ -6,12 +6,12 @@
 mod bench;
 mod cluster;
 mod config;
-mod connect;
 mod consume;
 mod date_time;
 mod failure;
 mod group;
 mod health;
+mod options;
 mod output;
 mod produce;
 mod progress;

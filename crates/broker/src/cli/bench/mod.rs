@@ -18,8 +18,8 @@ use client::{Client, Topics};
 use model::record_batch::Codec;
 use model::{Acks, ErrorCode, TopicPartition};
 
-use super::connect::Connect;
 use super::failure::Failure;
+use super::options::Connect;
 use super::output::Output;
 use super::produce::{parse_acks, parse_codec};
 use super::values::{parse_bytes, parse_duration, parse_pair};

@@ -12,8 +12,8 @@ use model::{ErrorCode, Offset, TopicPartition, UnixMillis};
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::connect::Connect;
 use super::failure::Failure;
+use super::options::Connect;
 use super::output::Output;
 use super::progress::Progress;
 use super::values::{parse_duration, to_base64};

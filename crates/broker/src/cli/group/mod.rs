@@ -11,8 +11,8 @@ use client::{Client, Error};
 use model::ErrorCode;
 use serde_json::{Value, json};
 
-use super::connect::Connect;
 use super::failure::Failure;
+use super::options::Connect;
 use super::output::Output;
 
 /// Arguments of `steadfast group`.

@@ -13,8 +13,8 @@ use model::{Acks, UnixMillis};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 
-use super::connect::Connect;
 use super::failure::Failure;
+use super::options::Connect;
 use super::output::Output;
 use super::progress::Progress;
 use super::values::{parse_bytes, parse_duration, parse_pair};

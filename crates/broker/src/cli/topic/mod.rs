@@ -8,8 +8,8 @@ use client::{Client, Error, OffsetAt, Topics};
 use model::{ErrorCode, Offset, TopicPartition};
 use serde_json::{Value, json};
 
-use super::connect::Connect;
 use super::failure::Failure;
+use super::options::Connect;
 use super::output::{Output, joined, json_ids};
 use super::values::parse_pair;
 
