@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use client::Topics;
-use client::admin::{Elected, Election};
+use client::admin::{BrokerDescription, Elected, Election};
+use client::{Error, Topics};
 use model::{BrokerId, TopicPartition};
 use serde_json::{Value, json};
 
-use super::options::Connect;
 use super::failure::Failure;
+use super::options::Options;
 use super::output::Output;
+use super::partitions;
 
 /// Arguments of `steadfast cluster`; without an action it describes.
 #[derive(Debug, clap::Args)]
@@ -18,13 +19,13 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
     #[command(flatten)]
-    describe: Common,
+    describe: Options,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Show brokers and how much each leads.
-    Describe(Common),
+    Describe(Options),
     /// Elect leaders: the preferred replicas, unless told otherwise.
     Elect {
         /// Elect for this topic only, or for one partition of it with --partition.
@@ -37,30 +38,19 @@ enum Action {
         #[arg(long, requires = "topic")]
         unclean: bool,
         #[command(flatten)]
-        common: Common,
+        options: Options,
     },
-}
-
-#[derive(Debug, clap::Args)]
-struct Common {
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    connect: Connect,
 }
 
 /// Runs `steadfast cluster`.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let mut output = Output::new();
     match arguments.action.unwrap_or(Action::Describe(arguments.describe)) {
-        Action::Describe(common) => describe(&mut output, &common).await?,
-        Action::Elect { topic, partition, unclean, common } => {
+        Action::Describe(options) => describe(&options).await,
+        Action::Elect { topic, partition, unclean, options } => {
             let election = if unclean { Election::Unclean } else { Election::Preferred };
-            elect(&mut output, election, topic.map(|topic| (topic, partition)), &common).await?;
+            elect(election, topic.map(|topic| (topic, partition)), &options).await
         }
     }
-    output.flush()
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,8 +60,8 @@ struct Load {
     not_in_sync: usize,
 }
 
-async fn describe(output: &mut Output, common: &Common) -> Result<(), Failure> {
-    let client = common.connect.client()?;
+async fn describe(options: &Options) -> Result<(), Failure> {
+    let client = options.client()?;
     let what = "cannot describe the cluster";
     let cluster = client.describe_cluster().await.map_err(Failure::cluster(what))?;
     let metadata = client
@@ -90,94 +80,96 @@ async fn describe(output: &mut Output, common: &Common) -> Result<(), Failure> {
         }
     }
     let load = |id: BrokerId| loads.get(&id).copied().unwrap_or_default();
-    if common.json {
-        let brokers: Value = cluster
-            .brokers
-            .iter()
-            .map(|broker| {
-                let Load { leaders, replicas, not_in_sync } = load(broker.id);
-                json!({
-                    "id": broker.id.0, "address": broker.address, "rack": broker.rack,
-                    "fenced": broker.is_fenced, "leaders": leaders, "replicas": replicas,
-                    "not_in_sync": not_in_sync,
-                })
-            })
-            .collect();
-        return output.json(&json!({
+    let value = || {
+        let brokers: Value =
+            cluster.brokers.iter().map(|broker| broker_json(broker, load(broker.id))).collect();
+        json!({
             "cluster_id": cluster.cluster_id,
             "controller": cluster.controller.map(|controller| controller.0),
             "brokers": brokers,
-        }));
-    }
-    let controller = cluster.controller.map_or_else(|| "none".to_owned(), |id| id.to_string());
-    output.line(&format!("cluster {}  controller {controller}", cluster.cluster_id))?;
-    let rows: Vec<_> = cluster
-        .brokers
-        .iter()
-        .map(|broker| {
-            let Load { leaders, replicas, not_in_sync } = load(broker.id);
-            vec![
-                format!("  {}", broker.id),
-                broker.address.clone(),
-                if broker.is_fenced { "fenced" } else { "live" }.to_owned(),
-                leaders.to_string(),
-                replicas.to_string(),
-                not_in_sync.to_string(),
-                broker.rack.clone().unwrap_or_default(),
-            ]
         })
-        .collect();
-    let head = ["  BROKER", "ADDRESS", "STATE", "LEADS", "REPLICAS", "NOT IN SYNC", "RACK"];
-    output.table(&head, &rows)
+    };
+    let mut output = options.output();
+    output.answer(value, |output| {
+        let controller = cluster.controller.map_or_else(|| "none".to_owned(), |id| id.to_string());
+        output.line(&format!("cluster {}  controller {controller}", cluster.cluster_id))?;
+        let rows: Vec<_> =
+            cluster.brokers.iter().map(|broker| broker_row(broker, load(broker.id))).collect();
+        let head = ["  BROKER", "ADDRESS", "STATE", "LEADS", "REPLICAS", "NOT IN SYNC", "RACK"];
+        output.table(&head, &rows)
+    })?;
+    output.flush()
+}
+
+fn broker_json(broker: &BrokerDescription, load: Load) -> Value {
+    json!({
+        "id": broker.id.0, "address": broker.address, "rack": broker.rack,
+        "fenced": broker.is_fenced, "leaders": load.leaders, "replicas": load.replicas,
+        "not_in_sync": load.not_in_sync,
+    })
+}
+
+fn broker_row(broker: &BrokerDescription, load: Load) -> Vec<String> {
+    vec![
+        format!("  {}", broker.id),
+        broker.address.clone(),
+        if broker.is_fenced { "fenced" } else { "live" }.to_owned(),
+        load.leaders.to_string(),
+        load.replicas.to_string(),
+        load.not_in_sync.to_string(),
+        broker.rack.clone().unwrap_or_default(),
+    ]
 }
 
 async fn elect(
-    output: &mut Output,
     election: Election,
     of: Option<(String, Option<i32>)>,
-    common: &Common,
+    options: &Options,
 ) -> Result<(), Failure> {
-    let client = common.connect.client()?;
+    let (client, mut output) = (options.client()?, options.output());
     let what = "cannot elect leaders";
     let partitions = match of {
         None => None,
         Some((topic, Some(partition))) => Some(vec![TopicPartition { topic, partition }]),
-        Some((topic, None)) => {
-            let names = [topic.clone()];
-            let metadata = client.topics(&names).await.map_err(Failure::cluster(what))?;
-            let numbers = metadata.topics.get(&topic).map(|topic| topic.partitions.keys());
-            let partition =
-                |partition: &i32| TopicPartition { topic: topic.clone(), partition: *partition };
-            Some(numbers.into_iter().flatten().map(partition).collect())
-        }
+        Some((topic, None)) => Some(partitions::of_topic(&client, &topic, what).await?),
     };
     let results = client
         .elect_leaders(election, partitions.as_deref())
         .await
         .map_err(Failure::cluster(what))?;
-    let mut failed = 0;
-    let mut values = Vec::new();
-    for (partition, result) in &results {
-        failed += usize::from(result.is_err());
-        let outcome = match result {
-            Ok(Elected::Now) => "elected",
-            Ok(Elected::NotNeeded) => "not needed",
-            Err(error) => error.code().map_or("failed", |code| code.name()),
-        };
-        if common.json {
-            values.push(json!({
-                "topic": partition.topic, "partition": partition.partition, "result": outcome,
-            }));
-        } else {
-            output.line(&format!("{partition}: {outcome}"))?;
-        }
-    }
-    if common.json {
-        output.json(&Value::from(values))?;
-    }
+    let value = || -> Value {
+        let results = results.iter().map(|(at, result)| {
+            json!({ "topic": at.topic, "partition": at.partition, "result": in_a_word(result) })
+        });
+        results.collect()
+    };
+    output.answer(value, |output| show_elections(output, &results))?;
     output.flush()?;
-    if failed > 0 {
-        return Err(Failure::Failed(format!("{failed} of {} elections failed", results.len())));
+    match results.values().filter(|result| result.is_err()).count() {
+        0 => Ok(()),
+        failed => Err(Failure::Failed(format!("{failed} of {} elections failed", results.len()))),
+    }
+}
+
+fn show_elections(output: &mut Output, results: &Elections) -> Result<(), Failure> {
+    if results.is_empty() {
+        return output.line("no election was needed");
+    }
+    for (partition, result) in results {
+        match result {
+            Ok(_) => output.line(&format!("{partition}: {}", in_a_word(result)))?,
+            Err(error) => output.line(&error.to_string())?,
+        }
     }
     Ok(())
 }
+
+fn in_a_word(result: &Result<Elected, Error>) -> &str {
+    match result {
+        Ok(Elected::Now) => "elected",
+        Ok(Elected::NotNeeded) => "not needed",
+        Err(error) => error.code().map_or("failed", |code| code.name()),
+    }
+}
+
+type Elections = BTreeMap<TopicPartition, Result<Elected, Error>>;

@@ -5,7 +5,7 @@ use model::BrokerId;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::options::Connect;
+use super::options::Options;
 use super::output::Output;
 use super::values::parse_pair;
 
@@ -25,11 +25,8 @@ enum Action {
         /// Show keys that have their default.
         #[arg(long)]
         all: bool,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
         #[command(flatten)]
-        connect: Connect,
+        options: Options,
     },
     /// Change keys, all or none.
     Alter {
@@ -50,11 +47,8 @@ enum Action {
         /// Check only, and change nothing.
         #[arg(long)]
         validate_only: bool,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
         #[command(flatten)]
-        connect: Connect,
+        options: Options,
     },
 }
 
@@ -74,11 +68,10 @@ struct Resource {
 
 /// Runs `steadfast config`.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let mut output = Output::new();
     match arguments.action {
-        Action::Describe { resource, all, json, connect } => {
+        Action::Describe { resource, all, options } => {
             let resource = resource.into_resource();
-            let mut entries = connect
+            let mut entries = options
                 .client()?
                 .describe_configs(&resource)
                 .await
@@ -93,9 +86,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
             };
             entries.retain(|entry| all || own.contains(&entry.source));
             entries.sort_by(|one, other| one.name.cmp(&other.name));
-            show(&mut output, &entries, json)?;
+            show(options.output(), &entries)
         }
-        Action::Alter { resource, set, delete, append, subtract, validate_only, json, connect } => {
+        Action::Alter { resource, set, delete, append, subtract, validate_only, options } => {
             let resource = resource.into_resource();
             let set = set.into_iter().map(|(key, value)| ConfigChange::Set(key, value));
             let append = append.into_iter().map(|(key, value)| ConfigChange::Append(key, value));
@@ -108,46 +101,46 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
                 return Err(Failure::Usage(message.to_owned()));
             }
             let mode = if validate_only { Mode::ValidateOnly } else { Mode::Apply };
-            connect
+            options
                 .client()?
                 .alter_configs(&resource, &changes, mode)
                 .await
                 .map_err(Failure::cluster(format!("cannot change {resource}")))?;
             let done = if validate_only { "valid" } else { "changed" };
-            if json {
-                output.json(&json!({ "resource": resource.to_string(), "result": done }))?;
-            } else {
-                output.line(&format!("{done} {resource}"))?;
-            }
+            let mut output = options.output();
+            output.outcome("resource", &resource.to_string(), done)?;
+            output.flush()
         }
     }
+}
+
+fn show(mut output: Output, entries: &[ConfigEntry]) -> Result<(), Failure> {
+    let value = || -> Value {
+        let entries = entries.iter().map(|entry| {
+            json!({
+                "name": entry.name,
+                "value": entry.value,
+                "source": source(entry.source),
+                "read_only": entry.is_read_only,
+                "sensitive": entry.is_sensitive,
+            })
+        });
+        entries.collect()
+    };
+    output.answer(value, |output| {
+        let rows = entries.iter().map(|entry| {
+            let value = shown_value(entry).to_owned();
+            vec![entry.name.clone(), value, source(entry.source).to_owned()]
+        });
+        let rows: Vec<_> = rows.collect();
+        output.table(&["KEY", "VALUE", "SOURCE"], &rows)
+    })?;
     output.flush()
 }
 
-fn show(output: &mut Output, entries: &[ConfigEntry], json: bool) -> Result<(), Failure> {
-    if json {
-        let entries: Value = entries
-            .iter()
-            .map(|entry| {
-                json!({
-                    "name": entry.name,
-                    "value": entry.value,
-                    "source": source(entry.source),
-                    "read_only": entry.is_read_only,
-                    "sensitive": entry.is_sensitive,
-                })
-            })
-            .collect();
-        return output.json(&entries);
-    }
-    let rows: Vec<_> = entries
-        .iter()
-        .map(|entry| {
-            let value = entry.value.as_deref().unwrap_or("(secret)");
-            vec![entry.name.clone(), value.to_owned(), source(entry.source).to_owned()]
-        })
-        .collect();
-    output.table(&["KEY", "VALUE", "SOURCE"], &rows)
+/// Returns a value for a reader: brokers keep secrets to themselves.
+pub(super) fn shown_value(entry: &ConfigEntry) -> &str {
+    entry.value.as_deref().unwrap_or(if entry.is_sensitive { "(secret)" } else { "-" })
 }
 
 fn source(source: ConfigSource) -> &'static str {

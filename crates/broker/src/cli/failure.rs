@@ -64,10 +64,22 @@ fn advice(error: &client::Error) -> &'static str {
         client::Error::Request(client::RequestError::Connect { .. }) => {
             "; is a broker running there? Give --bootstrap-servers or set STEADFAST_BOOTSTRAP_SERVERS"
         }
+        client::Error::Request(client::RequestError::Closed { .. }) => {
+            "; is that the address of a Kafka listener?"
+        }
+        client::Error::Request(client::RequestError::UnknownBroker { .. }) => {
+            "; `steadfast cluster` names them"
+        }
+        client::Error::GroupType { .. } => {
+            "; Kafka's kafka-consumer-groups.sh describes it, and `steadfast group list -l` shows the types"
+        }
         client::Error::GaveUp { last, .. } => advice(last),
         _ => match error.code() {
             Some(ErrorCode::UnknownTopicOrPartition) => {
                 "; `steadfast topic list` names the topics, `steadfast topic create` makes one"
+            }
+            Some(ErrorCode::InvalidTopicException) => {
+                "; a name has up to 249 letters, digits, '.', '_' and '-'"
             }
             Some(ErrorCode::NotEnoughReplicas | ErrorCode::NotEnoughReplicasAfterAppend) => {
                 "; too few replicas are in sync: `steadfast health` says which brokers are missing"

@@ -4,8 +4,7 @@ use client::{Client, Topics};
 use serde_json::json;
 
 use super::failure::Failure;
-use super::options::Connect;
-use super::output::Output;
+use super::options::Options;
 
 /// Arguments of `steadfast health`.
 #[derive(Debug, clap::Args)]
@@ -16,11 +15,8 @@ pub(crate) struct Arguments {
     /// Fail only when a partition has no leader, not when a replica is behind.
     #[arg(long)]
     serving: bool,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    connect: Connect,
+    options: Options,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -34,15 +30,15 @@ struct Health {
 
 /// Runs `steadfast health`.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let client = arguments.connect.client()?;
-    let health = examine(&client).await?;
-    let is_short = arguments.brokers.is_some_and(|wanted| health.brokers.len() < wanted);
-    let is_serving = health.without_leader.is_empty() && !is_short;
+    let health = examine(&arguments.options.client()?).await?;
+    let live = health.brokers.len();
+    let missing = arguments.brokers.filter(|wanted| live < *wanted);
+    let is_serving = health.without_leader.is_empty() && missing.is_none();
     let is_healthy = is_serving
         && (arguments.serving || health.under_replicated.is_empty() && health.fenced.is_empty());
-    let mut output = Output::new();
-    if arguments.json {
-        output.json(&json!({
+    let mut output = arguments.options.output();
+    let value = || {
+        json!({
             "healthy": is_healthy,
             "serving": is_serving,
             "brokers": health.brokers,
@@ -50,12 +46,12 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
             "partitions": health.partitions,
             "without_leader": health.without_leader,
             "under_replicated": health.under_replicated,
-        }))?;
-    } else {
+        })
+    };
+    output.answer(value, |output| {
         let state = if is_healthy { "healthy" } else { "not healthy" };
         output.line(&format!(
-            "{state}: {} brokers live, {} fenced; {} partitions, {} without a leader, {} under-replicated",
-            health.brokers.len(),
+            "{state}: {live} brokers live, {} fenced; {} partitions, {} without a leader, {} under-replicated",
             health.fenced.len(),
             health.partitions,
             health.without_leader.len(),
@@ -67,15 +63,21 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
             for partition in partitions.iter().take(MOST_NAMED) {
                 output.line(&format!("  {what}: {partition}"))?;
             }
+            if let Some(more) = partitions.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
+                output.line(&format!("  {what}: {more} more"))?;
+            }
         }
-    }
+        Ok(())
+    })?;
     output.flush()?;
     if is_healthy {
         return Ok(());
     }
-    let at = arguments.connect.bootstrap_servers();
+    let at = arguments.options.bootstrap_servers();
+    let why = missing.map(|wanted| format!(": {live} brokers live, {wanted} wanted"));
     Err(Failure::Failed(format!(
-        "the cluster at {at} is not healthy; `steadfast cluster` and `steadfast topic describe` show more"
+        "the cluster at {at} is not healthy{}; `steadfast cluster` and `steadfast topic describe` show more",
+        why.unwrap_or_default()
     )))
 }
 
@@ -110,5 +112,5 @@ async fn examine(client: &Client) -> Result<Health, Failure> {
     Ok(health)
 }
 
-/// Partitions that are named one by one; the rest is counted.
+/// Partitions that are named one by one; the rest are counted.
 const MOST_NAMED: usize = 10;

@@ -3,6 +3,7 @@
 //! They work against any Kafka-compatible cluster and know nothing of the server in this crate. What a command is asked for goes to standard
 //! output, as text or with `--json`; progress and errors go to standard error. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod base64;
 mod bench;
 mod cluster;
 mod config;
@@ -13,6 +14,7 @@ mod group;
 mod health;
 mod options;
 mod output;
+mod partitions;
 mod produce;
 mod progress;
 mod topic;

@@ -1,15 +1,19 @@
-//! The options that every client command has, and the client that they make.
+//! The options that every client command has: which cluster, how patiently, and in which form to answer.
 
 use std::time::Duration;
 
 use client::{AutoCreation, Client, ClientConfig, Tasks};
 
 use super::failure::Failure;
+use super::output::{Form, Output};
 use super::values::parse_duration;
 
-/// Which cluster to talk to, and how patiently.
+/// What every client command can be told.
 #[derive(Debug, clap::Args)]
-pub(super) struct Connect {
+pub(super) struct Options {
+    /// Print JSON, one value per line.
+    #[arg(long)]
+    json: bool,
     /// Brokers to begin with, separated by commas; one that lives is enough.
     #[arg(
         short = 'b',
@@ -25,7 +29,7 @@ pub(super) struct Connect {
     timeout: Duration,
 }
 
-impl Connect {
+impl Options {
     /// Makes the client; nothing is connected yet. It creates no topic by naming it.
     pub(super) fn client(&self) -> Result<Client, Failure> {
         self.client_with(AutoCreation::Denied)
@@ -42,6 +46,11 @@ impl Connect {
             ..config
         };
         Ok(Client::new(config, Tasks::default()))
+    }
+
+    /// Makes the writer of the command's answer.
+    pub(super) fn output(&self) -> Output {
+        Output::new(if self.json { Form::Json } else { Form::Text })
     }
 
     /// Returns how long an operation goes on trying.

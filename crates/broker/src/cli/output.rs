@@ -1,20 +1,55 @@
-//! The one writer to standard output: lines, tables, JSON.
+//! The one writer to standard output: lines and tables for a reader, JSON for a script.
 
 use std::io::{BufWriter, Stdout, Write};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::failure::Failure;
+
+/// In which form a command answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Lines and tables.
+    Text,
+    /// JSON, one value per line.
+    Json,
+}
 
 /// Standard output, buffered until [`Output::flush`].
 #[derive(Debug)]
 pub(super) struct Output {
     writer: BufWriter<Stdout>,
+    form: Form,
 }
 
 impl Output {
-    pub(super) fn new() -> Self {
-        Self { writer: BufWriter::with_capacity(64 * 1024, std::io::stdout()) }
+    pub(super) fn new(form: Form) -> Self {
+        Self { writer: BufWriter::with_capacity(64 * 1024, std::io::stdout()), form }
+    }
+
+    /// Says whether the answer is to be JSON.
+    pub(super) fn is_json(&self) -> bool {
+        self.form == Form::Json
+    }
+
+    /// Writes an answer in the form that was asked for: the value as JSON, or what `text` writes.
+    pub(super) fn answer(
+        &mut self,
+        value: impl FnOnce() -> Value,
+        text: impl FnOnce(&mut Self) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        match self.form {
+            Form::Json => self.json(&value()),
+            Form::Text => text(self),
+        }
+    }
+
+    /// Writes what became of one thing, such as a topic; as text `result` and its name.
+    pub(super) fn outcome(&mut self, kind: &str, name: &str, result: &str) -> Result<(), Failure> {
+        self.answer(
+            || json!({ kind: name, "result": result }),
+            |output| output.line(&format!("{result} {name}")),
+        )
     }
 
     /// Writes bytes as they are.
@@ -58,15 +93,4 @@ impl Output {
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
         self.writer.flush().map_err(Failure::output)
     }
-}
-
-/// Joins ids with commas.
-pub(super) fn joined(ids: &[model::BrokerId]) -> String {
-    let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
-    ids.join(",")
-}
-
-/// Returns ids as a JSON array.
-pub(super) fn json_ids(ids: &[model::BrokerId]) -> Value {
-    ids.iter().map(|id| Value::from(id.0)).collect()
 }

@@ -1,6 +1,9 @@
-//! Values on the command line: times, sizes, `key=value`.
+//! Values on the command line: times, sizes, `key=value`, acks, codecs.
 
 use std::time::Duration;
+
+use model::Acks;
+use model::record_batch::Codec;
 
 /// Reads `500ms`, `5s`, `2m`, `1h`; a bare number is seconds.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -74,38 +77,30 @@ pub(super) fn parse_pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Writes bytes in standard base64 with padding (RFC 4648).
-pub(super) fn to_base64(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte));
-        let word = word << (8 * (3 - chunk.len()));
-        for index in 0..4 {
-            let bits = usize::try_from(word >> (18 - 6 * index) & 63).expect("six bits fit");
-            text.push(if index <= chunk.len() { char::from(BASE64[bits]) } else { '=' });
-        }
+/// Reads Kafka's `acks`.
+pub(super) fn parse_acks(text: &str) -> Result<Acks, String> {
+    match text {
+        "0" => Ok(Acks::None),
+        "1" => Ok(Acks::Leader),
+        "all" | "-1" => Ok(Acks::All),
+        _ => Err("acks is 0, 1 or all".to_owned()),
     }
-    text
 }
 
-/// Reads standard base64, with or without padding.
-pub(super) fn from_base64(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);
-    let (mut word, mut bits) = (0_u32, 0);
-    for byte in text.trim_end_matches('=').bytes() {
-        let value = BASE64.iter().position(|candidate| *candidate == byte)?;
-        word = word << 6 | u32::try_from(value).ok()?;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push(u8::try_from(word >> bits & 0xff).ok()?);
-        }
-    }
-    // What is left over must be padding: fewer than six bits, all of them zero.
-    (bits < 6 && word & ((1 << bits) - 1) == 0).then_some(bytes)
+/// Reads Kafka's `compression.type`.
+pub(super) fn parse_codec(text: &str) -> Result<Codec, String> {
+    Codec::from_name(text)
+        .ok_or_else(|| "the codecs are none, gzip, snappy, lz4 and zstd".to_owned())
 }
 
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+/// Writes Kafka's `acks`, as [`parse_acks`] reads it.
+pub(super) fn acks_name(acks: Acks) -> &'static str {
+    match acks {
+        Acks::None => "0",
+        Acks::Leader => "1",
+        Acks::All => "all",
+    }
+}
 
 fn split_unit(text: &str) -> (&str, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -154,25 +149,6 @@ mod tests {
         }
         for text in ["", "K", "1.5K", "5x", "99999999999G"] {
             assert!(parse_bytes(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn base64_is_the_standard_one() {
-        let table: [(&[u8], &str); 5] = [
-            (b"", ""),
-            (b"f", "Zg=="),
-            (b"fo", "Zm8="),
-            (b"foo", "Zm9v"),
-            (b"\xff\xfe\xfd", "//79"),
-        ];
-        for (bytes, text) in table {
-            assert_eq!(to_base64(bytes), text);
-            assert_eq!(from_base64(text).as_deref(), Some(bytes));
-        }
-        assert_eq!(from_base64("Zg").as_deref(), Some(&b"f"[..]));
-        for text in ["Z", "Zh", "Z?=="] {
-            assert_eq!(from_base64(text), None, "{text}");
         }
     }
 

@@ -186,7 +186,7 @@ impl Producer {
             return Err(Error::Broker {
                 subject: format!("{}-{partition}", record.topic),
                 code: ErrorCode::UnknownTopicOrPartition,
-                message: Some(format!("the topic has {partition_count} partitions")),
+                message: Some(format!("number of partitions: {partition_count}")),
             });
         }
         let at = TopicPartition { topic: record.topic.to_owned(), partition };

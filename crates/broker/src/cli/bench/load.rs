@@ -21,10 +21,11 @@ use super::processes::{Processes, Reading};
 use super::report::{Latencies, Report};
 use super::{Failure, Produce, prepare_topic};
 use crate::cli::progress::Progress;
+use crate::cli::values::acks_name;
 
 /// Runs `bench produce`.
 pub(super) async fn run(arguments: Produce, processes: Processes) -> Result<Report, Failure> {
-    let client = arguments.common.connect.client()?;
+    let client = arguments.common.options.client()?;
     prepare_topic(&client, &arguments).await?;
     let (batch, records_per_batch) = encode_batch(&arguments)?;
     let mut workers = connect(&client, &arguments).await?;
@@ -356,14 +357,6 @@ fn parameters(arguments: &Produce, connections: usize, batch_bytes: usize) -> se
         "rate": arguments.rate,
         "warmup_seconds": arguments.warmup.as_secs_f64(),
     })
-}
-
-fn acks_name(acks: Acks) -> &'static str {
-    match acks {
-        Acks::None => "0",
-        Acks::Leader => "1",
-        Acks::All => "all",
-    }
 }
 
 /// Wait behind an answer of the warm-up that asks for another attempt.

@@ -19,10 +19,9 @@ use model::record_batch::Codec;
 use model::{Acks, ErrorCode, TopicPartition};
 
 use super::failure::Failure;
-use super::options::Connect;
-use super::output::Output;
-use super::produce::{parse_acks, parse_codec};
-use super::values::{parse_bytes, parse_duration, parse_pair};
+use super::options::Options;
+use super::partitions;
+use super::values::{parse_acks, parse_bytes, parse_codec, parse_duration, parse_pair};
 use processes::Processes;
 
 /// Arguments of `steadfast bench`.
@@ -57,11 +56,8 @@ struct Common {
     /// Measure the brokers of a local cluster: those with a process id file in this directory.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    connect: Connect,
+    options: Options,
 }
 
 #[derive(Debug, clap::Args)]
@@ -114,7 +110,7 @@ struct Consume {
 
 /// Runs `steadfast bench`.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let (json, report) = match arguments.action {
+    let (mut output, report) = match arguments.action {
         Action::Produce(produce) => {
             if produce.acks == Acks::None
                 && produce.rate.is_none()
@@ -123,19 +119,24 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
                 let message = "acks 0 has no answers that would slow the generator down: give --rate or --records";
                 return Err(Failure::Usage(message.to_owned()));
             }
-            let processes =
-                Processes::find(&produce.common.broker_pids, produce.common.data_dir.as_deref())?;
-            (produce.common.json, on_own_thread(move || load::run(produce, processes)).await?)
+            let (processes, output) =
+                (produce.common.processes()?, produce.common.options.output());
+            (output, on_own_thread(move || load::run(produce, processes)).await?)
         }
         Action::Consume(consume) => {
-            let processes =
-                Processes::find(&consume.common.broker_pids, consume.common.data_dir.as_deref())?;
-            (consume.common.json, on_own_thread(move || reader::run(consume, processes)).await?)
+            let (processes, output) =
+                (consume.common.processes()?, consume.common.options.output());
+            (output, on_own_thread(move || reader::run(consume, processes)).await?)
         }
     };
-    let mut output = Output::new();
-    report.print(&mut output, json)?;
+    output.answer(|| report.json(), |output| report.print(output))?;
     output.flush()
+}
+
+impl Common {
+    fn processes(&self) -> Result<Processes, Failure> {
+        Processes::find(&self.broker_pids, self.data_dir.as_deref())
+    }
 }
 
 /// Runs a future on a thread with an event loop of its own, so that no other thread has to be woken for each answer.
@@ -167,28 +168,26 @@ async fn prepare_topic(client: &Client, arguments: &Produce) -> Result<(), Failu
         name: name.clone(),
         partitions: Some(arguments.partitions),
         replication_factor: arguments.replication_factor,
-        assignments: Vec::new(),
         configs: arguments.configs.clone(),
+        ..NewTopic::default()
     };
     match client.create_topic(&topic, Mode::Apply).await {
         Ok(_) => {}
         Err(error) if error.code() == Some(ErrorCode::TopicAlreadyExists) => {}
         Err(error) => return Err(Failure::cluster(format!("cannot create topic {name}"))(error)),
     }
-    wait_for_leaders(client, name).await
+    wait_for_leaders(client, name).await.map(|_| ())
 }
 
-/// Waits until the leader of every partition answers for it: a broker may hear of a new topic a moment after its creator.
-async fn wait_for_leaders(client: &Client, name: &String) -> Result<(), Failure> {
+/// Waits until the leader of every partition answers for it, and returns the partitions: a broker may hear of a new topic a moment after its creator.
+async fn wait_for_leaders(client: &Client, name: &String) -> Result<Vec<TopicPartition>, Failure> {
     let what = format!("topic {name} does not get ready");
-    let names = std::slice::from_ref(name);
-    let metadata = client.topics(names).await.map_err(Failure::cluster(what.clone()))?;
-    let partitions = metadata.topics.get(name).map(|topic| topic.partitions.keys().copied());
-    for partition in partitions.into_iter().flatten() {
-        let at = TopicPartition { topic: name.clone(), partition };
-        client.list_offset(&at, OffsetAt::Latest).await.map_err(Failure::cluster(what.clone()))?;
+    let partitions = partitions::of_topic(client, name, &what).await?;
+    for (_, end) in client.list_offsets(&partitions, OffsetAt::Latest).await {
+        end.map_err(Failure::cluster(what.clone()))?;
     }
     // Leaders may have changed meanwhile.
-    let metadata = client.refresh_metadata(Topics::Named(names)).await;
-    metadata.map(|_| ()).map_err(Failure::cluster(what))
+    let metadata = client.refresh_metadata(Topics::Named(std::slice::from_ref(name))).await;
+    metadata.map_err(Failure::cluster(what))?;
+    Ok(partitions)
 }

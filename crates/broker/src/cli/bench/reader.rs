@@ -17,17 +17,9 @@ use crate::cli::progress::Progress;
 /// Runs `bench consume`: from the beginning of the topic, until the time, the number of records or the topic is over.
 pub(super) async fn run(arguments: Consume, processes: Processes) -> Result<Report, Failure> {
     let common = &arguments.common;
-    let client = common.connect.client()?;
-    wait_for_leaders(&client, &common.topic).await?;
+    let client = common.options.client()?;
+    let partitions = wait_for_leaders(&client, &common.topic).await?;
     let what = format!("cannot read topic {}", common.topic);
-    let metadata = client.metadata();
-    let partitions: Vec<_> = metadata
-        .topics
-        .get(&common.topic)
-        .into_iter()
-        .flat_map(|topic| topic.partitions.keys())
-        .map(|partition| TopicPartition { topic: common.topic.clone(), partition: *partition })
-        .collect();
     let mut consumer = Consumer::new(client.clone(), ConsumerConfig::default());
     for partition in &partitions {
         consumer

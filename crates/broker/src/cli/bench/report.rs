@@ -52,11 +52,6 @@ impl Latencies {
 }
 
 impl Report {
-    /// Prints the report.
-    pub(super) fn print(&self, output: &mut Output, json: bool) -> Result<(), Failure> {
-        if json { output.json(&self.json()) } else { self.table(output) }
-    }
-
     fn seconds(&self) -> f64 {
         self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
@@ -65,7 +60,8 @@ impl Report {
         self.brokers.iter().map(|broker| broker.cpu_seconds).sum()
     }
 
-    fn json(&self) -> Value {
+    /// Returns the report for a script.
+    pub(super) fn json(&self) -> Value {
         let percentiles: serde_json::Map<_, _> = PERCENTILES
             .iter()
             .map(|(name, percentile)| {
@@ -106,7 +102,8 @@ impl Report {
         })
     }
 
-    fn table(&self, output: &mut Output) -> Result<(), Failure> {
+    /// Prints the report for a reader.
+    pub(super) fn print(&self, output: &mut Output) -> Result<(), Failure> {
         let gigabytes = float(self.bytes) / 1e9;
         output.line(&self.workload)?;
         output.line(&format!(

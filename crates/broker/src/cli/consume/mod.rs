@@ -12,11 +12,13 @@ use model::{ErrorCode, Offset, TopicPartition, UnixMillis};
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, timeout_at};
 
+use super::base64::to_base64;
 use super::failure::Failure;
-use super::options::Connect;
+use super::options::Options;
 use super::output::Output;
+use super::partitions;
 use super::progress::Progress;
-use super::values::{parse_duration, to_base64};
+use super::values::parse_duration;
 
 mod format;
 mod member;
@@ -65,11 +67,8 @@ pub(crate) struct Arguments {
     /// How to print a record: %t topic, %p partition, %o offset, %T timestamp, %k key, %v value, %h headers, %% percent, \n \t \0.
     #[arg(long, short = 'f', conflicts_with_all = ["json", "print_key"], value_name = "TEMPLATE")]
     format: Option<String>,
-    /// Print JSON, one object per line.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    connect: Connect,
+    options: Options,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,22 +102,22 @@ fn parse_assignor(text: &str) -> Result<Assignor, String> {
 /// Runs `steadfast consume`.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let template = Template::of(&arguments)?;
-    let client = arguments.connect.client()?;
+    let client = arguments.options.client()?;
     let what = format!("cannot read topic {}", arguments.topic);
     let mut printer = Printer {
         arguments: &arguments,
         template,
         ends: BTreeMap::new(),
-        output: Output::new(),
+        output: arguments.options.output(),
         printed: 0,
     };
     if let Some(group) = &arguments.group {
         let reset = member::reset(&arguments)?;
-        let partitions = partitions(&client, &arguments).await?;
+        let partitions = wanted_partitions(&client, &arguments).await?;
         printer.find_ends(&client, &partitions).await?;
         return member::run(client, group, reset, printer).await;
     }
-    let partitions = partitions(&client, &arguments).await?;
+    let partitions = wanted_partitions(&client, &arguments).await?;
     printer.find_ends(&client, &partitions).await?;
     let mut consumer = Consumer::new(
         client.clone(),
@@ -131,30 +130,26 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     Reading { consumer, printer }.run(&what).await
 }
 
-async fn partitions(
+async fn wanted_partitions(
     client: &Client,
     arguments: &Arguments,
 ) -> Result<Vec<TopicPartition>, Failure> {
     let topic = &arguments.topic;
     let what = format!("cannot read topic {topic}");
-    let metadata =
-        client.topics(std::slice::from_ref(topic)).await.map_err(Failure::cluster(what.clone()))?;
-    let known: Vec<_> = metadata
-        .topics
-        .get(topic)
-        .map(|topic| topic.partitions.keys().copied().collect())
-        .unwrap_or_default();
-    if let Some(unknown) = arguments.partitions.iter().find(|wanted| !known.contains(wanted)) {
+    let mut known = partitions::of_topic(client, topic, &what).await?;
+    let wanted = &arguments.partitions;
+    if let Some(unknown) =
+        wanted.iter().find(|wanted| known.iter().all(|at| at.partition != **wanted))
+    {
         let source = Error::Broker {
             subject: format!("partition {unknown}"),
             code: ErrorCode::UnknownTopicOrPartition,
-            message: Some(format!("the topic has {} partitions", known.len())),
+            message: Some(format!("number of partitions: {}", known.len())),
         };
         return Err(Failure::Cluster { what, source });
     }
-    let wanted = if arguments.partitions.is_empty() { known } else { arguments.partitions.clone() };
-    let named = |partition| TopicPartition { topic: topic.clone(), partition };
-    Ok(wanted.into_iter().map(named).collect())
+    known.retain(|at| wanted.is_empty() || wanted.contains(&at.partition));
+    Ok(known)
 }
 
 async fn start(
@@ -196,11 +191,7 @@ impl Printer<'_> {
         if !self.arguments.until_end {
             return Ok(());
         }
-        for (partition, end) in client.list_offsets(partitions, OffsetAt::Latest).await {
-            let what = format!("cannot ask for offsets of {partition}");
-            let end = end.map_err(Failure::cluster(what))?;
-            self.ends.insert(partition, end.unwrap_or(Offset::ZERO));
-        }
+        self.ends = partitions::offsets(client, partitions, OffsetAt::Latest).await?;
         Ok(())
     }
 
@@ -216,7 +207,7 @@ impl Printer<'_> {
             return Ok(false);
         }
         self.printed += 1;
-        if self.arguments.json {
+        if self.output.is_json() {
             self.output.json(&json_of(record))?;
         } else {
             let bytes = self.template.render(record);

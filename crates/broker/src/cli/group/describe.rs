@@ -8,9 +8,9 @@ use client::{Client, Topics};
 use model::{Offset, TopicPartition};
 use serde_json::{Value, json};
 
-use super::super::failure::Failure;
-use super::super::output::Output;
-use super::described;
+use crate::cli::failure::Failure;
+use crate::cli::output::Output;
+use crate::cli::partitions::offsets;
 
 /// A partition that a group has committed or reads.
 struct Row<'a> {
@@ -29,29 +29,30 @@ impl Row<'_> {
 }
 
 /// Shows groups.
-pub(super) async fn run(
-    output: &mut Output,
+pub(super) async fn show(
+    mut output: Output,
     client: &Client,
-    names: &[String],
-    json: bool,
+    groups: &[GroupDescription],
 ) -> Result<(), Failure> {
-    let groups = described(client, names).await?;
     let mut values = Vec::new();
     for (index, group) in groups.iter().enumerate() {
         let committed = client.group_offsets(&group.group_id, None).await.map_err(
             Failure::cluster(format!("cannot read offsets of group {}", group.group_id)),
         )?;
         let rows = rows(client, group, &committed).await?;
-        if json {
+        if output.is_json() {
             values.push(group_json(group, &rows));
             continue;
         }
         if index > 0 {
             output.line("")?;
         }
-        print(output, group, &rows)?;
+        print(&mut output, group, &rows)?;
     }
-    if json { output.json(&Value::from(values)) } else { Ok(()) }
+    if output.is_json() {
+        output.json(&Value::from(values))?;
+    }
+    output.flush()
 }
 
 async fn rows<'a>(
@@ -76,7 +77,7 @@ async fn rows<'a>(
 }
 
 /// Asks for the ends of those partitions that exist and are led: the others have none, and must not hold up the answer.
-pub(super) async fn ends(
+async fn ends(
     client: &Client,
     partitions: &BTreeSet<TopicPartition>,
 ) -> Result<BTreeMap<TopicPartition, Offset>, Failure> {
@@ -97,12 +98,7 @@ pub(super) async fn ends(
                 .is_some_and(|known| known.leader.is_some())
     };
     let led: Vec<_> = partitions.iter().filter(is_led).cloned().collect();
-    let mut ends = BTreeMap::new();
-    for (partition, end) in client.list_offsets(&led, OffsetAt::Latest).await {
-        let end = end.map_err(Failure::cluster(what))?;
-        ends.extend(end.map(|end| (partition, end)));
-    }
-    Ok(ends)
+    offsets(client, &led, OffsetAt::Latest).await
 }
 
 fn group_json(group: &GroupDescription, rows: &[Row<'_>]) -> Value {

@@ -6,29 +6,34 @@ use client::groups::{GroupDescription, GroupMember};
 use model::TopicPartition;
 use serde_json::{Value, json};
 
-use super::super::failure::Failure;
-use super::super::output::Output;
+use crate::cli::failure::Failure;
+use crate::cli::output::Output;
 
 /// Shows the members of groups.
 pub(super) fn show(
+    mut output: Output,
+    groups: &[GroupDescription],
+    is_verbose: bool,
+) -> Result<(), Failure> {
+    let value = || -> Value {
+        let groups = groups.iter().map(|group| {
+            json!({
+                "group": group.group_id,
+                "state": group.state.name(),
+                "members": group.members.iter().map(member_json).collect::<Value>(),
+            })
+        });
+        groups.collect()
+    };
+    output.answer(value, |output| print(output, groups, is_verbose))?;
+    output.flush()
+}
+
+fn print(
     output: &mut Output,
     groups: &[GroupDescription],
     is_verbose: bool,
-    json: bool,
 ) -> Result<(), Failure> {
-    if json {
-        let groups: Value = groups
-            .iter()
-            .map(|group| {
-                json!({
-                    "group": group.group_id,
-                    "state": group.state.name(),
-                    "members": group.members.iter().map(member_json).collect::<Value>(),
-                })
-            })
-            .collect();
-        return output.json(&groups);
-    }
     let mut head = vec!["GROUP", "MEMBER", "INSTANCE", "HOST", "CLIENT", "PARTITIONS"];
     if is_verbose {
         head.extend(["TOPICS", "ASSIGNMENT"]);

@@ -1,6 +1,6 @@
 //! `steadfast group`: list, describe, members, reset-offsets, delete, delete-offsets.
 
-mod delete;
+mod delete_offsets;
 mod describe;
 mod members;
 mod plan;
@@ -12,7 +12,7 @@ use model::ErrorCode;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::options::Connect;
+use super::options::Options;
 use super::output::Output;
 
 /// Arguments of `steadfast group`.
@@ -33,14 +33,14 @@ enum Action {
         #[arg(long, short = 'l')]
         long: bool,
         #[command(flatten)]
-        common: Common,
+        options: Options,
     },
     /// Show state, committed offsets and lag, and who reads what.
     Describe {
         #[command(flatten)]
         names: Names,
         #[command(flatten)]
-        common: Common,
+        options: Options,
     },
     /// Show the members.
     Members {
@@ -50,7 +50,7 @@ enum Action {
         #[arg(long, short = 'v')]
         verbose: bool,
         #[command(flatten)]
-        common: Common,
+        options: Options,
     },
     /// Move the committed offsets of a group that has no members: shows what would be done, --execute does it.
     ResetOffsets(reset::Reset),
@@ -59,19 +59,10 @@ enum Action {
         #[command(flatten)]
         names: Names,
         #[command(flatten)]
-        common: Common,
+        options: Options,
     },
     /// Delete what a group has committed for topics that no member reads.
-    DeleteOffsets(delete::DeleteOffsets),
-}
-
-#[derive(Debug, clap::Args)]
-struct Common {
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    connect: Connect,
+    DeleteOffsets(delete_offsets::DeleteOffsets),
 }
 
 /// Which groups a command is about.
@@ -99,6 +90,32 @@ impl Names {
         if groups.is_empty() {
             let message = "which group? Name one or more, or give --all";
             return Err(Failure::Usage(message.to_owned()));
+        }
+        Ok(groups)
+    }
+
+    /// Describes the groups, which must exist. Of all groups, those that cannot be described because they are not classic are left out, and named.
+    async fn describe(self, client: &Client) -> Result<Vec<GroupDescription>, Failure> {
+        let is_all = self.all;
+        let names = self.resolve(client).await?;
+        let mut answers = client.describe_groups(&names).await;
+        let mut groups = Vec::with_capacity(names.len());
+        for name in &names {
+            // A name that was given twice is shown once.
+            let Some(answer) = answers.remove(name) else { continue };
+            let group = answer.and_then(|group| match group.state {
+                GroupState::Dead => Err(unknown_group(name)),
+                _ => Ok(group),
+            });
+            match group {
+                Err(error @ Error::GroupType { .. }) if is_all => {
+                    eprintln!("steadfast: leaving out what cannot be described: {error}");
+                }
+                group => {
+                    let what = format!("cannot describe group {name}");
+                    groups.push(group.map_err(Failure::cluster(what))?);
+                }
+            }
         }
         Ok(groups)
     }
@@ -147,96 +164,65 @@ fn parse_state(text: &str) -> Result<GroupState, String> {
 
 /// Runs `steadfast group`.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let mut output = Output::new();
     match arguments.action {
-        Action::List { state, long, common } => {
-            let client = common.connect.client()?;
+        Action::List { state, long, options } => {
             let is_long = long || state.is_some();
-            let groups = list(&client, &state.unwrap_or_default()).await?;
-            show_list(&mut output, &groups, is_long, common.json)?;
+            let groups = list(&options.client()?, &state.unwrap_or_default()).await?;
+            show_list(options.output(), &groups, is_long)
         }
-        Action::Describe { names, common } => {
-            let client = common.connect.client()?;
-            let names = names.resolve(&client).await?;
-            describe::run(&mut output, &client, &names, common.json).await?;
+        Action::Describe { names, options } => {
+            let client = options.client()?;
+            let groups = names.describe(&client).await?;
+            describe::show(options.output(), &client, &groups).await
         }
-        Action::Members { names, verbose, common } => {
-            let client = common.connect.client()?;
-            let names = names.resolve(&client).await?;
-            let groups = described(&client, &names).await?;
-            members::show(&mut output, &groups, verbose, common.json)?;
+        Action::Members { names, verbose, options } => {
+            let groups = names.describe(&options.client()?).await?;
+            members::show(options.output(), &groups, verbose)
         }
-        Action::ResetOffsets(reset) => reset.run(&mut output).await?,
-        Action::Delete { names, common } => {
-            let client = common.connect.client()?;
+        Action::ResetOffsets(reset) => reset.run().await,
+        Action::Delete { names, options } => {
+            let (client, mut output) = (options.client()?, options.output());
             for group in names.resolve(&client).await? {
                 let what = format!("cannot delete group {group}");
                 client.delete_group(&group).await.map_err(Failure::cluster(what))?;
-                if common.json {
-                    output.json(&json!({ "group": group, "result": "deleted" }))?;
-                } else {
-                    output.line(&format!("deleted {group}"))?;
-                }
+                output.outcome("group", &group, "deleted")?;
             }
+            output.flush()
         }
-        Action::DeleteOffsets(deletion) => deletion.run(&mut output).await?,
+        Action::DeleteOffsets(deletion) => deletion.run().await,
     }
-    output.flush()
 }
 
 async fn list(client: &Client, states: &[GroupState]) -> Result<Vec<GroupListing>, Failure> {
     client.list_groups(states).await.map_err(Failure::cluster("cannot list groups"))
 }
 
-fn show_list(
-    output: &mut Output,
-    groups: &[GroupListing],
-    is_long: bool,
-    json: bool,
-) -> Result<(), Failure> {
+fn show_list(mut output: Output, groups: &[GroupListing], is_long: bool) -> Result<(), Failure> {
     let state = |group: &GroupListing| group.state.as_ref().map(ToString::to_string);
-    if json {
-        let groups: Value = groups
-            .iter()
-            .map(|group| {
-                json!({
-                    "group": group.group_id,
-                    "state": state(group),
-                    "type": group.group_type,
-                    "protocol_type": group.protocol_type,
-                })
+    let value = || -> Value {
+        let groups = groups.iter().map(|group| {
+            json!({
+                "group": group.group_id,
+                "state": state(group),
+                "type": group.group_type,
+                "protocol_type": group.protocol_type,
             })
-            .collect();
-        return output.json(&groups);
-    }
-    if !is_long {
-        return groups.iter().try_for_each(|group| output.line(&group.group_id));
-    }
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    let rows: Vec<_> = groups
-        .iter()
-        .map(|group| {
+        });
+        groups.collect()
+    };
+    output.answer(value, |output| {
+        if !is_long {
+            return groups.iter().try_for_each(|group| output.line(&group.group_id));
+        }
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let rows = groups.iter().map(|group| {
             let state = or_dash(state(group));
             vec![group.group_id.clone(), state, or_dash(group.group_type.clone())]
-        })
-        .collect();
-    output.table(&["GROUP", "STATE", "TYPE"], &rows)
-}
-
-/// Describes groups that must exist, in the order in which they are named.
-async fn described(client: &Client, names: &[String]) -> Result<Vec<GroupDescription>, Failure> {
-    let mut answers = client.describe_groups(names).await;
-    let mut groups = Vec::with_capacity(names.len());
-    for name in names {
-        // A name that was given twice is shown once.
-        let Some(answer) = answers.remove(name) else { continue };
-        let group = answer.and_then(|group| match group.state {
-            GroupState::Dead => Err(unknown_group(name)),
-            _ => Ok(group),
         });
-        groups.push(group.map_err(Failure::cluster(format!("cannot describe group {name}")))?);
-    }
-    Ok(groups)
+        let rows: Vec<_> = rows.collect();
+        output.table(&["GROUP", "STATE", "TYPE"], &rows)
+    })?;
+    output.flush()
 }
 
 /// The error of a group that does not exist; older brokers describe such a group as dead.

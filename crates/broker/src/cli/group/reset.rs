@@ -10,12 +10,14 @@ use model::clock::Clock;
 use model::{ErrorCode, Offset, TopicPartition, UnixMillis};
 use serde_json::{Value, json};
 
-use super::super::date_time::parse_time;
-use super::super::failure::Failure;
-use super::super::output::Output;
-use super::super::values::parse_long_duration;
 use super::plan::{Known, Move, Target};
-use super::{Common, TopicChoice, parse_topic_choice};
+use super::{TopicChoice, parse_topic_choice};
+use crate::cli::date_time::parse_time;
+use crate::cli::failure::Failure;
+use crate::cli::options::Options;
+use crate::cli::output::Output;
+use crate::cli::partitions::offsets;
+use crate::cli::values::parse_long_duration;
 
 /// Arguments of `steadfast group reset-offsets`.
 #[derive(Debug, clap::Args)]
@@ -38,7 +40,7 @@ pub(super) struct Reset {
     #[arg(long, conflicts_with = "execute")]
     dry_run: bool,
     #[command(flatten)]
-    common: Common,
+    options: Options,
 }
 
 #[derive(Debug, clap::Args)]
@@ -95,8 +97,8 @@ type Plan = BTreeMap<TopicPartition, (Option<Offset>, Move)>;
 
 impl Reset {
     /// Makes the plan, shows it, and carries it out if that was asked for.
-    pub(super) async fn run(self, output: &mut Output) -> Result<(), Failure> {
-        let client = self.common.connect.client()?;
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let (client, mut output) = (self.options.client()?, self.options.output());
         let members = self.member_count(&client).await?;
         if self.execute && members > 0 {
             return Err(Failure::Failed(self.refusal(members)));
@@ -113,7 +115,7 @@ impl Reset {
         if self.execute {
             self.carry_out(&client, &plan).await?;
         }
-        self.show(output, &plan)?;
+        self.show(&mut output, &plan)?;
         output.flush()?;
         if !self.execute {
             eprintln!("steadfast: nothing was changed; --execute does it");
@@ -139,6 +141,8 @@ impl Reset {
         match answers.remove(&self.group) {
             Some(Ok(group)) if matches!(group.state, GroupState::Empty | GroupState::Dead) => Ok(0),
             Some(Ok(group)) => Ok(group.members.len().max(1)),
+            // Its coordinator knows whether it has members, and refuses the commit then.
+            Some(Err(Error::GroupType { .. })) => Ok(0),
             Some(Err(failure)) if failure.code() != Some(ErrorCode::GroupIdNotFound) => {
                 Err(Failure::cluster(format!("cannot describe group {}", self.group))(failure))
             }
@@ -257,7 +261,7 @@ impl Reset {
     }
 
     fn show(&self, output: &mut Output, plan: &Plan) -> Result<(), Failure> {
-        if self.common.json {
+        let value = || {
             let offsets: Value = plan
                 .iter()
                 .map(|(at, (committed, to))| {
@@ -270,33 +274,15 @@ impl Reset {
                     })
                 })
                 .collect();
-            return output.json(&json!({
-                "group": self.group,
-                "executed": self.execute,
-                "offsets": offsets,
-            }));
-        }
-        let rows: Vec<_> = plan
-            .iter()
-            .map(|(at, (committed, to))| {
+            json!({ "group": self.group, "executed": self.execute, "offsets": offsets })
+        };
+        output.answer(value, |output| {
+            let rows = plan.iter().map(|(at, (committed, to))| {
                 let current = committed.map_or_else(|| "-".to_owned(), |offset| offset.to_string());
                 vec![at.topic.clone(), at.partition.to_string(), current, to.to.to_string()]
-            })
-            .collect();
-        output.table(&["TOPIC", "PARTITION", "CURRENT", "NEW"], &rows)
+            });
+            let rows: Vec<_> = rows.collect();
+            output.table(&["TOPIC", "PARTITION", "CURRENT", "NEW"], &rows)
+        })
     }
-}
-
-async fn offsets(
-    client: &Client,
-    partitions: &[TopicPartition],
-    at: OffsetAt,
-) -> Result<BTreeMap<TopicPartition, Offset>, Failure> {
-    let mut found = BTreeMap::new();
-    for (partition, offset) in client.list_offsets(partitions, at).await {
-        let what = format!("cannot ask for offsets of {partition}");
-        let offset = offset.map_err(Failure::cluster(what))?;
-        found.extend(offset.map(|offset| (partition, offset)));
-    }
-    Ok(found)
 }

@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 
 use super::failure::Failure;
-use super::options::Connect;
+use super::options::Options;
 use super::output::Output;
 use super::progress::Progress;
-use super::values::{parse_bytes, parse_duration, parse_pair};
+use super::values::{parse_acks, parse_bytes, parse_codec, parse_duration, parse_pair};
 
 mod record;
 
@@ -75,11 +75,8 @@ pub(crate) struct Arguments {
     /// Print partition and offset of every record that was written.
     #[arg(long)]
     print_offsets: bool,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
-    connect: Connect,
+    options: Options,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -90,22 +87,6 @@ enum Format {
     Json,
     /// The whole input is one record.
     Whole,
-}
-
-/// Reads Kafka's `acks`.
-pub(super) fn parse_acks(text: &str) -> Result<Acks, String> {
-    match text {
-        "0" => Ok(Acks::None),
-        "1" => Ok(Acks::Leader),
-        "all" | "-1" => Ok(Acks::All),
-        _ => Err("acks is 0, 1 or all".to_owned()),
-    }
-}
-
-/// Reads Kafka's `compression.type`.
-pub(super) fn parse_codec(text: &str) -> Result<Codec, String> {
-    Codec::from_name(text)
-        .ok_or_else(|| "the codecs are none, gzip, snappy, lz4 and zstd".to_owned())
 }
 
 /// Runs `steadfast produce`.
@@ -190,13 +171,13 @@ impl<'a> Session<'a> {
         config.max_request_bytes = config.max_request_bytes.max(arguments.batch_size);
         config.codec = arguments.compression;
         config.level = arguments.compression_level;
-        config.delivery_timeout = arguments.connect.timeout();
+        config.delivery_timeout = arguments.options.timeout();
         // As Kafka's producers do: the first record makes the topic, where the cluster allows it.
-        let client = arguments.connect.client_with(AutoCreation::Allowed)?;
+        let client = arguments.options.client_with(AutoCreation::Allowed)?;
         Ok(Self {
             arguments,
             producer: Producer::new(client, config),
-            output: Output::new(),
+            output: arguments.options.output(),
             progress: Progress::new(),
             open: VecDeque::new(),
             sent: 0,
@@ -278,7 +259,7 @@ impl<'a> Session<'a> {
         }
         let partition = delivered.partition.partition;
         let offset = delivered.offset.map(|offset| offset.0);
-        if self.arguments.json {
+        if self.output.is_json() {
             return self.output.json(&json!({ "partition": partition, "offset": offset }));
         }
         let offset = offset.map_or_else(|| "-".to_owned(), |offset| offset.to_string());
@@ -294,7 +275,7 @@ impl<'a> Session<'a> {
         }
         self.progress.clear();
         let seconds = self.progress.elapsed().as_secs_f64();
-        if self.arguments.json {
+        if self.output.is_json() {
             let summary: Value = json!({
                 "topic": self.arguments.topic,
                 "records": self.written,

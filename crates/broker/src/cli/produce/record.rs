@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::Arguments;
-use crate::cli::values::from_base64;
+use crate::cli::base64::from_base64;
 
 /// What the input says about one record.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use client::Client;
 use model::{ErrorCode, TopicPartition};
 use serde_json::{Value, json};
 
-use super::super::failure::Failure;
-use super::super::output::Output;
-use super::{Common, TopicChoice, parse_topic_choice};
+use super::{TopicChoice, parse_topic_choice};
+use crate::cli::failure::Failure;
+use crate::cli::options::Options;
 
 /// Arguments of `steadfast group delete-offsets`.
 #[derive(Debug, clap::Args)]
@@ -18,13 +18,13 @@ pub(super) struct DeleteOffsets {
     #[arg(long = "topic", required = true, value_parser = parse_topic_choice, value_name = "TOPIC[:PARTITION,...]")]
     topics: Vec<TopicChoice>,
     #[command(flatten)]
-    common: Common,
+    options: Options,
 }
 
 impl DeleteOffsets {
     /// Deletes, and shows what became of each partition.
-    pub(super) async fn run(self, output: &mut Output) -> Result<(), Failure> {
-        let client = self.common.connect.client()?;
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let (client, mut output) = (self.options.client()?, self.options.output());
         let partitions = self.partitions(&client).await?;
         let what = format!("cannot delete offsets of group {}", self.group);
         let results = client
@@ -32,23 +32,22 @@ impl DeleteOffsets {
             .await
             .map_err(Failure::cluster(what.clone()))?;
         let result = |code: &ErrorCode| if code.is_error() { code.name() } else { "deleted" };
-        if self.common.json {
+        let value = || {
             let results: Value = results
                 .iter()
                 .map(|(at, code)| {
                     json!({ "topic": at.topic, "partition": at.partition, "result": result(code) })
                 })
                 .collect();
-            output.json(&json!({ "group": self.group, "offsets": results }))?;
-        } else {
-            let rows: Vec<_> = results
-                .iter()
-                .map(|(at, code)| {
-                    vec![at.topic.clone(), at.partition.to_string(), result(code).to_owned()]
-                })
-                .collect();
-            output.table(&["TOPIC", "PARTITION", "RESULT"], &rows)?;
-        }
+            json!({ "group": self.group, "offsets": results })
+        };
+        output.answer(value, |output| {
+            let rows = results.iter().map(|(at, code)| {
+                vec![at.topic.clone(), at.partition.to_string(), result(code).to_owned()]
+            });
+            let rows: Vec<_> = rows.collect();
+            output.table(&["TOPIC", "PARTITION", "RESULT"], &rows)
+        })?;
         output.flush()?;
         for (partition, code) in &results {
             client::Error::check(partition.to_string(), *code, None)
