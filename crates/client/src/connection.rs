@@ -105,8 +105,14 @@ impl Connection {
         tasks.tracker.spawn(write_frames(shared.clone(), write_half, to_write));
         tasks.tracker.spawn(read_frames(shared.clone(), read_half));
         let connection = Self { shared, outgoing };
-        connection.ask_versions().await?;
-        Ok(connection)
+        match connection.ask_versions().await {
+            Ok(()) => Ok(connection),
+            // Whatever listens there, no request of the caller's has reached it.
+            Err(RequestError::Closed { reason, .. }) => {
+                Err(refused(format!("it does not answer as a Kafka broker does: {reason}")))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns the address.

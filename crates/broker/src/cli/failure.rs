@@ -64,9 +64,6 @@ fn advice(error: &client::Error) -> &'static str {
         client::Error::Request(client::RequestError::Connect { .. }) => {
             "; is a broker running there? Give --bootstrap-servers or set STEADFAST_BOOTSTRAP_SERVERS"
         }
-        client::Error::Request(client::RequestError::Closed { .. }) => {
-            "; is that the address of a Kafka listener?"
-        }
         client::Error::Request(client::RequestError::UnknownBroker { .. }) => {
             "; `steadfast cluster` names them"
         }

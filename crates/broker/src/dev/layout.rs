@@ -12,11 +12,11 @@ use crate::config::listeners::parse_listeners;
 use crate::config::{Settings, SettingsError};
 
 /// Distance of the replication port from the Kafka port.
-pub(super) const REPLICATION_PORT_OFFSET: u16 = 100;
+const REPLICATION_PORT_OFFSET: u16 = 100;
 /// Distance of the HTTP port from the Kafka port.
-pub(super) const HTTP_PORT_OFFSET: u16 = 200;
+const HTTP_PORT_OFFSET: u16 = 200;
 /// Distance of the control port from the Kafka port.
-pub(super) const CONTROL_PORT_OFFSET: u16 = 300;
+const CONTROL_PORT_OFFSET: u16 = 300;
 
 /// Most brokers of one cluster on one machine: beyond, the ports of one kind would run into those of the next.
 const MAX_BROKERS: u16 = 100;
@@ -38,8 +38,12 @@ pub struct Member {
     pub node_id: i32,
     /// Kafka port.
     pub kafka_port: u16,
+    /// Replication port.
+    pub replication_port: u16,
     /// HTTP port.
     pub http_port: u16,
+    /// Control port.
+    pub control_port: u16,
     /// Its `server.properties`.
     pub config_file: PathBuf,
     /// File with the number of its process.
@@ -135,13 +139,12 @@ impl Layout {
     /// [`LayoutError::Port`] names the first that is not.
     pub fn check_ports(&self) -> Result<(), LayoutError> {
         for member in &self.members {
-            for (offset, purpose) in [
-                (0, "Kafka"),
-                (REPLICATION_PORT_OFFSET, "replication"),
-                (HTTP_PORT_OFFSET, "HTTP"),
-                (CONTROL_PORT_OFFSET, "control"),
+            for (port, purpose) in [
+                (member.kafka_port, "Kafka"),
+                (member.replication_port, "replication"),
+                (member.http_port, "HTTP"),
+                (member.control_port, "control"),
             ] {
-                let port = member.kafka_port + offset;
                 TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|reason| {
                     LayoutError::Port { port, purpose, node_id: member.node_id, reason }
                 })?;
@@ -187,7 +190,9 @@ impl Member {
         Self {
             node_id,
             kafka_port,
+            replication_port: kafka_port.saturating_add(REPLICATION_PORT_OFFSET),
             http_port: kafka_port.saturating_add(HTTP_PORT_OFFSET),
+            control_port: kafka_port.saturating_add(CONTROL_PORT_OFFSET),
             config_file: own.join("server.properties"),
             pid_file: own.join(PID_FILE),
         }
@@ -207,10 +212,19 @@ impl Member {
             "localhost",
         )
         .map_err(|error| wrong(error.to_string()))?;
-        let port = listeners[0].bind.port;
-        let dir =
-            self.config_file.parent().and_then(Path::parent).unwrap_or_else(|| Path::new("."));
-        Ok(Self::at(dir, self.node_id, port))
+        let kafka_port = listeners[0].bind.port;
+        // The file may have been edited since it was written.
+        let port_of = |key: &str| -> Result<u16, LayoutError> {
+            let listener = text(key);
+            let port = listener.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+            port.ok_or_else(|| wrong(format!("{key}={listener} names no port")))
+        };
+        let (replication_port, http_port, control_port) = (
+            port_of("replication.listener")?,
+            port_of("http.listener")?,
+            port_of("control.listener")?,
+        );
+        Ok(Self { kafka_port, replication_port, http_port, control_port, ..self })
     }
 
     fn write(&self, members: &[Self]) -> Result<(), LayoutError> {
@@ -229,16 +243,12 @@ impl Member {
         let voters = if members.len() < 3 { 1 } else { 3 };
         let voters: Vec<String> = members[..voters]
             .iter()
-            .map(|voter| {
-                let port = voter.kafka_port + CONTROL_PORT_OFFSET;
-                format!("{}@127.0.0.1:{port}", voter.node_id)
-            })
+            .map(|voter| format!("{}@127.0.0.1:{}", voter.node_id, voter.control_port))
             .collect();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = (cores / members.len()).max(1);
-        let (kafka, http) = (self.kafka_port, self.http_port);
-        let replication = kafka + REPLICATION_PORT_OFFSET;
-        let control = kafka + CONTROL_PORT_OFFSET;
+        let (kafka, replication) = (self.kafka_port, self.replication_port);
+        let (http, control) = (self.http_port, self.control_port);
         let mut text = format!(
             "# Written by steadfast dev, once. Start this broker by hand with:\n#   steadfast server --config {}\n",
             self.config_file.display()
@@ -306,6 +316,18 @@ mod tests {
         assert!(other.contains("holds 3 brokers"), "{other}");
         let other = Layout::prepare(dir.path(), None, Some(9_092)).unwrap_err().to_string();
         assert!(other.contains("Kafka port 19092"), "{other}");
+    }
+
+    #[test]
+    fn a_port_that_was_changed_in_a_brokers_file_is_the_one_that_is_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = Layout::prepare(dir.path(), Some(1), Some(19_092)).unwrap();
+        let file = &made.members[0].config_file;
+        let text = std::fs::read_to_string(file).unwrap();
+        std::fs::write(file, text.replace(":19292", ":18080")).unwrap();
+        let again = Layout::prepare(dir.path(), None, None).unwrap();
+        assert_eq!(again.members[0].http_port, 18_080);
+        assert_eq!(again.members[0].control_port, 19_392);
     }
 
     #[test]

@@ -121,6 +121,23 @@ async fn an_address_where_nobody_listens_is_told_by_name() {
 }
 
 #[tokio::test]
+async fn a_listener_that_is_no_kafka_broker_is_told_from_a_connection_that_broke() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let tasks = Tasks::default();
+    tasks.tracker.spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        // Until the client closes.
+        let _ = stream.read_buf(&mut BytesMut::new()).await;
+        let _ = stream.read_buf(&mut BytesMut::new()).await;
+    });
+    let error = ask(&address, &tasks).await.unwrap_err();
+    assert!(matches!(error, RequestError::Connect { .. }), "{error}");
+    assert!(error.to_string().contains("as a Kafka broker does"), "{error}");
+}
+
+#[tokio::test]
 async fn many_requests_under_way_get_their_responses_in_order() {
     let broker = FakeBroker::start(1, Faults::default()).await;
     let connection =
