@@ -52,6 +52,7 @@ impl Failure {
         match self {
             Self::Usage(_) => 2,
             Self::Cluster { .. } | Self::Failed(_) | Self::File { .. } => 1,
+            // Whoever reads no more has what was wanted.
             Self::BrokenPipe => 0,
         }
     }

@@ -59,10 +59,41 @@ pub(crate) async fn run(command: Command) -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("steadfast: {failure}");
+            if !matches!(failure, Failure::BrokenPipe) {
+                eprintln!("steadfast: {failure}");
+            }
             ExitCode::from(failure.exit_code())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Subcommand as _;
+
+    #[test]
+    fn every_command_and_option_says_what_it_is_and_every_answer_can_be_json() {
+        let all = super::Command::augment_subcommands(clap::Command::new("steadfast"));
+        all.clone().debug_assert();
+        let mut open = vec![all];
+        let mut leaves = 0;
+        while let Some(command) = open.pop() {
+            open.extend(command.get_subcommands().cloned());
+            if command.has_subcommands() {
+                continue;
+            }
+            leaves += 1;
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name} does not say what it does");
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{name}: {} has no help", argument.get_id());
+            }
+            for option in ["json", "bootstrap-servers", "timeout"] {
+                let has_it = |argument: &clap::Arg| argument.get_long() == Some(option);
+                assert!(command.get_arguments().any(has_it), "{name} has no --{option}");
+            }
+        }
+        assert!(leaves > 15, "only {leaves} commands were found");
     }
 }

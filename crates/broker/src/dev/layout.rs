@@ -26,33 +26,33 @@ const DEFAULT_KAFKA_PORT: u16 = 9092;
 
 /// A cluster on this machine.
 #[derive(Clone, Debug)]
-pub struct Layout {
+pub(crate) struct Layout {
     /// Its brokers, by id from 1.
-    pub members: Vec<Member>,
+    pub(crate) members: Vec<Member>,
 }
 
 /// One broker of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub(crate) struct Member {
     /// `node.id`.
-    pub node_id: i32,
+    pub(crate) node_id: i32,
     /// Kafka port.
-    pub kafka_port: u16,
+    pub(crate) kafka_port: u16,
     /// Replication port.
-    pub replication_port: u16,
+    pub(crate) replication_port: u16,
     /// HTTP port.
-    pub http_port: u16,
+    pub(crate) http_port: u16,
     /// Control port.
-    pub control_port: u16,
+    pub(crate) control_port: u16,
     /// Its `server.properties`.
-    pub config_file: PathBuf,
+    pub(crate) config_file: PathBuf,
     /// File with the number of its process.
-    pub pid_file: PathBuf,
+    pub(crate) pid_file: PathBuf,
 }
 
 /// Why a cluster cannot be started here.
 #[derive(Debug, thiserror::Error)]
-pub enum LayoutError {
+pub(crate) enum LayoutError {
     /// The arguments make no cluster.
     #[error("{0}")]
     Arguments(String),
@@ -107,7 +107,7 @@ impl Layout {
     ///
     /// # Errors
     /// All of [`LayoutError`] but `Port`.
-    pub fn prepare(
+    pub(crate) fn prepare(
         dir: &Path,
         brokers: Option<u16>,
         kafka_port: Option<u16>,
@@ -137,7 +137,7 @@ impl Layout {
     ///
     /// # Errors
     /// [`LayoutError::Port`] names the first that is not.
-    pub fn check_ports(&self) -> Result<(), LayoutError> {
+    pub(crate) fn check_ports(&self) -> Result<(), LayoutError> {
         for member in &self.members {
             for (port, purpose) in [
                 (member.kafka_port, "Kafka"),
@@ -272,7 +272,7 @@ impl Member {
 
     /// Returns the process of this broker, when one runs: the file may be left over, and its number may be another program's by now.
     #[must_use]
-    pub fn running_pid(&self) -> Option<Pid> {
+    pub(crate) fn running_pid(&self) -> Option<Pid> {
         let pid: i32 = std::fs::read_to_string(&self.pid_file).ok()?.trim().parse().ok()?;
         let command_line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let command_line = String::from_utf8_lossy(&command_line);
@@ -298,7 +298,7 @@ pub(super) const OWN_KEYS: &[&str] = &[
 ];
 
 /// Name of the file with the number of a broker's process, beside its `server.properties`.
-pub const PID_FILE: &str = "steadfast.pid";
+pub(crate) const PID_FILE: &str = "steadfast.pid";
 
 #[cfg(test)]
 mod tests {

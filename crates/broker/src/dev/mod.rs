@@ -16,13 +16,13 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
-pub use layout::{Layout, LayoutError, Member, PID_FILE};
+pub(crate) use layout::PID_FILE;
 
 use crate::config::variable_of_key;
-use layout::OWN_KEYS;
+use layout::{Layout, Member, OWN_KEYS};
 
 /// Hidden option of `server`: end when the process that started it ends.
-pub const EXIT_WITH_PARENT: &str = "--exit-with-parent";
+pub(crate) const EXIT_WITH_PARENT: &str = "--exit-with-parent";
 
 /// How often a start looks whether the cluster serves.
 const READY_POLL: Duration = Duration::from_millis(20);
@@ -35,22 +35,22 @@ const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
 /// What `steadfast dev` was asked for; what is `None` follows an existing cluster, else has a default.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub(crate) struct Options {
     /// Number of brokers, 1 to 100; 3 by default.
-    pub brokers: Option<u16>,
+    pub(crate) brokers: Option<u16>,
     /// Directory of the cluster.
-    pub data_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
     /// Kafka port of the first broker; 9092 by default.
-    pub kafka_port: Option<u16>,
+    pub(crate) kafka_port: Option<u16>,
     /// `--override` of every broker.
-    pub overrides: Vec<String>,
+    pub(crate) overrides: Vec<String>,
 }
 
 /// Runs the cluster until it is told to stop.
 ///
 /// # Errors
 /// When the directory disagrees, a port is taken, or a broker ends before the cluster serves.
-pub async fn run(options: Options) -> anyhow::Result<()> {
+pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let layout = Layout::prepare(&options.data_dir, options.brokers, options.kafka_port)?;

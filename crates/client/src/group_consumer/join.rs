@@ -19,8 +19,8 @@ use super::membership::{Identity, Membership};
 use super::signal::Signal;
 use crate::client::Client;
 use crate::error::{Error, RequestError};
-use crate::groups::wire::PROTOCOL_TYPE;
-use crate::groups::{Subscription, consumer_protocol};
+use crate::groups::Subscription;
+use crate::groups::consumer_protocol::{self, PROTOCOL_TYPE};
 use crate::metadata::Topics;
 use crate::wire::millis;
 

@@ -14,8 +14,8 @@ use super::GroupConsumerConfig;
 use super::link::Link;
 use crate::client::Client;
 use crate::error::Error;
+use crate::groups::offset_messages::Committer;
 use crate::groups::subject;
-use crate::groups::wire::Committer;
 
 /// Membership by a consumer, its heartbeats and its requests under way.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use crate::backoff::Backoff;
 use crate::consumer::OffsetReset;
 use crate::error::Error;
 use crate::groups::CommittedOffset;
-use crate::groups::wire::{self, Stability};
+use crate::groups::offset_messages::{self, Stability};
 use crate::partition_offsets::OffsetAt;
 
 /// Offsets by partition.
@@ -36,9 +36,9 @@ pub(super) async fn find(
     partitions: Vec<TopicPartition>,
 ) -> Result<Positions, Error> {
     let group_id = &membership.config.group_id;
-    let request = wire::offset_fetch(group_id, Some(&partitions), Stability::Required);
+    let request = offset_messages::offset_fetch(group_id, Some(&partitions), Stability::Required);
     let attempt = || async {
-        let check = |response| wire::fetched_offsets(group_id, &response);
+        let check = |response| offset_messages::fetched_offsets(group_id, &response);
         membership.link.ask(&request, Duration::ZERO, check).await
     };
     let committed =
@@ -87,11 +87,12 @@ pub(super) async fn commit(
         .iter()
         .map(|(partition, offset)| (partition.clone(), CommittedOffset::at(*offset)))
         .collect();
-    let request = wire::offset_commit(&membership.config.group_id, Some(&committer), &commits);
+    let request =
+        offset_messages::offset_commit(&membership.config.group_id, Some(&committer), &commits);
     let attempt = Backoff::new(membership.client.config().retry_backoff, time).run(
         Error::is_retriable_at_coordinator,
         || async {
-            let check = |response| wire::committed(&response);
+            let check = |response| offset_messages::committed(&response);
             membership.link.ask(&request, Duration::ZERO, check).await
         },
     );

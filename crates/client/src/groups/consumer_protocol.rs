@@ -9,6 +9,9 @@ use protocol::consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSu
 use super::Subscription;
 use crate::wire::{numbers_by_topic, partition};
 
+/// The kind of group that consumers are.
+pub(crate) const PROTOCOL_TYPE: &str = "consumer";
+
 /// Reads a subscription; `None` for bytes that are none, since another client may have put anything there.
 pub(crate) fn read_subscription(bytes: &Bytes) -> Option<Subscription> {
     let subscription = ConsumerProtocolSubscription::decode(bytes.clone()).ok()?;

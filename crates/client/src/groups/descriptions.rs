@@ -7,8 +7,8 @@ use protocol::codec::KafkaString;
 use protocol::messages::DescribeGroupsRequest;
 use protocol::messages::describe_groups::{DescribedGroup, DescribedGroupMember};
 
+use super::consumer_protocol::PROTOCOL_TYPE;
 use super::coordinators::ByGroup;
-use super::wire::PROTOCOL_TYPE;
 use super::{Coordinator, GroupDescription, GroupMember, GroupState, consumer_protocol, subject};
 use crate::client::Client;
 use crate::error::Error;

@@ -8,8 +8,8 @@ mod coordinators;
 mod deletion;
 mod descriptions;
 mod listing;
+pub(crate) mod offset_messages;
 mod offsets;
-pub(crate) mod wire;
 
 #[cfg(test)]
 mod tests;

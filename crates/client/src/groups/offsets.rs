@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::TopicPartition;
 
 use super::CommittedOffset;
-use super::wire::{self, Stability};
+use super::offset_messages::{self, Stability};
 use crate::client::Client;
 use crate::error::Error;
 
@@ -20,10 +20,10 @@ impl Client {
         group: &str,
         partitions: Option<&[TopicPartition]>,
     ) -> Result<BTreeMap<TopicPartition, CommittedOffset>, Error> {
-        let request = &wire::offset_fetch(group, partitions, Stability::Any);
+        let request = &offset_messages::offset_fetch(group, partitions, Stability::Any);
         self.ask_about(group, |connection| async move {
             let response = connection.request(request).await?;
-            wire::fetched_offsets(group, &response)
+            offset_messages::fetched_offsets(group, &response)
         })
         .await
     }
@@ -38,10 +38,10 @@ impl Client {
         group: &str,
         offsets: &BTreeMap<TopicPartition, CommittedOffset>,
     ) -> Result<(), Error> {
-        let request = &wire::offset_commit(group, None, offsets);
+        let request = &offset_messages::offset_commit(group, None, offsets);
         self.ask_about(group, |connection| async move {
             let response = connection.request(request).await?;
-            wire::committed(&response)
+            offset_messages::committed(&response)
         })
         .await
     }

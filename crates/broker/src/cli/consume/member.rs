@@ -14,7 +14,7 @@ use model::{ErrorCode, Offset, TopicPartition};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Arguments, From, Printer};
+use super::{Arguments, Place, Printer};
 use crate::cli::failure::Failure;
 use crate::cli::progress::Progress;
 
@@ -22,8 +22,8 @@ use crate::cli::progress::Progress;
 pub(super) fn reset(arguments: &Arguments) -> Result<OffsetReset, Failure> {
     match arguments.from {
         None if arguments.until_end => Ok(OffsetReset::Earliest),
-        None | Some(From::At(OffsetAt::Latest)) => Ok(OffsetReset::Latest),
-        Some(From::At(OffsetAt::Earliest)) => Ok(OffsetReset::Earliest),
+        None | Some(Place::At(OffsetAt::Latest)) => Ok(OffsetReset::Latest),
+        Some(Place::At(OffsetAt::Earliest)) => Ok(OffsetReset::Earliest),
         Some(_) => {
             let message = "with --group, --from is earliest or latest, for where the group has committed nothing; `steadfast group reset-offsets` moves what it has";
             Err(Failure::Usage(message.to_owned()))

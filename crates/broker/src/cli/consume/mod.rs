@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     /// Where to begin: earliest, latest, an offset, -N for the last N of each partition, or @MS for a time in milliseconds since 1970
     /// [default: latest; earliest with --until-end]. With --group: earliest or latest, where the group has committed nothing.
     #[arg(long, value_parser = parse_from, allow_hyphen_values = true, value_name = "PLACE")]
-    from: Option<From>,
+    from: Option<Place>,
     /// Read this partition only; may be given several times.
     #[arg(long = "partition", short = 'p', value_parser = clap::value_parser!(i32).range(0..), conflicts_with = "group")]
     partitions: Vec<i32>,
@@ -72,24 +72,24 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum From {
+enum Place {
     At(OffsetAt),
     Offset(i64),
     Last(i64),
 }
 
-fn parse_from(text: &str) -> Result<From, String> {
+fn parse_from(text: &str) -> Result<Place, String> {
     let invalid = || format!("'{text}' is no place: give earliest, latest, OFFSET, -N or @MS");
     let number = |digits: &str| digits.parse::<i64>().ok().filter(|number| *number >= 0);
     match text {
-        "earliest" | "beginning" => Ok(From::At(OffsetAt::Earliest)),
-        "latest" | "end" => Ok(From::At(OffsetAt::Latest)),
+        "earliest" | "beginning" => Ok(Place::At(OffsetAt::Earliest)),
+        "latest" | "end" => Ok(Place::At(OffsetAt::Latest)),
         _ => match (text.strip_prefix('-'), text.strip_prefix('@')) {
-            (Some(count), _) => number(count).map(From::Last).ok_or_else(invalid),
+            (Some(count), _) => number(count).map(Place::Last).ok_or_else(invalid),
             (_, Some(time)) => number(time)
-                .map(|time| From::At(OffsetAt::Time(UnixMillis(time))))
+                .map(|time| Place::At(OffsetAt::Time(UnixMillis(time))))
                 .ok_or_else(invalid),
-            _ => number(text).map(From::Offset).ok_or_else(invalid),
+            _ => number(text).map(Place::Offset).ok_or_else(invalid),
         },
     }
 }
@@ -123,9 +123,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         client.clone(),
         ConsumerConfig { offset_reset: OffsetReset::Earliest, ..ConsumerConfig::default() },
     );
-    for partition in &partitions {
-        let start = start(&client, &arguments, partition).await?;
-        consumer.assign(partition.clone(), start).await.map_err(Failure::cluster(what.clone()))?;
+    let starts = starts(&client, &arguments, &partitions).await?;
+    for (partition, start) in partitions.into_iter().zip(starts) {
+        consumer.assign(partition, start).await.map_err(Failure::cluster(what.clone()))?;
     }
     Reading { consumer, printer }.run(&what).await
 }
@@ -152,23 +152,34 @@ async fn wanted_partitions(
     Ok(known)
 }
 
-async fn start(
+/// Returns where to begin in each partition.
+async fn starts(
     client: &Client,
     arguments: &Arguments,
-    partition: &TopicPartition,
-) -> Result<Start, Failure> {
+    partitions: &[TopicPartition],
+) -> Result<Vec<Start>, Failure> {
     let default = if arguments.until_end { OffsetAt::Earliest } else { OffsetAt::Latest };
-    match arguments.from.unwrap_or(From::At(default)) {
-        From::At(at) => Ok(Start::At(at)),
-        From::Offset(offset) => Ok(Start::Offset(Offset(offset))),
-        From::Last(count) => {
-            let what = || Failure::cluster(format!("cannot ask for offsets of {partition}"));
-            let end = client.list_offset(partition, OffsetAt::Latest).await.map_err(what())?;
-            let first = client.list_offset(partition, OffsetAt::Earliest).await.map_err(what())?;
-            let end = end.unwrap_or(Offset::ZERO).0;
-            Ok(Start::Offset(Offset((end - count).max(first.unwrap_or(Offset::ZERO).0))))
-        }
+    let place = arguments.from.unwrap_or(Place::At(default));
+    if let Place::At(at) = place {
+        return Ok(vec![Start::At(at); partitions.len()]);
     }
+    let firsts = partitions::offsets(client, partitions, OffsetAt::Earliest).await?;
+    let ends = partitions::offsets(client, partitions, OffsetAt::Latest).await?;
+    let starts = partitions.iter().map(|at| {
+        let of = |offsets: &BTreeMap<_, Offset>| offsets.get(at).map_or(0, |offset| offset.0);
+        let (first, end) = (of(&firsts), of(&ends));
+        let offset = match place {
+            Place::Last(count) => end.saturating_sub(count),
+            Place::Offset(offset) => offset,
+            Place::At(_) => end,
+        };
+        let start = offset.min(end).max(first);
+        if start != offset && matches!(place, Place::Offset(_)) {
+            eprintln!("steadfast: {at}: the log does not hold offset {offset}, taking {start}");
+        }
+        Start::Offset(Offset(start))
+    });
+    Ok(starts.collect())
 }
 
 /// What prints records and knows when it is enough.
@@ -301,11 +312,11 @@ mod tests {
     #[test]
     fn a_place_is_a_word_an_offset_a_count_from_the_end_or_a_time() {
         let table = [
-            ("earliest", From::At(OffsetAt::Earliest)),
-            ("end", From::At(OffsetAt::Latest)),
-            ("42", From::Offset(42)),
-            ("-3", From::Last(3)),
-            ("@1700000000000", From::At(OffsetAt::Time(UnixMillis(1_700_000_000_000)))),
+            ("earliest", Place::At(OffsetAt::Earliest)),
+            ("end", Place::At(OffsetAt::Latest)),
+            ("42", Place::Offset(42)),
+            ("-3", Place::Last(3)),
+            ("@1700000000000", Place::At(OffsetAt::Time(UnixMillis(1_700_000_000_000)))),
         ];
         for (text, expected) in table {
             assert_eq!(parse_from(text), Ok(expected), "{text}");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use client::admin::{ConfigEntry, ConfigResource, ConfigSource};
-use client::metadata::Topic;
+use client::metadata::{Partition, Topic};
 use client::{Client, Error, OffsetAt};
 use model::{BrokerId, ErrorCode, Offset, TopicPartition};
 use serde_json::{Value, json};
@@ -74,6 +74,7 @@ fn topic_json(name: &str, topic: &Topic, configs: &[ConfigEntry]) -> Value {
                 "replicas": ids(&partition.replicas),
                 "isr": ids(&partition.isr),
                 "offline": ids(&partition.offline_replicas),
+                "behind": ids(&behind(partition)),
                 "error": partition.error_code.is_error().then(|| partition.error_code.name()),
             })
         })
@@ -89,6 +90,13 @@ fn topic_json(name: &str, topic: &Topic, configs: &[ConfigEntry]) -> Value {
         "configs": configs,
         "partitions": partitions,
     })
+}
+
+/// Returns the replicas that live and are not in sync. Of the others that are not, their brokers are offline.
+fn behind(partition: &Partition) -> Vec<BrokerId> {
+    let is_behind =
+        |id: &&BrokerId| !partition.isr.contains(id) && !partition.offline_replicas.contains(id);
+    partition.replicas.iter().filter(is_behind).copied().collect()
 }
 
 fn print_topic(
@@ -116,10 +124,11 @@ fn print_topic(
                 joined(&partition.replicas),
                 joined(&partition.isr),
                 joined(&partition.offline_replicas),
+                joined(&behind(partition)),
             ]
         })
         .collect();
-    let head = ["  PARTITION", "LEADER", "EPOCH", "REPLICAS", "IN SYNC", "OFFLINE"];
+    let head = ["  PARTITION", "LEADER", "EPOCH", "REPLICAS", "IN SYNC", "OFFLINE", "BEHIND"];
     output.table(&head, &rows)
 }
 

@@ -1,4 +1,4 @@
-//! Offsets and memberships as the messages have them: requests made, responses read. No I/O.
+//! Committed offsets as the messages have them: requests made, responses read. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -15,9 +15,6 @@ use protocol::messages::{
 use super::{CommittedOffset, subject};
 use crate::error::Error;
 use crate::wire::{by_topic, numbers_by_topic, partition};
-
-/// The kind of group that consumers are.
-pub(crate) const PROTOCOL_TYPE: &str = "consumer";
 
 /// Who commits, when it is a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
