@@ -72,12 +72,13 @@ fn advice(error: &client::Error) -> &'static str {
             "; Kafka's kafka-consumer-groups.sh describes it, and `steadfast group list -l` shows the types"
         }
         client::Error::GaveUp { last, .. } => advice(last),
+        // Where the broker says nothing itself.
+        client::Error::Broker { code: ErrorCode::InvalidTopicException, message: None, .. } => {
+            "; a name has up to 249 letters, digits, '.', '_' and '-'"
+        }
         _ => match error.code() {
             Some(ErrorCode::UnknownTopicOrPartition) => {
                 "; `steadfast topic list` names the topics, `steadfast topic create` makes one"
-            }
-            Some(ErrorCode::InvalidTopicException) => {
-                "; a name has up to 249 letters, digits, '.', '_' and '-'"
             }
             Some(ErrorCode::NotEnoughReplicas | ErrorCode::NotEnoughReplicasAfterAppend) => {
                 "; too few replicas are in sync: `steadfast health` says which brokers are missing"

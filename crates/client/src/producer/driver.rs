@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -94,8 +93,7 @@ impl Driver {
     async fn send_ready(&mut self) {
         loop {
             let now = self.shared.clock.now();
-            let is_flushing = self.is_flushing();
-            let ready = self.shared.accumulator().ready(now, is_flushing);
+            let ready = self.shared.accumulator().ready(now);
             if ready.is_empty() {
                 return;
             }
@@ -115,7 +113,7 @@ impl Driver {
                     self.connect(broker);
                     continue;
                 };
-                let batches = self.take_batches(&partitions, is_flushing);
+                let batches = self.take_batches(&partitions);
                 if !batches.is_empty() {
                     is_any_sent = true;
                     self.send(broker, &connection, batches).await;
@@ -149,11 +147,7 @@ impl Driver {
         by_leader
     }
 
-    fn take_batches(
-        &self,
-        partitions: &[TopicPartition],
-        is_flushing: bool,
-    ) -> Vec<(TopicPartition, ToSend)> {
+    fn take_batches(&self, partitions: &[TopicPartition]) -> Vec<(TopicPartition, ToSend)> {
         let now = self.shared.clock.now();
         let mut accumulator = self.shared.accumulator();
         let mut bytes = 0;
@@ -163,7 +157,7 @@ impl Driver {
             if bytes >= self.shared.config.max_request_bytes {
                 break;
             }
-            if let Some(batch) = accumulator.take(now, partition, is_flushing) {
+            if let Some(batch) = accumulator.take(now, partition) {
                 bytes += batch.bytes.len();
                 batches.push((partition.clone(), batch));
             }
@@ -214,13 +208,10 @@ impl Driver {
     fn postpone_partitions_of(&self, broker: BrokerId) {
         let now = self.shared.clock.now();
         let metadata = self.shared.client.metadata();
-        let mut accumulator = self.shared.accumulator();
-        for partition in accumulator.ready(now, true) {
-            let known = metadata.partition(&partition.topic, partition.partition);
-            if known.is_some_and(|known| known.leader == Some(broker)) {
-                accumulator.postpone(now, &partition);
-            }
-        }
+        self.shared.accumulator().postpone_all(now, |at| {
+            let known = metadata.partition(&at.topic, at.partition);
+            known.is_some_and(|known| known.leader == Some(broker))
+        });
     }
 
     fn request(&self, batches: &[(TopicPartition, ToSend)]) -> ProduceRequest {
@@ -335,7 +326,7 @@ impl Driver {
 
     /// Waits for the next thing that falls due after `looked_at`.
     fn timer(&self, looked_at: Timestamp) -> impl Future<Output = ()> + use<> {
-        let due = self.shared.accumulator().poll_timeout(looked_at, self.is_flushing());
+        let due = self.shared.accumulator().poll_timeout(looked_at);
         let instant = due.map(|due| self.shared.clock.instant_of(due));
         async move {
             match instant {
@@ -343,10 +334,6 @@ impl Driver {
                 None => std::future::pending().await,
             }
         }
-    }
-
-    fn is_flushing(&self) -> bool {
-        self.shared.flushes.load(Ordering::SeqCst) > 0
     }
 
     /// Gives memory of finished batches back and wakes those who wait for a flush.

@@ -8,7 +8,6 @@ mod accumulator;
 mod delivery;
 mod driver;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -93,8 +92,6 @@ struct Shared {
     work: Notify,
     /// Wakes those who wait for a flush: a batch is done.
     done: Notify,
-    /// Flushes that wait: while there is one, no batch lingers.
-    flushes: AtomicUsize,
 }
 
 impl Default for ProducerConfig {
@@ -140,7 +137,6 @@ impl Producer {
             memory,
             work: Notify::new(),
             done: Notify::new(),
-            flushes: AtomicUsize::new(0),
         });
         let tasks = shared.client.tasks();
         tasks.tracker.spawn(driver::run(shared.clone(), tasks.token.child_token()));
@@ -203,20 +199,19 @@ impl Producer {
     /// Waits until every record that was taken before the call is delivered or has failed; batches do not linger meanwhile.
     pub async fn flush(&self) {
         let shared = &self.shared;
-        let last = shared.accumulator().last_order();
-        shared.flushes.fetch_add(1, Ordering::SeqCst);
+        let last = shared.accumulator().begin_flush();
+        let _flushing = Flushing(shared);
         shared.work.notify_one();
         loop {
             let done = shared.done.notified();
             if shared.accumulator().oldest_order().is_none_or(|oldest| oldest > last) {
-                break;
+                return;
             }
             tokio::select! {
                 () = done => {}
-                () = shared.client.tasks().token.cancelled() => break,
+                () = shared.client.tasks().token.cancelled() => return,
             }
         }
-        shared.flushes.fetch_sub(1, Ordering::SeqCst);
     }
 
     async fn partition_count(&self, topic: &str) -> Result<i32, Error> {
@@ -233,6 +228,15 @@ impl Producer {
             code: ErrorCode::UnknownTopicOrPartition,
             message: None,
         })
+    }
+}
+
+/// A flush that waits; when it is given up, batches linger again.
+struct Flushing<'a>(&'a Shared);
+
+impl Drop for Flushing<'_> {
+    fn drop(&mut self) {
+        self.0.accumulator().end_flush();
     }
 }
 

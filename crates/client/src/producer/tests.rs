@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::FutureExt;
 use model::record_batch::Codec;
 use model::{ErrorCode, Offset};
 
@@ -139,6 +140,18 @@ async fn a_stop_fails_what_is_not_delivered() {
     broker.tasks().token.cancel();
     assert!(matches!(delivery.outcome().await, Err(Error::Stopped)));
     assert!(matches!(producer.send(&record).await, Err(Error::Stopped)));
+}
+
+#[tokio::test]
+async fn a_flush_that_is_given_up_lets_batches_linger_again() {
+    let broker = FakeBroker::start(1, Faults::default()).await;
+    let config = ProducerConfig { linger: Duration::from_secs(3_600), ..ProducerConfig::default() };
+    let producer = Producer::new(broker.client(), config);
+    let record = ProducerRecord { topic: TOPIC, ..ProducerRecord::default() };
+    let _delivery = producer.send(&record).await.unwrap();
+    assert_eq!(producer.flush().now_or_never(), None, "it waits for the broker");
+    let now = producer.shared.clock.now();
+    assert_eq!(producer.shared.accumulator().ready(now), []);
 }
 
 #[tokio::test]

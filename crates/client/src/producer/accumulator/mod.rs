@@ -36,6 +36,8 @@ pub(super) struct Accumulator {
     producer: Option<(ProducerId, ProducerEpoch)>,
     record_count: usize,
     is_closed: bool,
+    /// Flushes that wait: while there is one, no batch lingers.
+    flushes: usize,
     /// Bytes of memory that were given back and not collected.
     freed_bytes: usize,
 }
@@ -59,6 +61,7 @@ impl Accumulator {
             producer: None,
             record_count: 0,
             is_closed: false,
+            flushes: 0,
             freed_bytes: 0,
         }
     }
@@ -108,13 +111,13 @@ impl Accumulator {
         partition
     }
 
-    /// Returns the partitions that have a batch to send now, the one with the oldest first. `is_flushing` ends all lingering.
-    pub(super) fn ready(&self, now: Timestamp, is_flushing: bool) -> Vec<TopicPartition> {
+    /// Returns the partitions that have a batch to send now, the one with the oldest first.
+    pub(super) fn ready(&self, now: Timestamp) -> Vec<TopicPartition> {
         let mut ready: Vec<_> = self
             .queues
             .iter()
             .filter_map(|(partition, queue)| {
-                let order = queue.next_to_send(now, self.linger(is_flushing))?;
+                let order = queue.next_to_send(now, self.linger())?;
                 Some((order, partition))
             })
             .collect();
@@ -135,13 +138,8 @@ impl Accumulator {
     }
 
     /// Takes the next batch of a ready partition, numbered, as under way; `None` when it must wait after all, for a producer id above all.
-    pub(super) fn take(
-        &mut self,
-        now: Timestamp,
-        partition: &TopicPartition,
-        is_flushing: bool,
-    ) -> Option<ToSend> {
-        let linger = self.linger(is_flushing);
+    pub(super) fn take(&mut self, now: Timestamp, partition: &TopicPartition) -> Option<ToSend> {
+        let linger = self.linger();
         let queue = self.queues.get_mut(partition)?;
         queue.next_to_send(now, linger)?;
         if self.config.idempotence == Idempotence::Enabled {
@@ -176,6 +174,19 @@ impl Accumulator {
     pub(super) fn postpone(&mut self, now: Timestamp, partition: &TopicPartition) {
         if let Some(queue) = self.queues.get_mut(partition) {
             queue.postpone(now + self.retry_backoff);
+        }
+    }
+
+    /// Puts off those partitions among `theirs` that have a batch, be it that it lingers.
+    pub(super) fn postpone_all(
+        &mut self,
+        now: Timestamp,
+        theirs: impl Fn(&TopicPartition) -> bool,
+    ) {
+        for (_, queue) in self.queues.iter_mut().filter(|(partition, _)| theirs(partition)) {
+            if queue.next_to_send(now, Duration::ZERO).is_some() {
+                queue.postpone(now + self.retry_backoff);
+            }
         }
     }
 
@@ -218,15 +229,21 @@ impl Accumulator {
     }
 
     /// Returns when something is due without an event: a linger, a retry, a delivery timeout.
-    pub(super) fn poll_timeout(&self, now: Timestamp, is_flushing: bool) -> Option<Timestamp> {
-        let linger = self.linger(is_flushing);
+    pub(super) fn poll_timeout(&self, now: Timestamp) -> Option<Timestamp> {
+        let linger = self.linger();
         let timeout = self.config.delivery_timeout;
         self.queues.values().filter_map(|queue| queue.due_at(now, linger, timeout)).min()
     }
 
-    /// Returns the order of the newest batch.
-    pub(super) fn last_order(&self) -> u64 {
+    /// Ends all lingering until [`Accumulator::end_flush`]. Returns the order of the newest batch.
+    pub(super) fn begin_flush(&mut self) -> u64 {
+        self.flushes += 1;
         self.next_order
+    }
+
+    /// A flush waits no more.
+    pub(super) fn end_flush(&mut self) {
+        self.flushes -= 1;
     }
 
     /// Returns the order of the oldest batch that is not done.
@@ -239,8 +256,8 @@ impl Accumulator {
         std::mem::take(&mut self.freed_bytes)
     }
 
-    fn linger(&self, is_flushing: bool) -> Duration {
-        if is_flushing || self.is_closed { Duration::ZERO } else { self.config.linger }
+    fn linger(&self) -> Duration {
+        if self.flushes > 0 || self.is_closed { Duration::ZERO } else { self.config.linger }
     }
 
     fn finish(&mut self, batch: Batch, outcome: Result<Written, Error>) {

@@ -28,7 +28,9 @@ fn accumulator(config: &ProducerConfig) -> Accumulator {
 fn known(config: &ProducerConfig) -> Accumulator {
     let mut accumulator = accumulator(config);
     append(&mut accumulator, at(0), 99);
-    let first = accumulator.take(at(0), &partition(), true).unwrap();
+    accumulator.begin_flush();
+    let first = accumulator.take(at(0), &partition()).unwrap();
+    accumulator.end_flush();
     accumulator.answered(at(0), &partition(), first.order, written(0));
     accumulator.take_freed_bytes();
     accumulator
@@ -55,7 +57,7 @@ fn sequence(batch: &ToSend) -> i32 {
 }
 
 fn take(accumulator: &mut Accumulator, now: Timestamp) -> Option<ToSend> {
-    accumulator.take(now, &partition(), false)
+    accumulator.take(now, &partition())
 }
 
 fn written(offset: i64) -> Answer {
@@ -90,8 +92,11 @@ fn a_batch_lingers_until_it_is_full_or_its_time_is_over_or_a_flush_waits() {
     let mut accumulator = known(&config);
     append(&mut accumulator, at(0), 0);
     assert!(take(&mut accumulator, at(4)).is_none());
-    assert_eq!(accumulator.poll_timeout(at(4), false), Some(at(5)));
-    assert!(accumulator.ready(at(4), true) == [partition()]);
+    assert_eq!(accumulator.poll_timeout(at(4)), Some(at(5)));
+    assert_eq!(accumulator.ready(at(4)), []);
+    accumulator.begin_flush();
+    assert_eq!(accumulator.ready(at(4)), [partition()]);
+    accumulator.end_flush();
     assert!(take(&mut accumulator, at(5)).is_some());
     for number in 1..4 {
         append(&mut accumulator, at(6), number);
@@ -162,7 +167,7 @@ fn a_batch_that_takes_too_long_fails_with_its_last_failure() {
     let batch = take(&mut accumulator, at(0)).unwrap();
     let refused = Answer::Refused(ErrorCode::NotEnoughReplicas, None);
     accumulator.answered(at(1), &partition(), batch.order, refused);
-    assert_eq!(accumulator.poll_timeout(at(50), false), Some(at(100)));
+    assert_eq!(accumulator.poll_timeout(at(50)), Some(at(100)));
     accumulator.expire(at(99));
     assert!(delivery.now().is_none());
     accumulator.expire(at(100));
@@ -196,7 +201,7 @@ fn records_without_a_key_take_turns_over_the_partitions_batch_by_batch() {
         let value = i32::to_be_bytes(number);
         let record = NewRecord { value: Some(&value), ..NewRecord::default() };
         accumulator.append(at(0), at_partition.clone(), &record, 40).unwrap();
-        accumulator.take(at(0), &at_partition, false).unwrap();
+        accumulator.take(at(0), &at_partition).unwrap();
         seen.insert(chosen);
     }
     assert_eq!(seen.len(), 3);
