@@ -32,9 +32,9 @@ pub(crate) enum Command {
     /// Show and change configuration of topics and brokers.
     Config(config::Arguments),
     /// Write records from a file or standard input.
-    Produce(produce::Arguments),
+    Produce(Box<produce::Arguments>),
     /// Read records to standard output.
-    Consume(consume::Arguments),
+    Consume(Box<consume::Arguments>),
     /// List, describe and delete consumer groups; move what they have committed.
     Group(group::Arguments),
     /// Show brokers and who leads what; elect leaders.
@@ -42,7 +42,7 @@ pub(crate) enum Command {
     /// Say whether the cluster serves: exit code 0 when every partition is led and fully replicated.
     Health(health::Arguments),
     /// Measure throughput and latency.
-    Bench(bench::Arguments),
+    Bench(Box<bench::Arguments>),
 }
 
 /// Runs a command and returns the process's exit code. An error is printed as one line.
@@ -50,12 +50,12 @@ pub(crate) async fn run(command: Command) -> ExitCode {
     let result = match command {
         Command::Topic(arguments) => topic::run(arguments).await,
         Command::Config(arguments) => config::run(arguments).await,
-        Command::Produce(arguments) => produce::run(arguments).await,
-        Command::Consume(arguments) => consume::run(arguments).await,
+        Command::Produce(arguments) => produce::run(*arguments).await,
+        Command::Consume(arguments) => consume::run(*arguments).await,
         Command::Group(arguments) => group::run(arguments).await,
         Command::Cluster(arguments) => cluster::run(arguments).await,
         Command::Health(arguments) => health::run(arguments).await,
-        Command::Bench(arguments) => bench::run(arguments).await,
+        Command::Bench(arguments) => bench::run(*arguments).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
