@@ -1,42 +1,26 @@
-//! One file per Kafka API: maps a request to the crates that do it, and what they say to a response.
+//! One file per Kafka API, in a room for each subject: maps a request to the crates that do it, and what they say to a response.
 //!
 //! Each file has `VERSIONS`, the versions whose differences it knows, and `handle`; Produce has `append`, which takes effect before it
 //! returns. A test holds `VERSIONS` against `protocol`'s table, so that no version is advertised that nobody thought of.
 
-pub(crate) mod alter_configs;
-pub(crate) mod api_versions;
-pub(crate) mod create_partitions;
-pub(crate) mod create_topics;
-pub(crate) mod delete_groups;
-pub(crate) mod delete_records;
-pub(crate) mod delete_topics;
-pub(crate) mod describe_cluster;
-pub(crate) mod describe_configs;
-pub(crate) mod describe_groups;
-pub(crate) mod describe_topic_partitions;
-pub(crate) mod elect_leaders;
-pub(crate) mod fetch;
-pub(crate) mod find_coordinator;
-pub(crate) mod heartbeat;
-pub(crate) mod incremental_alter_configs;
-pub(crate) mod init_producer_id;
-pub(crate) mod join_group;
-pub(crate) mod leave_group;
-pub(crate) mod list_groups;
-pub(crate) mod list_offsets;
-pub(crate) mod metadata;
-pub(crate) mod offset_commit;
-pub(crate) mod offset_delete;
-pub(crate) mod offset_fetch;
-pub(crate) mod offset_for_leader_epoch;
-pub(crate) mod produce;
-pub(crate) mod sync_group;
-
 mod admin;
-mod compacted;
-mod group;
-mod leader;
-mod operations;
+mod authorized_operations;
+mod cluster;
+mod groups;
+mod records;
+
+pub(crate) use admin::{
+    alter_configs, create_partitions, create_topics, delete_topics, describe_configs,
+    elect_leaders, incremental_alter_configs,
+};
+pub(crate) use cluster::{api_versions, describe_cluster, describe_topic_partitions, metadata};
+pub(crate) use groups::{
+    delete_groups, describe_groups, find_coordinator, heartbeat, join_group, leave_group,
+    list_groups, offset_commit, offset_delete, offset_fetch, sync_group,
+};
+pub(crate) use records::{
+    delete_records, fetch, init_producer_id, list_offsets, offset_for_leader_epoch, produce,
+};
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use model::ErrorCode;
 use protocol::VersionRange;
 use protocol::messages::{SyncGroupRequest, SyncGroupResponse};
 
-use super::group;
+use super::{UNEXPECTED, ask, wire};
 use crate::context::{Call, Context};
 use crate::error_code::ToErrorCode as _;
 
@@ -30,31 +30,31 @@ pub(crate) async fn handle(
     // Whole, so that nothing of the frame is left when the wait begins.
     let wish = wish(request);
     let group_id = wish.member.group_id.clone();
-    match group::ask(context, group_id.as_str(), Request::Sync(wish)).await {
+    match ask(context, group_id.as_str(), Request::Sync(wish)).await {
         Ok(Response::Sync(answer)) => {
             context.count_error(call.api_key, answer.error);
             SyncGroupResponse {
                 error_code: answer.error,
-                protocol_type: group::text(answer.protocol_type),
-                protocol_name: group::text(answer.protocol_name),
+                protocol_type: wire::text(answer.protocol_type),
+                protocol_name: wire::text(answer.protocol_name),
                 assignment: answer.assignment,
                 ..SyncGroupResponse::default()
             }
         }
-        Ok(_) => refused(context, call, group::UNEXPECTED),
+        Ok(_) => refused(context, call, UNEXPECTED),
         Err(refusal) => refused(context, call, refusal.error_code()),
     }
 }
 
 fn wish(request: SyncGroupRequest) -> SyncGroup {
-    let member = group::member(
+    let member = wire::member(
         &request.group_id,
         &request.member_id,
         request.group_instance_id.as_ref(),
         request.generation_id,
     );
     let assignments = request.assignments.iter().map(|assignment| {
-        (assignment.member_id.as_str().into(), group::copied(&assignment.assignment))
+        (assignment.member_id.as_str().into(), wire::copied(&assignment.assignment))
     });
     SyncGroup {
         member,

@@ -18,7 +18,7 @@ use protocol::messages::offset_fetch::{
 use protocol::messages::{OffsetFetchRequest, OffsetFetchResponse};
 use protocol::{KafkaString, VersionRange};
 
-use super::group;
+use super::{UNEXPECTED, answers, ask};
 use crate::context::{Call, Context};
 use crate::error_code::ToErrorCode as _;
 
@@ -44,11 +44,11 @@ pub(crate) async fn handle(
     let mut named = BTreeSet::new();
     let is_first = |group: &OffsetFetchRequestGroup| named.insert(group.group_id.clone());
     let firsts: Vec<bool> = asked.iter().map(is_first).collect();
-    let room = &group::Room::of(context);
+    let room = &answers::Room::of(context);
     let asked = asked.into_iter().zip(firsts).collect();
-    let mut groups = group::ask_each(asked, |(wanted, is_first)| async move {
+    let mut groups = answers::ask_each(asked, |(wanted, is_first)| async move {
         if room.is_full() {
-            return failed(group::TOO_LARGE, wanted.group_id);
+            return failed(answers::TOO_LARGE, wanted.group_id);
         }
         // No client names a group or a partition twice, and each time would cost the answer the client's own words again.
         let answer = if !is_first || names_twice(&wanted) {
@@ -145,10 +145,10 @@ async fn fetch_group(
         known.collect()
     });
     let fetch = FetchOffsets { group_id: group_id.as_str().into(), partitions, stability };
-    let answer = match group::ask(context, &group_id, Request::FetchOffsets(fetch)).await {
+    let answer = match ask(context, &group_id, Request::FetchOffsets(fetch)).await {
         Ok(Response::FetchOffsets(answer)) if !answer.error.is_error() => Ok(answer.offsets),
         Ok(Response::FetchOffsets(answer)) => Err(answer.error),
-        Ok(_) => Err(group::UNEXPECTED),
+        Ok(_) => Err(UNEXPECTED),
         // Consumers before 3.9 know no COORDINATOR_NOT_AVAILABLE here; with NOT_COORDINATOR they look for the coordinator and ask again (as Kafka).
         Err(Refusal::NotAvailable) => Err(ErrorCode::NotCoordinator),
         Err(refusal) => Err(refusal.error_code()),

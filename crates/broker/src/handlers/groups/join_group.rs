@@ -9,7 +9,7 @@ use protocol::messages::join_group::JoinGroupResponseMember;
 use protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 use protocol::{KafkaString, VersionRange};
 
-use super::group;
+use super::{UNEXPECTED, ask, wire};
 use crate::context::{Call, Context};
 use crate::error_code::ToErrorCode as _;
 
@@ -36,12 +36,12 @@ pub(crate) async fn handle(
     let longest = context.auto_topics.max_session_timeout();
     let wish = wish(call, request, longest);
     let (group_id, member_id) = (wish.group_id.clone(), wish.member_id.clone());
-    match group::ask(context, group_id.as_str(), Request::Join(wish)).await {
+    match ask(context, group_id.as_str(), Request::Join(wish)).await {
         Ok(Response::Join(answer)) => {
             context.count_error(call.api_key, answer.error);
             response(call, answer)
         }
-        Ok(_) => refused(context, call, group::UNEXPECTED, member_id.as_str()),
+        Ok(_) => refused(context, call, UNEXPECTED, member_id.as_str()),
         Err(refusal) => refused(context, call, refusal.error_code(), member_id.as_str()),
     }
 }
@@ -65,13 +65,13 @@ fn wish(call: &Call, request: JoinGroupRequest, longest: Duration) -> JoinGroup 
     };
     let protocols = request.protocols.iter().map(|protocol| JoinProtocol {
         name: String::from(&protocol.name),
-        metadata: group::copied(&protocol.metadata),
+        metadata: wire::copied(&protocol.metadata),
     });
     JoinGroup {
         group_id: request.group_id.as_str().into(),
         member_id: request.member_id.as_str().into(),
         drawn_member_id: "".into(),
-        group_instance_id: group::instance(request.group_instance_id.as_ref()),
+        group_instance_id: wire::instance(request.group_instance_id.as_ref()),
         first_join,
         skip_assignment,
         client_id: call.client_id.to_string(),
@@ -101,18 +101,18 @@ fn refused(
 
 fn response(call: &Call, answer: JoinAnswer) -> JoinGroupResponse {
     let member = |member: JoinedMember| JoinGroupResponseMember {
-        member_id: group::member_text(&member.member_id),
-        group_instance_id: group::instance_text(member.group_instance_id.as_ref()),
+        member_id: wire::member_text(&member.member_id),
+        group_instance_id: wire::instance_text(member.group_instance_id.as_ref()),
         metadata: member.metadata,
     };
     JoinGroupResponse {
         error_code: answer.error,
         generation_id: answer.generation_id.map_or(-1, |generation| generation.0),
-        protocol_type: group::text(answer.protocol_type),
+        protocol_type: wire::text(answer.protocol_type),
         protocol_name: protocol_name(call.version, answer.protocol_name),
-        leader: group::member_text(&answer.leader),
+        leader: wire::member_text(&answer.leader),
         skip_assignment: answer.skip_assignment,
-        member_id: group::member_text(&answer.member_id),
+        member_id: wire::member_text(&answer.member_id),
         members: answer.members.into_iter().map(member).collect(),
         ..JoinGroupResponse::default()
     }
@@ -124,7 +124,7 @@ fn protocol_name(version: i16, name: Option<String>) -> Option<KafkaString> {
     if version < NO_PROTOCOL_VERSION {
         return Some(name.unwrap_or_default().into());
     }
-    group::text(name)
+    wire::text(name)
 }
 
 #[cfg(test)]

@@ -10,9 +10,10 @@ use protocol::messages::describe_groups::{DescribedGroup, DescribedGroupMember};
 use protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
 use protocol::{KafkaString, VersionRange};
 
-use super::{group, operations};
+use super::{UNEXPECTED, answers, ask, wire};
 use crate::context::{Call, Context};
 use crate::error_code::ToErrorCode as _;
+use crate::handlers::authorized_operations;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 6 };
 
@@ -28,10 +29,10 @@ pub(crate) async fn handle(
     let mut wanted = request.groups;
     // One named twice is described once: each description is the members' own words again.
     wanted.retain(|group| named.insert(group.clone()));
-    let room = &group::Room::of(context);
-    let mut groups = group::ask_each(wanted, |group_id| async move {
+    let room = &answers::Room::of(context);
+    let mut groups = answers::ask_each(wanted, |group_id| async move {
         if room.is_full() {
-            return failed(group::TOO_LARGE, group_id);
+            return failed(answers::TOO_LARGE, group_id);
         }
         let described = describe(context, call, group_id).await;
         room.take(size_bytes(&described));
@@ -42,7 +43,7 @@ pub(crate) async fn handle(
         context.count_error(call.api_key, described.error_code);
         let is_known = !described.error_code.is_error();
         if is_known && request.include_authorized_operations {
-            described.authorized_operations = operations::GROUP;
+            described.authorized_operations = authorized_operations::GROUP;
         }
     }
     DescribeGroupsResponse { groups, ..DescribeGroupsResponse::default() }
@@ -50,10 +51,10 @@ pub(crate) async fn handle(
 
 async fn describe(context: &Context, call: &Call, group_id: KafkaString) -> DescribedGroup {
     let asked = Request::Describe(group_id.as_str().into());
-    match group::ask(context, &group_id, asked).await {
+    match ask(context, &group_id, asked).await {
         Ok(Response::Describe(Some(description))) => known(group_id, description),
         Ok(Response::Describe(None)) => unknown(call.version, group_id),
-        Ok(_) => failed(group::UNEXPECTED, group_id),
+        Ok(_) => failed(UNEXPECTED, group_id),
         Err(refusal) => failed(refusal.error_code(), group_id),
     }
 }
@@ -64,8 +65,8 @@ fn failed(error_code: ErrorCode, group_id: KafkaString) -> DescribedGroup {
 
 fn known(group_id: KafkaString, description: GroupDescription) -> DescribedGroup {
     let member = |member: MemberDescription| DescribedGroupMember {
-        member_id: group::member_text(&member.member_id),
-        group_instance_id: group::instance_text(member.group_instance_id.as_ref()),
+        member_id: wire::member_text(&member.member_id),
+        group_instance_id: wire::instance_text(member.group_instance_id.as_ref()),
         client_id: member.client_id.into(),
         client_host: member.client_host.into(),
         member_metadata: member.metadata,

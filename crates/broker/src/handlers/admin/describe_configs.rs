@@ -12,7 +12,7 @@ use protocol::messages::describe_configs::{
 };
 use protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
-use super::admin;
+use super::proposal;
 use crate::config;
 use crate::context::{Call, Context};
 
@@ -61,7 +61,7 @@ pub(crate) async fn handle(
         context.count_error(call.api_key, error_code);
         DescribeConfigsResult {
             error_code,
-            error_message: admin::text(&message),
+            error_message: proposal::text(&message),
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
             configs,
@@ -76,26 +76,27 @@ fn describe(
     request: &DescribeConfigsRequest,
     resource: &DescribeConfigsResource,
 ) -> Result<Vec<DescribeConfigsResourceResult>, Refusal> {
-    let values: Vec<Value> = match admin::resource(resource.resource_type, &resource.resource_name)?
-    {
-        ConfigResource::Topic(name) => {
-            let topic = image
-                .topic_by_name(&name)
-                .ok_or_else(|| Refusal::new(ErrorCode::UnknownTopicOrPartition, "no such topic"))?;
-            topic_values(image, |key| topic.configs.get(key).map(String::as_str)).collect()
-        }
-        // Kafka shows of the cluster-wide defaults only those that are set.
-        ConfigResource::Cluster => {
-            cluster_values(image).filter(|value| value.source() == FROM_CLUSTER).collect()
-        }
-        ConfigResource::Broker(id) if id == context.broker_id() => {
-            cluster_values(image).chain(server_values(context)).collect()
-        }
-        ConfigResource::Broker(id) => {
-            let text = format!("broker {id} must be asked itself; this is {}", context.broker_id());
-            return Err(Refusal::new(ErrorCode::InvalidRequest, text));
-        }
-    };
+    let values: Vec<Value> =
+        match proposal::resource(resource.resource_type, &resource.resource_name)? {
+            ConfigResource::Topic(name) => {
+                let topic = image.topic_by_name(&name).ok_or_else(|| {
+                    Refusal::new(ErrorCode::UnknownTopicOrPartition, "no such topic")
+                })?;
+                topic_values(image, |key| topic.configs.get(key).map(String::as_str)).collect()
+            }
+            // Kafka shows of the cluster-wide defaults only those that are set.
+            ConfigResource::Cluster => {
+                cluster_values(image).filter(|value| value.source() == FROM_CLUSTER).collect()
+            }
+            ConfigResource::Broker(id) if id == context.broker_id() => {
+                cluster_values(image).chain(server_values(context)).collect()
+            }
+            ConfigResource::Broker(id) => {
+                let text =
+                    format!("broker {id} must be asked itself; this is {}", context.broker_id());
+                return Err(Refusal::new(ErrorCode::InvalidRequest, text));
+            }
+        };
     let wanted = |value: &&Value| {
         let keys = resource.configuration_keys.as_ref();
         keys.is_none_or(|keys| keys.iter().any(|key| *key == value.key.name))

@@ -9,8 +9,8 @@ use protocol::messages::describe_topic_partitions::{
 };
 use protocol::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
 
-use super::operations;
 use crate::context::{Call, Context};
+use crate::handlers::authorized_operations;
 use crate::internal_topics::is_internal;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 0 };
@@ -92,7 +92,7 @@ fn describe(
         topic_id: topic.topic_id,
         is_internal: is_internal(&topic.name),
         partitions: partitions.collect(),
-        topic_authorized_operations: operations::TOPIC,
+        topic_authorized_operations: authorized_operations::TOPIC,
         ..DescribeTopicPartitionsResponseTopic::default()
     }
 }

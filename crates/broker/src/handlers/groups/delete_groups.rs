@@ -8,7 +8,7 @@ use protocol::messages::delete_groups::DeletableGroupResult;
 use protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse};
 use protocol::{KafkaString, VersionRange};
 
-use super::group;
+use super::{UNEXPECTED, answers, ask};
 use crate::context::{Call, Context};
 use crate::error_code::ToErrorCode as _;
 
@@ -23,7 +23,7 @@ pub(crate) async fn handle(
     let mut groups = request.groups_names;
     // One named twice is deleted and answered once, as Kafka does.
     groups.retain(|group| named.insert(group.clone()));
-    let results = group::ask_each(groups, |group| delete(context, group)).await;
+    let results = answers::ask_each(groups, |group| delete(context, group)).await;
     for result in &results {
         context.count_error(call.api_key, result.error_code);
     }
@@ -32,9 +32,9 @@ pub(crate) async fn handle(
 
 async fn delete(context: &Context, group_id: KafkaString) -> DeletableGroupResult {
     let deletion = Request::Delete(group_id.as_str().into());
-    let error_code = match group::ask(context, &group_id, deletion).await {
+    let error_code = match ask(context, &group_id, deletion).await {
         Ok(Response::Delete(error_code)) => error_code,
-        Ok(_) => group::UNEXPECTED,
+        Ok(_) => UNEXPECTED,
         Err(refusal) => refusal.error_code(),
     };
     DeletableGroupResult { group_id, error_code }

@@ -8,7 +8,7 @@ use protocol::VersionRange;
 use protocol::messages::elect_leaders::{PartitionResult, ReplicaElectionResult, TopicPartitions};
 use protocol::messages::{ElectLeadersRequest, ElectLeadersResponse};
 
-use super::admin::{self, Mode};
+use super::proposal::{self, Mode};
 use crate::context::{Call, Context};
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 2 };
@@ -61,8 +61,8 @@ async fn elect(context: &Context, request: &ElectLeadersRequest) -> Result<Resul
         .map(|topics| known_partitions(&image, topics, &mut results));
     let election = Election::Preferred;
     let command = ElectLeaders { election, partitions, live: LiveSet::default() };
-    let proposed = admin::propose(context, Mode::Apply, Command::ElectLeaders(command));
-    match admin::within(request.timeout_ms, proposed).await? {
+    let proposed = proposal::propose(context, Mode::Apply, Command::ElectLeaders(command));
+    match proposal::within(request.timeout_ms, proposed).await? {
         Outcome::LeadersElected(elected) => {
             for one in elected {
                 let Some(topic) = image.topic(one.partition.topic_id) else { continue };
@@ -71,7 +71,7 @@ async fn elect(context: &Context, request: &ElectLeadersRequest) -> Result<Resul
             }
             Ok(results)
         }
-        _ => Err(admin::unexpected()),
+        _ => Err(proposal::unexpected()),
     }
 }
 
@@ -109,7 +109,7 @@ fn result(
             Ok(()) => (ErrorCode::None, String::new()),
             Err(refusal) => (refusal.code, refusal.message),
         };
-        PartitionResult { partition_id, error_code, error_message: admin::text(&message) }
+        PartitionResult { partition_id, error_code, error_message: proposal::text(&message) }
     });
     ReplicaElectionResult { topic: topic.into(), partition_result: partition_result.collect() }
 }

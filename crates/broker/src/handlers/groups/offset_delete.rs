@@ -10,7 +10,7 @@ use protocol::messages::offset_delete::{
 };
 use protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 
-use super::group;
+use super::{UNEXPECTED, ask};
 use crate::context::{Call, Context};
 use crate::error_code::ToErrorCode as _;
 
@@ -29,10 +29,10 @@ pub(crate) async fn handle(
     let partitions = wanted.map(|((topic, partition), _)| (topic.into(), partition)).collect();
     let group_id = request.group_id.as_str().into();
     let deletion = Request::DeleteOffsets(DeleteOffsets { group_id, partitions });
-    let answer = match group::ask(context, &request.group_id, deletion).await {
+    let answer = match ask(context, &request.group_id, deletion).await {
         Ok(Response::DeleteOffsets(answer)) if !answer.error.is_error() => Ok(answer.partitions),
         Ok(Response::DeleteOffsets(answer)) => Err(answer.error),
-        Ok(_) => Err(group::UNEXPECTED),
+        Ok(_) => Err(UNEXPECTED),
         Err(refusal) => Err(refusal.error_code()),
     };
     let codes = match answer {
@@ -44,7 +44,7 @@ pub(crate) async fn handle(
     };
     let (mut known, mut codes) = (known.into_iter(), codes.into_iter());
     let mut next = || match known.next() {
-        Some(true) => codes.next().unwrap_or(group::UNEXPECTED),
+        Some(true) => codes.next().unwrap_or(UNEXPECTED),
         _ => ErrorCode::UnknownTopicOrPartition,
     };
     let topics = request.topics.into_iter().map(|topic| {

@@ -7,7 +7,7 @@ use model::ErrorCode;
 use protocol::VersionRange;
 use protocol::messages::{HeartbeatRequest, HeartbeatResponse};
 
-use super::group;
+use super::{UNEXPECTED, ask, wire};
 use crate::context::{Call, Context};
 use crate::error_code::ToErrorCode as _;
 
@@ -27,16 +27,16 @@ async fn beat(context: &Context, request: &HeartbeatRequest) -> ErrorCode {
     if request.group_id.is_empty() {
         return ErrorCode::InvalidGroupId;
     }
-    let member = group::member(
+    let member = wire::member(
         &request.group_id,
         &request.member_id,
         request.group_instance_id.as_ref(),
         request.generation_id,
     );
     let beat = Request::Heartbeat(Heartbeat { member });
-    match group::ask(context, &request.group_id, beat).await {
+    match ask(context, &request.group_id, beat).await {
         Ok(Response::Heartbeat(error_code)) => error_code,
-        Ok(_) => group::UNEXPECTED,
+        Ok(_) => UNEXPECTED,
         // A coordinator that loads counts everybody as alive (as Kafka): the sessions begin anew when it is done.
         Err(Refusal::LoadInProgress) => ErrorCode::None,
         Err(refusal) => refusal.error_code(),

@@ -12,8 +12,8 @@ use protocol::messages::create_topics::{
 };
 use protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 
-use super::admin::{self, Mode};
 use super::describe_configs;
+use super::proposal::{self, Mode};
 use crate::auto_topics::{fresh_topic_id, placement_start};
 use crate::context::{Call, Context};
 use crate::internal_topics::{METADATA_LOG, OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
@@ -72,10 +72,10 @@ async fn create(
     let (positions, topics): (Vec<usize>, Vec<NewTopic>) = wanted.into_iter().unzip();
     let command =
         Command::CreateTopics(CreateTopics { topics: topics.clone(), live: LiveSet::default() });
-    let outcome = admin::within(timeout_ms, admin::propose(context, mode, command)).await;
+    let outcome = proposal::within(timeout_ms, proposal::propose(context, mode, command)).await;
     let created = match outcome {
         Ok(Outcome::TopicsCreated(created)) => Ok(created),
-        Ok(_) => Err(admin::unexpected()),
+        Ok(_) => Err(proposal::unexpected()),
         Err(refusal) => Err(refusal),
     };
     match created {
@@ -104,7 +104,7 @@ async fn create(
 
 fn refuse(result: &mut CreatableTopicResult, refusal: &Refusal) {
     result.error_code = refusal.code;
-    result.error_message = admin::text(&refusal.message);
+    result.error_message = proposal::text(&refusal.message);
 }
 
 fn new_topic(
@@ -118,7 +118,7 @@ fn new_topic(
         name: String::from(&topic.name),
         topic_id: fresh_topic_id(),
         assignment: assignment(context, call, image, topic)?,
-        configs: admin::topic_configs(&topic.name, entries)?,
+        configs: proposal::topic_configs(&topic.name, entries)?,
     })
 }
 

@@ -8,8 +8,8 @@ use protocol::messages::incremental_alter_configs::{
 };
 use protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 
-use super::admin::{self, Mode};
 use super::alter_configs::alter;
+use super::proposal::{self, Mode};
 use crate::context::{Call, Context};
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 1 };
@@ -30,14 +30,14 @@ pub(crate) async fn handle(
             Err(refusal) => (refusal.code, refusal.message),
         };
         context.count_error(call.api_key, error_code);
-        let error_message = admin::text(&message);
+        let error_message = proposal::text(&message);
         AlterConfigsResourceResponse { error_code, error_message, resource_type, resource_name }
     });
     IncrementalAlterConfigsResponse { responses: responses.collect(), ..Default::default() }
 }
 
 fn change(resource: &AlterConfigsResource) -> Result<ConfigChange, Refusal> {
-    let target = admin::resource(resource.resource_type, &resource.resource_name)?;
+    let target = proposal::resource(resource.resource_type, &resource.resource_name)?;
     let mut operations = Vec::with_capacity(resource.configs.len());
     for config in &resource.configs {
         let twice = resource.configs.iter().filter(|other| other.name == config.name).count() > 1;
@@ -45,11 +45,11 @@ fn change(resource: &AlterConfigsResource) -> Result<ConfigChange, Refusal> {
             let text = format!("{} is changed twice", &*config.name);
             return Err(Refusal::new(ErrorCode::InvalidRequest, text));
         }
-        admin::declaration(&target, &config.name)?;
+        proposal::declaration(&target, &config.name)?;
         let operation = operation(config)?;
         match &operation {
-            ConfigOperation::Set(value) => admin::check_value(&target, &config.name, value)?,
-            _ => admin::check_internal(&target, &config.name, None)?,
+            ConfigOperation::Set(value) => proposal::check_value(&target, &config.name, value)?,
+            _ => proposal::check_internal(&target, &config.name, None)?,
         }
         operations.push((String::from(&config.name), operation));
     }

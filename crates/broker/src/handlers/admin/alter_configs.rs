@@ -10,7 +10,7 @@ use protocol::messages::alter_configs::{AlterConfigsResource, AlterConfigsResour
 use protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
 use protocol::{KafkaString, VersionRange};
 
-use super::admin::{self, Mode};
+use super::proposal::{self, Mode};
 use crate::context::{Call, Context};
 use crate::internal_topics;
 
@@ -38,25 +38,25 @@ pub(crate) async fn handle(
             Err(refusal) => (refusal.code, refusal.message),
         };
         context.count_error(call.api_key, error_code);
-        let error_message = admin::text(&message);
+        let error_message = proposal::text(&message);
         AlterConfigsResourceResponse { error_code, error_message, resource_type, resource_name }
     });
     AlterConfigsResponse { responses: responses.collect(), ..AlterConfigsResponse::default() }
 }
 
 fn change(resource: &AlterConfigsResource) -> Result<ConfigChange, Refusal> {
-    let target = admin::resource(resource.resource_type, &resource.resource_name)?;
+    let target = proposal::resource(resource.resource_type, &resource.resource_name)?;
     let mut configs = BTreeMap::new();
     for config in &resource.configs {
         let Some(value) = &config.value else {
             let text = format!("{} has no value", &*config.name);
             return Err(Refusal::new(ErrorCode::InvalidConfig, text));
         };
-        admin::check_value(&target, &config.name, value)?;
+        proposal::check_value(&target, &config.name, value)?;
         configs.insert(String::from(&config.name), String::from(value));
     }
     // What is not named goes back to its default; what commits depend on stays.
-    if admin::is_internal_topic(&target) {
+    if proposal::is_internal_topic(&target) {
         internal_topics::complete(&mut configs);
     }
     Ok(ConfigChange { resource: target, alteration: ConfigAlteration::Replace(configs) })
@@ -74,9 +74,9 @@ pub(super) async fn alter(
         Ok(Vec::new())
     } else {
         let command = Command::AlterConfigs(AlterConfigs { changes: sound });
-        match admin::propose(context, mode, command).await {
+        match proposal::propose(context, mode, command).await {
             Ok(Outcome::ConfigsAltered(altered)) => Ok(altered),
-            Ok(_) => Err(admin::unexpected()),
+            Ok(_) => Err(proposal::unexpected()),
             Err(refusal) => Err(refusal),
         }
     };
@@ -97,7 +97,7 @@ fn result_of(
         Ok(altered) => altered
             .iter()
             .find(|(other, _)| other == resource)
-            .map_or_else(|| Err(admin::unexpected()), |(_, result)| result.clone()),
+            .map_or_else(|| Err(proposal::unexpected()), |(_, result)| result.clone()),
         Err(refusal) => Err(refusal.clone()),
     }
 }

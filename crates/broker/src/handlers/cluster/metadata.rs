@@ -15,8 +15,8 @@ use protocol::messages::metadata::{
 };
 use protocol::messages::{MetadataRequest, MetadataResponse};
 
-use super::operations;
 use crate::context::{Call, Context, live_brokers};
+use crate::handlers::authorized_operations;
 use crate::internal_topics::is_internal;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 13 };
@@ -71,9 +71,9 @@ pub(crate) async fn handle(
         controller_id: controller_id.map_or(-1, |id| id.0),
         topics,
         cluster_authorized_operations: if asked {
-            operations::CLUSTER
+            authorized_operations::CLUSTER
         } else {
-            operations::NOT_ASKED
+            authorized_operations::NOT_ASKED
         },
         ..MetadataResponse::default()
     }
@@ -182,8 +182,11 @@ impl View<'_> {
 
     fn topic(&self, topic: &Topic) -> MetadataResponseTopic {
         let partitions = self.image.partitions_of(topic.topic_id);
-        let operations =
-            if self.with_operations { operations::TOPIC } else { operations::NOT_ASKED };
+        let operations = if self.with_operations {
+            authorized_operations::TOPIC
+        } else {
+            authorized_operations::NOT_ASKED
+        };
         MetadataResponseTopic {
             name: Some((&*topic.name).into()),
             topic_id: topic.topic_id,

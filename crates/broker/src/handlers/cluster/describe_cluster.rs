@@ -6,8 +6,8 @@ use protocol::VersionRange;
 use protocol::messages::describe_cluster::DescribeClusterBroker;
 use protocol::messages::{DescribeClusterRequest, DescribeClusterResponse};
 
-use super::operations;
 use crate::context::{Call, Context};
+use crate::handlers::authorized_operations;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 2 };
 
@@ -34,9 +34,9 @@ pub(crate) async fn handle(
         .filter(|broker| request.include_fenced_brokers || !broker.is_fenced())
         .filter_map(|broker| Some(describe(broker, broker.endpoint(listener)?)));
     let operations = if request.include_cluster_authorized_operations {
-        operations::CLUSTER
+        authorized_operations::CLUSTER
     } else {
-        operations::NOT_ASKED
+        authorized_operations::NOT_ASKED
     };
     DescribeClusterResponse {
         cluster_id: image.cluster_id().map_or_else(Default::default, |id| id.0.as_str().into()),

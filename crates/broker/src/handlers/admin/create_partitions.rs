@@ -6,7 +6,7 @@ use protocol::VersionRange;
 use protocol::messages::create_partitions::{CreatePartitionsTopic, CreatePartitionsTopicResult};
 use protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 
-use super::admin::{self, Mode};
+use super::proposal::{self, Mode};
 use crate::auto_topics::placement_start;
 use crate::context::{Call, Context};
 use crate::internal_topics::is_internal;
@@ -28,9 +28,10 @@ pub(crate) async fn handle(
     let outcome = if count == 0 {
         Ok(Vec::new())
     } else {
-        match admin::within(request.timeout_ms, admin::propose(context, mode, command)).await {
+        match proposal::within(request.timeout_ms, proposal::propose(context, mode, command)).await
+        {
             Ok(Outcome::PartitionsCreated(created)) => Ok(created),
-            Ok(_) => Err(admin::unexpected()),
+            Ok(_) => Err(proposal::unexpected()),
             Err(refusal) => Err(refusal),
         }
     };
@@ -44,7 +45,7 @@ pub(crate) async fn handle(
             let text = "the number of partitions of an internal topic is fixed: it says where groups are kept";
             return Err(Refusal::new(ErrorCode::InvalidPartitions, text));
         }
-        results.next().unwrap_or_else(|| Err(admin::unexpected()))
+        results.next().unwrap_or_else(|| Err(proposal::unexpected()))
     };
     let results: Vec<Result<(), Refusal>> = request.topics.iter().map(&mut next).collect();
     let results = request.topics.into_iter().zip(results).map(|(topic, result)| {
@@ -56,7 +57,7 @@ pub(crate) async fn handle(
         CreatePartitionsTopicResult {
             name: topic.name,
             error_code,
-            error_message: admin::text(&message),
+            error_message: proposal::text(&message),
         }
     });
     CreatePartitionsResponse { results: results.collect(), ..Default::default() }

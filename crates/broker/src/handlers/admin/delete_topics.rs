@@ -6,7 +6,7 @@ use protocol::VersionRange;
 use protocol::messages::delete_topics::{DeletableTopicResult, DeleteTopicState};
 use protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 
-use super::admin::{self, Mode};
+use super::proposal::{self, Mode};
 use crate::context::{Call, Context};
 use crate::internal_topics::is_internal;
 
@@ -34,7 +34,7 @@ pub(crate) async fn handle(
     let outcome = if count == 0 {
         Ok(Outcome::TopicsDeleted(Vec::new()))
     } else if enabled {
-        admin::within(request.timeout_ms, admin::propose(context, Mode::Apply, command)).await
+        proposal::within(request.timeout_ms, proposal::propose(context, Mode::Apply, command)).await
     } else {
         Err(Refusal::new(ErrorCode::TopicDeletionDisabled, "delete.topic.enable is false"))
     };
@@ -42,7 +42,7 @@ pub(crate) async fn handle(
         Ok(Outcome::TopicsDeleted(deleted)) => {
             deleted.into_iter().map(|deleted| deleted.result).collect()
         }
-        Ok(_) => vec![Err(admin::unexpected()); count],
+        Ok(_) => vec![Err(proposal::unexpected()); count],
         Err(refusal) => vec![Err(refusal); count],
     };
     let mut results = results.into_iter();
@@ -51,7 +51,7 @@ pub(crate) async fn handle(
             let text = "internal topics are not deleted: every committed offset would go";
             Err(Refusal::new(ErrorCode::InvalidTopicException, text))
         } else {
-            results.next().unwrap_or_else(|| Err(admin::unexpected()))
+            results.next().unwrap_or_else(|| Err(proposal::unexpected()))
         };
         let (error_code, message) = match result {
             Ok(()) => (ErrorCode::None, String::new()),
@@ -62,7 +62,7 @@ pub(crate) async fn handle(
         let known = known(&image, &topic);
         let name = topic.name.or_else(|| known.map(|known| (&*known.name).into()));
         let topic_id = known.map_or(topic.topic_id, |known| known.topic_id);
-        DeletableTopicResult { name, topic_id, error_code, error_message: admin::text(&message) }
+        DeletableTopicResult { name, topic_id, error_code, error_message: proposal::text(&message) }
     });
     DeleteTopicsResponse { responses: responses.collect(), ..Default::default() }
 }

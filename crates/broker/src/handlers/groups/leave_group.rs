@@ -7,7 +7,7 @@ use protocol::messages::leave_group::{MemberIdentity, MemberResponse};
 use protocol::messages::{LeaveGroupRequest, LeaveGroupResponse};
 use protocol::{KafkaString, VersionRange};
 
-use super::group;
+use super::{UNEXPECTED, ask, wire};
 use crate::context::{Call, Context};
 use crate::error_code::ToErrorCode as _;
 
@@ -41,7 +41,7 @@ pub(crate) async fn handle(
         context.count_error(call.api_key, *code);
     }
     if call.version < MANY_MEMBERS_VERSION {
-        let error_code = codes.first().copied().unwrap_or(group::UNEXPECTED);
+        let error_code = codes.first().copied().unwrap_or(UNEXPECTED);
         return LeaveGroupResponse { error_code, ..LeaveGroupResponse::default() };
     }
     let members = members.into_iter().zip(codes).map(|(member, error_code)| MemberResponse {
@@ -66,13 +66,13 @@ async fn leave(
     }
     let leaving = members.iter().map(|member| LeavingMember {
         member_id: member.member_id.as_str().into(),
-        group_instance_id: group::instance(member.group_instance_id.as_ref()),
+        group_instance_id: wire::instance(member.group_instance_id.as_ref()),
     });
     let leave = LeaveGroup { group_id: group_id.as_str().into(), members: leaving.collect() };
-    match group::ask(context, group_id, Request::Leave(leave)).await {
+    match ask(context, group_id, Request::Leave(leave)).await {
         Ok(Response::Leave(answer)) if answer.error.is_error() => Err(answer.error),
         Ok(Response::Leave(answer)) => Ok(answer.members),
-        Ok(_) => Err(group::UNEXPECTED),
+        Ok(_) => Err(UNEXPECTED),
         Err(refusal) => Err(refusal.error_code()),
     }
 }

@@ -11,7 +11,7 @@ use protocol::messages::find_coordinator::{
 use protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 use protocol::{KafkaString, VersionRange};
 
-use super::group;
+use super::{answers, create_offsets_topic};
 use crate::context::{Call, Context};
 use crate::coordinators;
 
@@ -29,16 +29,16 @@ pub(crate) async fn handle(
     let keys = if call.version < MANY_KEYS_VERSION { vec![key] } else { coordinator_keys };
     let refused = refused(key_type);
     if refused.is_none() && !keys.is_empty() {
-        group::create_offsets_topic(context).await;
+        create_offsets_topic(context).await;
     }
     let mut named = BTreeSet::new();
     let mut keys = keys;
     // One named twice is answered once.
     keys.retain(|key| named.insert(key.clone()));
-    let room = &group::Room::of(context);
-    let mut coordinators = group::ask_each(keys, |key| async move {
+    let room = &answers::Room::of(context);
+    let mut coordinators = answers::ask_each(keys, |key| async move {
         let found = match refused {
-            _ if room.is_full() => Err((group::TOO_LARGE, "")),
+            _ if room.is_full() => Err((answers::TOO_LARGE, "")),
             Some(reason) => Err((ErrorCode::InvalidRequest, reason)),
             None => find(context, call, &key),
         };

@@ -15,7 +15,7 @@ use protocol::messages::offset_commit::{
 };
 use protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 
-use super::group;
+use super::{UNEXPECTED, ask, wire};
 use crate::context::{Call, Context};
 use crate::error_code::ToErrorCode as _;
 
@@ -45,7 +45,7 @@ pub(crate) async fn handle(
     let mut refused = refused.into_iter();
     let mut next = || match refused.next() {
         Some(Some(refused)) => refused,
-        _ => codes.next().unwrap_or(group::UNEXPECTED),
+        _ => codes.next().unwrap_or(UNEXPECTED),
     };
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {
@@ -122,7 +122,7 @@ async fn commit(
     if offsets.is_empty() {
         return Ok(Vec::new());
     }
-    let member = group::member(
+    let member = wire::member(
         &request.group_id,
         &request.member_id,
         request.group_instance_id.as_ref(),
@@ -130,9 +130,9 @@ async fn commit(
     );
     let retention = retention(request.retention_time_ms);
     let commit = Request::CommitOffsets(CommitOffsets { member, offsets, retention });
-    match group::ask(context, &request.group_id, commit).await {
+    match ask(context, &request.group_id, commit).await {
         Ok(Response::CommitOffsets(codes)) => Ok(codes),
-        Ok(_) => Err(group::UNEXPECTED),
+        Ok(_) => Err(UNEXPECTED),
         Err(refusal) => Err(refusal.error_code()),
     }
 }

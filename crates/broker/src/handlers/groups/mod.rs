@@ -1,0 +1,55 @@
+//! Consumer groups and their offsets: one file for each API, and the road to a group's coordinator.
+//!
+//! A handler turns the request's version into the coordinator's one form, and the coordinator's answer back; it knows no rule of groups.
+
+pub(crate) mod delete_groups;
+pub(crate) mod describe_groups;
+pub(crate) mod find_coordinator;
+pub(crate) mod heartbeat;
+pub(crate) mod join_group;
+pub(crate) mod leave_group;
+pub(crate) mod list_groups;
+pub(crate) mod offset_commit;
+pub(crate) mod offset_delete;
+pub(crate) mod offset_fetch;
+pub(crate) mod sync_group;
+
+mod answers;
+mod wire;
+
+use coordinator::group::request::Request;
+use coordinator::group::response::Response;
+use coordinator::runtime::Refusal;
+use model::ErrorCode;
+
+use crate::context::Context;
+use crate::coordinators;
+use crate::internal_topics::OFFSETS_TOPIC;
+
+/// Lets the coordinator of a group answer, if that is this broker.
+///
+/// # Errors
+/// The coordinator's refusal.
+async fn ask(context: &Context, group_id: &str, request: Request) -> Result<Response, Refusal> {
+    if matches!(request, Request::Join(_) | Request::CommitOffsets(_)) {
+        create_offsets_topic(context).await;
+    }
+    // The image is let go before the wait.
+    let partition = coordinators::partition_of(&context.controller.image(), group_id);
+    let partition = partition.ok_or(Refusal::NotCoordinator)?.partition;
+    context.coordinators.groups().handle(partition, request).await
+}
+
+/// Creates the offsets topic when there is none. What goes wrong shows in that there is none afterwards; the client tries again.
+async fn create_offsets_topic(context: &Context) {
+    if context.controller.image().topic_id(OFFSETS_TOPIC).is_some() {
+        return;
+    }
+    match context.auto_topics.create(&context.controller, OFFSETS_TOPIC).await {
+        Ok(()) => context.until_led(OFFSETS_TOPIC).await,
+        Err(code) => tracing::debug!("{OFFSETS_TOPIC} is not created yet: {code}"),
+    }
+}
+
+/// Says that the coordinator gave an answer of another kind, which only a defect can make.
+const UNEXPECTED: ErrorCode = ErrorCode::UnknownServerError;
