@@ -76,7 +76,7 @@ impl DataDirectory {
             let path = path.to_owned();
             move |source| DataDirectoryError::Io { what, path, source }
         };
-        std::fs::create_dir_all(path).map_err(failed("create", path))?;
+        create(&*fs, path).map_err(failed("create", path))?;
         let lock_file = path.join(LOCK_FILE);
         let lock = fs.lock(&lock_file).map_err(|source| match source.kind() {
             io::ErrorKind::WouldBlock => DataDirectoryError::Locked(path.to_owned()),
@@ -130,9 +130,33 @@ impl DataDirectory {
     }
 }
 
+/// Creates the directory and what is missing above it. Each name is on the disk before anything is put below it: with a name that a power loss takes away goes everything
+/// below, however well that was synced.
+fn create(fs: &dyn FileSystem, path: &Path) -> io::Result<()> {
+    let path = std::path::absolute(path)?;
+    // The epoch was stored below names that were all durable.
+    if fs.exists(&path.join(EPOCH_FILE))? {
+        return Ok(());
+    }
+    let mut names: Vec<&Path> = path.ancestors().collect();
+    names.reverse();
+    for pair in names.windows(2) {
+        let [parent, directory] = pair else { continue };
+        if fs.exists(directory)? {
+            // It may be the work of a start that was killed before its sync. One that somebody else made may not be ours to open, and is on the disk long since.
+            let _ = fs.sync_dir(parent);
+        } else {
+            fs.create_dir(directory)?;
+            fs.sync_dir(parent)?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use log_storage::OsFileSystem;
+    use log_storage::file_system::{CrashMode, SimulatedDisk};
 
     use super::*;
 
@@ -153,6 +177,20 @@ mod tests {
         assert_eq!(last.shutdown, LastShutdown::Clean);
         drop(held);
         assert_eq!(take(dir.path()).unwrap().1.shutdown, LastShutdown::Unclean);
+    }
+
+    #[test]
+    fn a_first_start_outlives_a_power_loss_with_every_directory_above_it() {
+        let disk = SimulatedDisk::new(1);
+        let take = || DataDirectory::take(Arc::new(disk.clone()), Path::new("/srv/broker-1/data"));
+        // A start that is killed at once leaves names that nobody has synced.
+        disk.create_dir(Path::new("/srv")).unwrap();
+        disk.crash(CrashMode::KeepAll);
+        let (held, _) = take().unwrap();
+        held.store_broker_epoch(BrokerEpoch(7)).unwrap();
+        disk.crash(CrashMode::LoseAll);
+        drop(held);
+        assert_eq!(take().unwrap().1.broker_epoch, Some(BrokerEpoch(7)));
     }
 
     #[test]
