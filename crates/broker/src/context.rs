@@ -14,7 +14,7 @@ use replication::Replicas;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::auto_topics::AutoTopics;
+use crate::topics::AutoTopics;
 use crate::config::BrokerConfig;
 use crate::config::listeners::Listener;
 use crate::coordinators::Coordinators;

@@ -3,7 +3,6 @@
 //! Owns listeners, handlers, configuration, wiring, the HTTP port and the command line. Never decides who leads, what is committed or
 //! what is on disk: it carries requests and metadata to the crates that do.
 
-pub mod auto_topics;
 pub mod command_line;
 pub mod config;
 pub mod connection;
@@ -22,4 +21,4 @@ pub mod server;
 mod cli;
 mod error_code;
 mod handlers;
-mod internal_topics;
+pub mod topics;

@@ -21,7 +21,7 @@ use replication::Replicas;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use crate::internal_topics::OFFSETS_TOPIC;
+use crate::topics::internal::OFFSETS_TOPIC;
 use crate::metrics::Metrics;
 use lag::GroupLag;
 use offsets_log::OffsetsLog;

@@ -10,7 +10,7 @@ use model::{BrokerId, TopicIdPartition};
 use replication::Replicas;
 use tokio_util::sync::CancellationToken;
 
-use super::image_view;
+use super::image_updates;
 use crate::coordinators::Coordinators;
 
 /// What the applier works with.
@@ -32,7 +32,7 @@ impl ImageApplier {
             };
             let Some(ImageChange { image, changes: changed, .. }) = change else { return };
             if !changed.is_empty() {
-                let update = image_view::changed(&image, &changed, self.own);
+                let update = image_updates::changed(&image, &changed, self.own);
                 self.replicas.apply(update);
                 self.coordinators.apply(&self.image, &image, &changed);
                 self.tell(&image, &changed);

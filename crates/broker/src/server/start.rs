@@ -24,12 +24,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
 
-use super::carrier;
+use super::replica_requests;
 use super::data_directory::{DataDirectory, LastRun};
 use super::image_applier::ImageApplier;
-use super::image_view;
+use super::image_updates;
 use super::status::ServerStatus;
-use crate::auto_topics::AutoTopics;
+use crate::topics::AutoTopics;
 use crate::config::listeners::HostPort;
 use crate::config::{BrokerConfig, Settings};
 use crate::connection::Limits;
@@ -54,7 +54,7 @@ pub(super) struct Running {
     /// Cancelled to answer producers that wait for replicas, too.
     pub(super) no_more_acks: CancellationToken,
     pub(super) connections: TaskTracker,
-    /// Cancelled to stop replication, the image applier and the carrier.
+    /// Cancelled to stop replication, the image applier and the replica_requests.
     pub(super) background_stop: CancellationToken,
     pub(super) background: TaskTracker,
 }
@@ -98,7 +98,7 @@ pub(super) async fn start(
     follow_image(&controller, followers, broker_epoch, &background, &background_stop).await?;
     serve_replication(&replicas, ports.replication, &background, background_stop.clone());
     let carried =
-        carrier::run(Arc::clone(&replicas), controller.clone(), own, background_stop.clone());
+        replica_requests::run(Arc::clone(&replicas), controller.clone(), own, background_stop.clone());
     background.spawn(carried);
     replicas.settled().await;
 
@@ -216,7 +216,7 @@ async fn follow_image(
     let cluster_id = cluster_id.ok_or_else(|| anyhow!("the cluster has no id"))?;
     let registration = Registration { cluster_id, broker_epoch };
     let Followers { replicas, coordinators } = followers;
-    replicas.start(registration, image_view::whole(&first.image, own), tasks, stop.clone());
+    replicas.start(registration, image_updates::whole(&first.image, own), tasks, stop.clone());
     coordinators.start_with(&first.image);
     let applier = ImageApplier {
         own,

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::error_code::ToErrorCode as _;
-use crate::internal_topics::{OFFSETS_TOPIC, OffsetsTopic, TRANSACTIONS_TOPIC};
+use crate::topics::internal::{OFFSETS_TOPIC, OffsetsTopic, TRANSACTIONS_TOPIC};
 
 /// Creations under way at once; further ones wait, within the client's patience.
 const MAX_CREATIONS: usize = 16;

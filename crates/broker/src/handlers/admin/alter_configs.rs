@@ -12,7 +12,7 @@ use protocol::{KafkaString, VersionRange};
 
 use super::proposal::{self, Mode};
 use crate::context::{Call, Context};
-use crate::internal_topics;
+use crate::topics::internal as internal_topics;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 2 };
 

@@ -7,9 +7,9 @@ use protocol::messages::create_partitions::{CreatePartitionsTopic, CreatePartiti
 use protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 
 use super::proposal::{self, Mode};
-use crate::auto_topics::placement_start;
+use crate::topics::placement_start;
 use crate::context::{Call, Context};
-use crate::internal_topics::is_internal;
+use crate::topics::internal::is_internal;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 3 };
 

@@ -14,9 +14,9 @@ use protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 
 use super::describe_configs;
 use super::proposal::{self, Mode};
-use crate::auto_topics::{fresh_topic_id, placement_start};
+use crate::topics::{fresh_topic_id, placement_start};
 use crate::context::{Call, Context};
-use crate::internal_topics::{METADATA_LOG, OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
+use crate::topics::internal::{METADATA_LOG, OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 7 };
 

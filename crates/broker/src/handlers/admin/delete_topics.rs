@@ -8,7 +8,7 @@ use protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse};
 
 use super::proposal::{self, Mode};
 use crate::context::{Call, Context};
-use crate::internal_topics::is_internal;
+use crate::topics::internal::is_internal;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 6 };
 

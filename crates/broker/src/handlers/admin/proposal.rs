@@ -14,7 +14,7 @@ use protocol::KafkaString;
 use crate::config;
 use crate::context::Context;
 use crate::error_code::ToErrorCode as _;
-use crate::internal_topics::{self, is_internal};
+use crate::topics::internal::{self as internal_topics, is_internal};
 
 /// Kafka's number of the resource type "topic".
 pub(super) const TOPIC_RESOURCE: i8 = 2;

@@ -11,7 +11,7 @@ use protocol::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitions
 
 use crate::context::{Call, Context};
 use crate::handlers::authorized_operations;
-use crate::internal_topics::is_internal;
+use crate::topics::internal::is_internal;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 0 };
 

@@ -17,7 +17,7 @@ use protocol::messages::{MetadataRequest, MetadataResponse};
 
 use crate::context::{Call, Context, live_brokers};
 use crate::handlers::authorized_operations;
-use crate::internal_topics::is_internal;
+use crate::topics::internal::is_internal;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 13 };
 

@@ -24,7 +24,7 @@ use model::ErrorCode;
 
 use crate::context::Context;
 use crate::coordinators;
-use crate::internal_topics::OFFSETS_TOPIC;
+use crate::topics::internal::OFFSETS_TOPIC;
 
 /// Lets the coordinator of a group answer, if that is this broker.
 ///

@@ -15,7 +15,7 @@ use protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 use super::leader;
 use crate::context::{Call, Context};
 use crate::error_code::ToErrorCode as _;
-use crate::internal_topics::is_internal;
+use crate::topics::internal::is_internal;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 2 };
 

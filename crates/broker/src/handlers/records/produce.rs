@@ -26,7 +26,7 @@ use super::compacted;
 use super::leader::{self, Elsewhere, Hints};
 use crate::context::{Call, Context};
 use crate::error_code::{ToErrorCode as _, leader_hint};
-use crate::internal_topics::{is_internal, may_produce_to_internal};
+use crate::topics::internal::{is_internal, may_produce_to_internal};
 use crate::logging::LineLimit;
 use crate::metrics::AcksLabel;
 use crate::process;
