@@ -1,6 +1,6 @@
 //! From a frame to its handler and back: decodes, picks the handler, encodes.
 //!
-//! Owns the one place where an API meets its handler; `protocol`'s table says what is served, and the match over its requests is
+//! Owns the one table in which an API meets its handler; `protocol`'s table says what is served, and the match over its requests is
 //! exhaustive. Decoding is a pure function under [`process::guarded`]: a panic in it closes that connection and is counted.
 
 use std::future::Future;
@@ -39,15 +39,23 @@ fn handle(context: &Arc<Context>, request: connection::Request) -> Result<Accept
         Err(error) => return Err(error.to_string()),
     };
     let RequestHeader { api_key, api_version, correlation_id, client_id } = header;
+    let reply = Reply { api_key, version: api_version, correlation_id };
     let call = Call {
         api_key,
         version: api_version,
-        correlation_id,
         client_id: client_id.as_deref().unwrap_or_default().into(),
         client_address: peer.address.ip(),
         listener: peer.listener,
     };
-    Ok(start(context, call, body))
+    Ok(start(Arc::clone(context), reply, call, body))
+}
+
+/// What an answer needs of its request.
+#[derive(Clone, Copy)]
+struct Reply {
+    api_key: ApiKey,
+    version: i16,
+    correlation_id: i32,
 }
 
 /// Says what a request means for those behind it. Kafka handles one request of a connection after the other; only Produce gains from more, and a Fetch that waits for
@@ -61,89 +69,87 @@ fn pipelining(api_key: ApiKey) -> Pipelining {
     }
 }
 
-/// The one table from APIs to handlers.
-fn start(context: &Arc<Context>, call: Call, request: Request) -> Accepted {
-    let own = Arc::clone(context);
-    let barrier = pipelining(call.api_key);
-    macro_rules! run {
-        ($handler:ident, $request:ident) => {{
-            debug_assert!(handlers::$handler::VERSIONS.contains(call.version));
-            let (context, its) = (Arc::clone(&own), call.clone());
-            let answer = answer(own, call, async move {
-                Ok(Some(handlers::$handler::handle(&context, &its, $request).await.into()))
-            });
-            Accepted { answer, pipelining: barrier }
-        }};
-    }
-    match request {
-        Request::Produce(request) => {
-            debug_assert!(handlers::produce::VERSIONS.contains(call.version));
-            let version = call.version;
-            if !handlers::produce::knows_topics(&context.controller.image(), version, &request) {
-                return produce_later(own, call, request);
-            }
-            let pending = handlers::produce::append(context, &call, request);
-            // Its effect is done already.
-            let pipelining = if pending.is_done() { Pipelining::Open } else { Pipelining::Barrier };
-            let answer = answer(own, call, async move {
-                let response = pending.response().await?;
-                Ok(response.map(Response::from))
-            });
+/// Makes, of the table from APIs to handlers, the function that starts a request's handler, and for the test the versions that each handler knows.
+macro_rules! handlers {
+    ($($api:ident => $handler:ident,)*) => {
+        fn start(context: Arc<Context>, reply: Reply, call: Call, request: Request) -> Accepted {
+            let pipelining = pipelining(reply.api_key);
+            let answer = match request {
+                $(Request::$api(request) => {
+                    debug_assert!(handlers::$handler::VERSIONS.contains(reply.version));
+                    let own = Arc::clone(&context);
+                    answer(own, reply, async move {
+                        let response = handlers::$handler::handle(&context, &call, request).await;
+                        Ok(Some(response.into()))
+                    })
+                })*
+                // Takes effect before its answer is asked for.
+                Request::Produce(request) => return produce(context, reply, call, request),
+            };
             Accepted { answer, pipelining }
         }
-        Request::Fetch(request) => run!(fetch, request),
-        Request::ListOffsets(request) => run!(list_offsets, request),
-        Request::Metadata(request) => run!(metadata, request),
-        Request::OffsetCommit(request) => run!(offset_commit, request),
-        Request::OffsetFetch(request) => run!(offset_fetch, request),
-        Request::FindCoordinator(request) => run!(find_coordinator, request),
-        Request::JoinGroup(request) => run!(join_group, request),
-        Request::Heartbeat(request) => run!(heartbeat, request),
-        Request::LeaveGroup(request) => run!(leave_group, request),
-        Request::SyncGroup(request) => run!(sync_group, request),
-        Request::DescribeGroups(request) => run!(describe_groups, request),
-        Request::ListGroups(request) => run!(list_groups, request),
-        Request::ApiVersions(request) => run!(api_versions, request),
-        Request::CreateTopics(request) => run!(create_topics, request),
-        Request::DeleteTopics(request) => run!(delete_topics, request),
-        Request::DeleteRecords(request) => run!(delete_records, request),
-        Request::InitProducerId(request) => run!(init_producer_id, request),
-        Request::OffsetForLeaderEpoch(request) => run!(offset_for_leader_epoch, request),
-        Request::DescribeConfigs(request) => run!(describe_configs, request),
-        Request::AlterConfigs(request) => run!(alter_configs, request),
-        Request::CreatePartitions(request) => run!(create_partitions, request),
-        Request::DeleteGroups(request) => run!(delete_groups, request),
-        Request::ElectLeaders(request) => run!(elect_leaders, request),
-        Request::IncrementalAlterConfigs(request) => run!(incremental_alter_configs, request),
-        Request::OffsetDelete(request) => run!(offset_delete, request),
-        Request::DescribeCluster(request) => run!(describe_cluster, request),
-        Request::DescribeTopicPartitions(request) => run!(describe_topic_partitions, request),
-    }
+
+        #[cfg(test)]
+        const KNOWN_VERSIONS: &[(ApiKey, protocol::VersionRange)] = &[
+            (ApiKey::Produce, handlers::produce::VERSIONS),
+            $((ApiKey::$api, handlers::$handler::VERSIONS),)*
+        ];
+    };
 }
 
-/// Handles a Produce to a topic that this broker does not know, or not yet.
-fn produce_later(context: Arc<Context>, call: Call, request: ProduceRequest) -> Accepted {
-    let (own, its) = (Arc::clone(&context), call.clone());
-    let answer = answer(context, call, async move {
-        own.until_known(|image| handlers::produce::knows_topics(image, its.version, &request))
-            .await;
-        let pending = handlers::produce::append(&own, &its, request);
-        let response = pending.response().await?;
+handlers! {
+    Fetch => fetch,
+    ListOffsets => list_offsets,
+    Metadata => metadata,
+    OffsetCommit => offset_commit,
+    OffsetFetch => offset_fetch,
+    FindCoordinator => find_coordinator,
+    JoinGroup => join_group,
+    Heartbeat => heartbeat,
+    LeaveGroup => leave_group,
+    SyncGroup => sync_group,
+    DescribeGroups => describe_groups,
+    ListGroups => list_groups,
+    ApiVersions => api_versions,
+    CreateTopics => create_topics,
+    DeleteTopics => delete_topics,
+    DeleteRecords => delete_records,
+    InitProducerId => init_producer_id,
+    OffsetForLeaderEpoch => offset_for_leader_epoch,
+    DescribeConfigs => describe_configs,
+    AlterConfigs => alter_configs,
+    CreatePartitions => create_partitions,
+    DeleteGroups => delete_groups,
+    ElectLeaders => elect_leaders,
+    IncrementalAlterConfigs => incremental_alter_configs,
+    OffsetDelete => offset_delete,
+    DescribeCluster => describe_cluster,
+    DescribeTopicPartitions => describe_topic_partitions,
+}
+
+/// Appends at once, on the calling thread; what is left is the wait for acknowledgements.
+fn produce(context: Arc<Context>, reply: Reply, call: Call, request: ProduceRequest) -> Accepted {
+    debug_assert!(handlers::produce::VERSIONS.contains(reply.version));
+    let appended = handlers::produce::append(&context, call, request);
+    // Its effect is done already, unless something came before its topic or replica.
+    let pipelining = if appended.is_done() { Pipelining::Open } else { Pipelining::Barrier };
+    let answer = answer(context, reply, async move {
+        let response = appended.response().await?;
         Ok(response.map(Response::from))
     });
-    Accepted { answer, pipelining: Pipelining::Barrier }
+    Accepted { answer, pipelining }
 }
 
 /// Encodes what a handler returns; `None` is a request that wants no answer, an error the reason to close the connection.
 fn answer(
     context: Arc<Context>,
-    call: Call,
+    reply: Reply,
     response: impl Future<Output = Result<Option<Response>, String>> + Send + 'static,
 ) -> Answer {
     let started = Instant::now();
     Box::pin(async move {
         let response = response.await;
-        let label = ApiLabel { api: call.api_key.name() };
+        let label = ApiLabel { api: reply.api_key.name() };
         let seconds = context.metrics.requests.seconds.get_or_create_owned(&label);
         seconds.observe(started.elapsed().as_secs_f64());
         let response = match response {
@@ -151,9 +157,9 @@ fn answer(
             Ok(None) => return Outcome::Nothing,
             Err(reason) => return Outcome::Close(reason),
         };
-        match encode_response(call.correlation_id, call.version, &response) {
+        match encode_response(reply.correlation_id, reply.version, &response) {
             Ok(frame) => Outcome::Respond(pieces(&frame)),
-            Err(error) => Outcome::Close(format!("cannot answer {}: {error}", call.api_key)),
+            Err(error) => Outcome::Close(format!("cannot answer {}: {error}", reply.api_key)),
         }
     })
 }
@@ -165,4 +171,17 @@ fn at_once(frame: Frame) -> Accepted {
 
 fn pieces(frame: &Frame) -> Vec<Bytes> {
     frame.pieces().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_version_that_is_advertised_is_known_to_its_handler() {
+        assert_eq!(KNOWN_VERSIONS.len(), protocol::APIS.len());
+        for (key, versions) in KNOWN_VERSIONS {
+            assert_eq!(key.versions(), *versions, "{key}");
+        }
+    }
 }

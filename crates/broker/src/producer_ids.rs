@@ -6,28 +6,29 @@ use std::sync::Mutex;
 
 use controller::metadata::{AllocateProducerIds, Command, Outcome, ProducerIdBlock};
 use controller::{Controller, ProposeError};
-use model::{BrokerEpoch, BrokerId, ErrorCode, ProducerId};
+use model::{ErrorCode, ProducerId};
 
 use crate::error_code::ToErrorCode as _;
 
 /// The block that is in use.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ProducerIds {
+    controller: Controller,
     block: Mutex<Option<ProducerIdBlock>>,
     /// Held while a block is asked for, so that a burst of producers asks for one.
     asking: tokio::sync::Mutex<()>,
 }
 
 impl ProducerIds {
+    pub(crate) fn new(controller: Controller) -> Self {
+        Self { controller, block: Mutex::default(), asking: tokio::sync::Mutex::default() }
+    }
+
     /// Returns an id that nobody else has.
     ///
     /// # Errors
     /// A retriable code while no controller answers.
-    pub async fn next(
-        &self,
-        controller: &Controller,
-        broker_id: BrokerId,
-    ) -> Result<ProducerId, ErrorCode> {
+    pub(crate) async fn next(&self) -> Result<ProducerId, ErrorCode> {
         if let Some(id) = self.take() {
             return Ok(id);
         }
@@ -35,10 +36,7 @@ impl ProducerIds {
         if let Some(id) = self.take() {
             return Ok(id);
         }
-        let image = controller.image();
-        let broker_epoch = image.broker(broker_id).map(|broker| broker.broker_epoch);
-        let broker_epoch = broker_epoch.ok_or(ErrorCode::CoordinatorNotAvailable)?;
-        let block = ask(controller, broker_id, broker_epoch).await?;
+        let block = ask(&self.controller).await?;
         if let Ok(mut held) = self.block.lock() {
             *held = Some(block);
         }
@@ -56,11 +54,10 @@ impl ProducerIds {
     }
 }
 
-async fn ask(
-    controller: &Controller,
-    broker_id: BrokerId,
-    broker_epoch: BrokerEpoch,
-) -> Result<ProducerIdBlock, ErrorCode> {
+async fn ask(controller: &Controller) -> Result<ProducerIdBlock, ErrorCode> {
+    let broker_id = controller.broker_id();
+    let registered = controller.image().broker(broker_id).map(|broker| broker.broker_epoch);
+    let broker_epoch = registered.ok_or(ErrorCode::CoordinatorNotAvailable)?;
     let command = Command::AllocateProducerIds(AllocateProducerIds { broker_id, broker_epoch });
     let applied = controller.propose(command).await;
     match applied.map(|applied| applied.outcome) {

@@ -7,6 +7,7 @@ mod offsets_log;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use controller::Controller;
 use controller::metadata::{Changes, Image};
@@ -21,8 +22,8 @@ use replication::Replicas;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use crate::topics::internal::OFFSETS_TOPIC;
 use crate::metrics::Metrics;
+use crate::topics::internal::OFFSETS_TOPIC;
 use lag::GroupLag;
 use offsets_log::OffsetsLog;
 
@@ -31,6 +32,7 @@ use offsets_log::OffsetsLog;
 pub struct Coordinators {
     own: BrokerId,
     groups: Arc<GroupCoordinator>,
+    max_session_timeout: Duration,
     tasks: TaskTracker,
 }
 
@@ -45,6 +47,7 @@ impl Coordinators {
         let log = OffsetsLog::new(Arc::clone(replicas), controller.clone());
         let tasks = TaskTracker::new();
         let counters = GroupMetrics::default();
+        let max_session_timeout = config.group.max_session_timeout;
         let groups = GroupCoordinator::start(CoordinatorParts {
             writer: Arc::new(log),
             config,
@@ -58,12 +61,18 @@ impl Coordinators {
             registry.register_collector(Box::new(GroupGauges::new(Arc::clone(&groups))));
             registry.register_collector(Box::new(lag));
         });
-        Arc::new(Self { own: controller.broker_id(), groups, tasks })
+        Arc::new(Self { own: controller.broker_id(), groups, max_session_timeout, tasks })
     }
 
     /// Returns the groups, to be asked.
     pub(crate) fn groups(&self) -> &GroupCoordinator {
         &self.groups
+    }
+
+    /// Returns the longest session timeout that a member may ask for.
+    #[must_use]
+    pub(crate) fn max_session_timeout(&self) -> Duration {
+        self.max_session_timeout
     }
 
     /// Takes in the first image, after the replicas.

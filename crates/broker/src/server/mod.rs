@@ -4,10 +4,10 @@
 //! be unfenced, listen. Stop, each step with a deadline: leaderships move, accepting stops, requests drain, fetchers stop, logs flush, the
 //! clean mark is left, Raft's leadership moves, end. Nothing leads, follows, serves or deletes before the image shows this registration.
 
-mod replica_requests;
 mod data_directory;
 mod image_applier;
 mod image_updates;
+mod replica_requests;
 mod start;
 mod status;
 mod stop;

@@ -24,12 +24,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
 
-use super::replica_requests;
 use super::data_directory::{DataDirectory, LastRun};
 use super::image_applier::ImageApplier;
 use super::image_updates;
+use super::replica_requests;
 use super::status::ServerStatus;
-use crate::topics::AutoTopics;
 use crate::config::listeners::HostPort;
 use crate::config::{BrokerConfig, Settings};
 use crate::connection::Limits;
@@ -39,6 +38,7 @@ use crate::dispatch;
 use crate::listener::{self, Shared};
 use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
+use crate::topics::AutoTopics;
 
 /// A broker that serves, with what its stop needs.
 pub(super) struct Running {
@@ -97,8 +97,12 @@ pub(super) async fn start(
     let followers = Followers { replicas: &replicas, coordinators: &coordinators };
     follow_image(&controller, followers, broker_epoch, &background, &background_stop).await?;
     serve_replication(&replicas, ports.replication, &background, background_stop.clone());
-    let carried =
-        replica_requests::run(Arc::clone(&replicas), controller.clone(), own, background_stop.clone());
+    let carried = replica_requests::run(
+        Arc::clone(&replicas),
+        controller.clone(),
+        own,
+        background_stop.clone(),
+    );
     background.spawn(carried);
     replicas.settled().await;
 
@@ -107,14 +111,18 @@ pub(super) async fn start(
     wait_until_unfenced(&controller, own, broker_epoch).await?;
     let no_more_acks = CancellationToken::new();
     let context = Arc::new(Context {
-        auto_topics: AutoTopics::new(config.voters.len(), coordinator_config),
+        auto_topics: AutoTopics::new(
+            controller.clone(),
+            Arc::clone(&replicas),
+            config.voters.len(),
+            coordinator_config,
+        ),
         coordinators: Arc::clone(&coordinators),
-        producer_ids: ProducerIds::default(),
+        producer_ids: ProducerIds::new(controller.clone()),
         answer_bytes: Arc::new(byte_budget(config.queued_max_request_bytes)),
         config: Arc::clone(&config),
         controller: controller.clone(),
         replicas: Arc::clone(&replicas),
-        clock,
         metrics: Arc::clone(&metrics),
         no_more_acks: no_more_acks.clone(),
     });

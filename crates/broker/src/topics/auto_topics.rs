@@ -4,71 +4,96 @@
 //! `default.replication.factor` (the offsets topic: `offsets.topic.replication.factor`) says; while the brokers for it are not there, clients are told to wait.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use controller::Controller;
 use controller::metadata::{Assignment, Command, CreateTopics, Image, LiveSet, NewTopic, Outcome};
 use coordinator::config::CoordinatorConfig;
-use model::{ErrorCode, TopicId};
+use model::{ErrorCode, TopicIdPartition};
+use replication::Replicas;
 use tokio::sync::Semaphore;
-use uuid::Uuid;
 
+use super::internal::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, offsets_topic};
+use super::{TopicDefaults, fresh_topic_id, placement_start};
 use crate::error_code::ToErrorCode as _;
-use crate::topics::internal::{OFFSETS_TOPIC, OffsetsTopic, TRANSACTIONS_TOPIC};
 
-/// Creations under way at once; further ones wait, within the client's patience.
-const MAX_CREATIONS: usize = 16;
-
-/// Longest wait for a creation: a client that retries three times in 250 ms must find the topic at the second try at the latest.
-const PATIENCE: Duration = Duration::from_millis(1_500);
-
-/// The bound on creations at once.
+/// Creates topics with the cluster's defaults.
 #[derive(Debug)]
 pub struct AutoTopics {
-    creations: Semaphore,
-    voters: usize,
+    controller: Controller,
+    replicas: Arc<Replicas>,
+    /// Configured voters, which replication factors count.
+    voter_count: usize,
     coordinators: CoordinatorConfig,
+    creations: Semaphore,
 }
 
 impl AutoTopics {
-    /// Makes the bound; `voters` is the number of configured voters, which replication factors count.
-    #[must_use]
-    pub fn new(voters: usize, coordinators: CoordinatorConfig) -> Self {
-        Self { creations: Semaphore::new(MAX_CREATIONS), voters, coordinators }
+    pub(crate) fn new(
+        controller: Controller,
+        replicas: Arc<Replicas>,
+        voter_count: usize,
+        coordinators: CoordinatorConfig,
+    ) -> Self {
+        let creations = Semaphore::new(MAX_CREATIONS);
+        Self { controller, replicas, voter_count, coordinators, creations }
     }
 
-    /// Returns the shape in which the offsets topic is created now.
+    /// Returns what a topic of this name is created with now where nobody says otherwise.
     #[must_use]
-    pub(crate) fn offsets_topic(&self, image: &Image) -> OffsetsTopic {
-        OffsetsTopic::of(&self.coordinators, image, self.voters)
-    }
-
-    /// Returns the longest session timeout that a member may ask for.
-    #[must_use]
-    pub(crate) fn max_session_timeout(&self) -> Duration {
-        self.coordinators.group.max_session_timeout
-    }
-
-    /// Creates a topic with the cluster's defaults, or the offsets topic in its own shape, and waits until this broker's image has it.
-    ///
-    /// # Errors
-    /// The code for the client: LEADER_NOT_AVAILABLE while it is worth another try.
-    pub async fn create(&self, controller: &Controller, name: &str) -> Result<(), ErrorCode> {
-        match tokio::time::timeout(PATIENCE, self.propose(controller, name)).await {
-            Ok(result) => result,
-            Err(_) => Err(ErrorCode::LeaderNotAvailable),
+    pub(crate) fn defaults(&self, image: &Image, name: &str) -> TopicDefaults {
+        if name == OFFSETS_TOPIC {
+            return offsets_topic(&self.coordinators, image, self.voter_count);
+        }
+        TopicDefaults {
+            partition_count: image.default_partition_count(),
+            replication_factor: image.default_replication_factor(self.voter_count),
+            configs: BTreeMap::new(),
         }
     }
 
-    async fn propose(&self, controller: &Controller, name: &str) -> Result<(), ErrorCode> {
+    /// Creates a topic with its defaults, unless this broker's image has it, and waits until the image does and its replicas are there.
+    ///
+    /// # Errors
+    /// The code for the client: LEADER_NOT_AVAILABLE while it is worth another try.
+    pub(crate) async fn create(&self, name: &str) -> Result<(), ErrorCode> {
+        match tokio::time::timeout(PATIENCE, self.propose(name)).await {
+            Ok(result) => result?,
+            Err(_) => return Err(ErrorCode::LeaderNotAvailable),
+        }
+        self.until_led(name).await;
+        Ok(())
+    }
+
+    /// Waits until the replicas of a new topic that this broker leads are there, so that a client that goes on at once finds them. Bounded:
+    /// a client that comes too early is told to try again anyway.
+    pub(crate) async fn until_led(&self, topic: &str) {
+        let own = Some(self.controller.broker_id());
+        let led: Vec<TopicIdPartition> = {
+            let image = self.controller.image();
+            let Some(topic_id) = image.topic_id(topic) else { return };
+            let partitions = image.partitions_of(topic_id);
+            partitions.filter(|(_, state)| state.leader == own).map(|(id, _)| id).collect()
+        };
+        let all_made = async {
+            for id in &led {
+                self.replicas.made(id).await;
+            }
+        };
+        // What is late is not waited for.
+        let _ = tokio::time::timeout(REPLICAS, all_made).await;
+    }
+
+    async fn propose(&self, name: &str) -> Result<(), ErrorCode> {
         let _permit = self.creations.acquire().await.map_err(|_| ErrorCode::LeaderNotAvailable)?;
-        let image = controller.image();
+        let image = self.controller.image();
         if image.topic_id(name).is_some() {
             return Ok(());
         }
         let topics = vec![self.new_topic(&image, name)?];
         let command = CreateTopics { topics, live: LiveSet::default() };
-        let applied = controller.propose(Command::CreateTopics(command)).await;
+        let applied = self.controller.propose(Command::CreateTopics(command)).await;
         let applied = applied.map_err(|_| ErrorCode::LeaderNotAvailable)?;
         match applied.outcome {
             Outcome::TopicsCreated(results) => {
@@ -83,23 +108,16 @@ impl AutoTopics {
             Outcome::Refused(refusal) => return Err(client_code(refusal.code)),
             _ => return Err(ErrorCode::UnknownServerError),
         }
-        controller.wait_for(applied.index).await.map_err(|error| error.error_code())
+        self.controller.wait_for(applied.index).await.map_err(|error| error.error_code())
     }
 
     fn new_topic(&self, image: &Image, name: &str) -> Result<NewTopic, ErrorCode> {
-        let (partition_count, replication_factor, configs) = match name {
-            OFFSETS_TOPIC => {
-                let shape = self.offsets_topic(image);
-                (shape.partition_count, shape.replication_factor, shape.configs)
-            }
-            // Whoever serves transactions will know its shape.
-            TRANSACTIONS_TOPIC => return Err(ErrorCode::UnknownTopicOrPartition),
-            _ => (
-                image.default_partition_count(),
-                image.default_replication_factor(self.voters),
-                BTreeMap::new(),
-            ),
-        };
+        // Whoever serves transactions will know its shape.
+        if name == TRANSACTIONS_TOPIC {
+            return Err(ErrorCode::UnknownTopicOrPartition);
+        }
+        let TopicDefaults { partition_count, replication_factor, configs } =
+            self.defaults(image, name);
         let assignment =
             Assignment::Placed { partition_count, replication_factor, start: placement_start() };
         let (name, topic_id) = (name.to_owned(), fresh_topic_id());
@@ -115,19 +133,11 @@ fn client_code(code: ErrorCode) -> ErrorCode {
     }
 }
 
-/// Draws a topic id. Kafka reserves the ids that look like a command line option, and the two lowest.
-#[must_use]
-pub fn fresh_topic_id() -> TopicId {
-    loop {
-        let id = TopicId(Uuid::new_v4());
-        if !id.to_string().starts_with('-') {
-            return id;
-        }
-    }
-}
+/// Creations under way at once; further ones wait, within the client's patience.
+const MAX_CREATIONS: usize = 16;
 
-/// Draws where placement begins, so that topics spread over the brokers.
-#[must_use]
-pub fn placement_start() -> u32 {
-    Uuid::new_v4().as_fields().0
-}
+/// Longest wait for a creation: a client that retries three times in 250 ms must find the topic at the second try at the latest.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// Longest wait for the replicas of a new topic.
+const REPLICAS: Duration = Duration::from_millis(500);

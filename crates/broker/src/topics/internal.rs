@@ -1,4 +1,4 @@
-//! The cluster's own topics: which they are, and the shape in which the offsets topic is created.
+//! The cluster's own topics: which they are, what their configuration always says, and what the offsets topic is created with.
 //!
 //! Clients read them like any other; they write to them through the coordinators alone.
 
@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use controller::metadata::Image;
 use coordinator::config::CoordinatorConfig;
 use coordinator::group::GroupConfig;
+
+use super::TopicDefaults;
 
 /// Keeps consumer groups and their committed offsets.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -66,38 +68,27 @@ pub(crate) fn complete(configs: &mut BTreeMap<String, String>) {
     }
 }
 
-/// The shape of the offsets topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OffsetsTopic {
-    /// Number of partitions.
-    pub(crate) partition_count: i32,
-    /// Replicas of each.
-    pub(crate) replication_factor: i16,
-    /// Its own configuration.
-    pub(crate) configs: BTreeMap<String, String>,
-}
-
-impl OffsetsTopic {
-    /// Returns the shape in which the topic is created now. A cluster of fewer brokers than the configured factor has one replica on each; brokers that are registered and
-    /// down, and voters that never came, count: the factor is never quietly smaller than what the cluster will carry.
-    #[must_use]
-    pub(crate) fn of(config: &CoordinatorConfig, image: &Image, configured_voters: usize) -> Self {
-        let voters = image.voters().len().max(configured_voters);
-        let brokers = image.brokers().count().max(voters).max(1);
-        let most = i16::try_from(brokers).unwrap_or(i16::MAX);
-        let segment_bytes = i64::from(config.topic_segment_bytes).max(MIN_BATCH_BYTES);
-        let configs = [
-            ("compression.type", "producer".to_owned()),
-            ("segment.bytes", segment_bytes.to_string()),
-        ];
-        let configs = configs.into_iter().map(|(key, value)| (key.to_owned(), value));
-        let mut configs: BTreeMap<String, String> = configs.collect();
-        complete(&mut configs);
-        Self {
-            partition_count: config.topic_partition_count,
-            replication_factor: config.topic_replication_factor.min(most),
-            configs,
-        }
+/// Returns what the offsets topic is created with now. A cluster of fewer brokers than the configured factor has one replica on each; brokers that are registered and
+/// down, and voters that never came, count: the factor is never quietly smaller than what the cluster will carry.
+#[must_use]
+pub(crate) fn offsets_topic(
+    config: &CoordinatorConfig,
+    image: &Image,
+    configured_voters: usize,
+) -> TopicDefaults {
+    let voters = image.voters().len().max(configured_voters);
+    let brokers = image.brokers().count().max(voters).max(1);
+    let most = i16::try_from(brokers).unwrap_or(i16::MAX);
+    let segment_bytes = i64::from(config.topic_segment_bytes).max(MIN_BATCH_BYTES);
+    let configs =
+        [("compression.type", "producer".to_owned()), ("segment.bytes", segment_bytes.to_string())];
+    let configs = configs.into_iter().map(|(key, value)| (key.to_owned(), value));
+    let mut configs: BTreeMap<String, String> = configs.collect();
+    complete(&mut configs);
+    TopicDefaults {
+        partition_count: config.topic_partition_count,
+        replication_factor: config.topic_replication_factor.min(most),
+        configs,
     }
 }
 
@@ -109,14 +100,14 @@ mod tests {
     fn the_configured_voters_count_before_they_are_there() {
         let config = CoordinatorConfig::default();
         let image = Image::default();
-        assert_eq!(OffsetsTopic::of(&config, &image, 1).replication_factor, 1);
-        assert_eq!(OffsetsTopic::of(&config, &image, 3).replication_factor, 3);
-        assert_eq!(OffsetsTopic::of(&config, &image, 5).replication_factor, 3);
+        assert_eq!(offsets_topic(&config, &image, 1).replication_factor, 1);
+        assert_eq!(offsets_topic(&config, &image, 3).replication_factor, 3);
+        assert_eq!(offsets_topic(&config, &image, 5).replication_factor, 3);
     }
 
     #[test]
     fn commits_are_flushed_whatever_the_cluster_does_otherwise() {
-        let topic = OffsetsTopic::of(&CoordinatorConfig::default(), &Image::default(), 1);
+        let topic = offsets_topic(&CoordinatorConfig::default(), &Image::default(), 1);
         assert_eq!(topic.configs.get("flush.messages").map(String::as_str), Some("1"));
         assert_eq!(topic.partition_count, 50);
         assert_eq!(check_config("cleanup.policy", Some("compact")), Ok(()));
@@ -137,7 +128,7 @@ mod tests {
     #[test]
     fn a_segment_is_never_smaller_than_a_batch() {
         let config = CoordinatorConfig { topic_segment_bytes: 1, ..CoordinatorConfig::default() };
-        let topic = OffsetsTopic::of(&config, &Image::default(), 1);
+        let topic = offsets_topic(&config, &Image::default(), 1);
         let segment = topic.configs.get("segment.bytes").map(String::as_str);
         assert_eq!(check_config("segment.bytes", segment), Ok(()));
     }

@@ -199,6 +199,17 @@ impl Replicas {
         }
     }
 
+    /// Waits until a partition's replica is there. For the caller to bound: one that no image assigns to this broker never comes.
+    pub async fn made(&self, id: &TopicIdPartition) -> Arc<PartitionHandle> {
+        loop {
+            let created = self.created.notified();
+            if let Some(replica) = self.get(id) {
+                return replica;
+            }
+            created.await;
+        }
+    }
+
     /// Returns a partition's replica on this broker.
     #[must_use]
     pub fn get(&self, id: &TopicIdPartition) -> Option<Arc<PartitionHandle>> {

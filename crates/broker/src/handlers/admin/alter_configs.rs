@@ -12,7 +12,7 @@ use protocol::{KafkaString, VersionRange};
 
 use super::proposal::{self, Mode};
 use crate::context::{Call, Context};
-use crate::topics::internal as internal_topics;
+use crate::topics::internal;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 2 };
 
@@ -57,7 +57,7 @@ fn change(resource: &AlterConfigsResource) -> Result<ConfigChange, Refusal> {
     }
     // What is not named goes back to its default; what commits depend on stays.
     if proposal::is_internal_topic(&target) {
-        internal_topics::complete(&mut configs);
+        internal::complete(&mut configs);
     }
     Ok(ConfigChange { resource: target, alteration: ConfigAlteration::Replace(configs) })
 }

@@ -7,9 +7,9 @@ use protocol::messages::create_partitions::{CreatePartitionsTopic, CreatePartiti
 use protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
 
 use super::proposal::{self, Mode};
-use crate::topics::placement_start;
 use crate::context::{Call, Context};
 use crate::topics::internal::is_internal;
+use crate::topics::placement_start;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 3 };
 

@@ -14,9 +14,9 @@ use protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 
 use super::describe_configs;
 use super::proposal::{self, Mode};
-use crate::topics::{fresh_topic_id, placement_start};
 use crate::context::{Call, Context};
-use crate::topics::internal::{METADATA_LOG, OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
+use crate::topics::internal::{METADATA_LOG, TRANSACTIONS_TOPIC};
+use crate::topics::{fresh_topic_id, placement_start};
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 7 };
 
@@ -56,7 +56,7 @@ pub(crate) async fn handle(
     for result in &results {
         context.count_error(call.api_key, result.error_code);
         if mode == Mode::Apply && !result.error_code.is_error() {
-            context.until_led(&result.name).await;
+            context.auto_topics.until_led(&result.name).await;
         }
     }
     CreateTopicsResponse { topics: results, ..CreateTopicsResponse::default() }
@@ -132,12 +132,9 @@ fn assignment(
         return manual(topic);
     }
     let with_defaults = call.version >= DEFAULTS_VERSION;
-    let own_shape = || context.auto_topics.offsets_topic(image);
-    let own_shape = (topic.name == OFFSETS_TOPIC).then(own_shape);
+    let defaults = context.auto_topics.defaults(image, &topic.name);
     let partition_count = match topic.num_partitions {
-        -1 if with_defaults => own_shape
-            .as_ref()
-            .map_or_else(|| image.default_partition_count(), |shape| shape.partition_count),
+        -1 if with_defaults => defaults.partition_count,
         count if count < 1 => {
             let text = "Number of partitions must be larger than 0.";
             return Err(Refusal::new(ErrorCode::InvalidPartitions, text));
@@ -145,10 +142,7 @@ fn assignment(
         count => count,
     };
     let replication_factor = match topic.replication_factor {
-        -1 if with_defaults => own_shape.as_ref().map_or_else(
-            || image.default_replication_factor(context.config.voters.len()),
-            |shape| shape.replication_factor,
-        ),
+        -1 if with_defaults => defaults.replication_factor,
         factor if factor < 1 => {
             let text = "Replication factor must be larger than 0.";
             return Err(Refusal::new(ErrorCode::InvalidReplicationFactor, text));

@@ -14,7 +14,7 @@ use protocol::KafkaString;
 use crate::config;
 use crate::context::Context;
 use crate::error_code::ToErrorCode as _;
-use crate::topics::internal::{self as internal_topics, is_internal};
+use crate::topics::internal::{self, is_internal};
 
 /// Kafka's number of the resource type "topic".
 pub(super) const TOPIC_RESOURCE: i8 = 2;
@@ -136,7 +136,7 @@ pub(super) fn check_internal(
     if !is_internal_topic(resource) {
         return Ok(());
     }
-    let checked = internal_topics::check_config(name, value);
+    let checked = internal::check_config(name, value);
     checked.map_err(|text| Refusal::new(ErrorCode::InvalidConfig, text))
 }
 
@@ -161,7 +161,7 @@ pub(super) fn topic_configs<'a>(
         configs.insert(String::from(name), String::from(value));
     }
     if is_internal_topic(&resource) {
-        internal_topics::complete(&mut configs);
+        internal::complete(&mut configs);
     }
     Ok(configs)
 }

@@ -7,7 +7,7 @@ use protocol::messages::describe_cluster::DescribeClusterBroker;
 use protocol::messages::{DescribeClusterRequest, DescribeClusterResponse};
 
 use crate::context::{Call, Context};
-use crate::handlers::authorized_operations;
+use crate::handlers::{authorized_operations, brokers};
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 2 };
 
@@ -29,7 +29,7 @@ pub(crate) async fn handle(
     }
     let image = context.controller.image();
     let listener = &call.listener.name;
-    let brokers = image
+    let shown = image
         .brokers()
         .filter(|broker| request.include_fenced_brokers || !broker.is_fenced())
         .filter_map(|broker| Some(describe(broker, broker.endpoint(listener)?)));
@@ -40,8 +40,8 @@ pub(crate) async fn handle(
     };
     DescribeClusterResponse {
         cluster_id: image.cluster_id().map_or_else(Default::default, |id| id.0.as_str().into()),
-        controller_id: context.controller_id(&image, listener).map_or(-1, |id| id.0),
-        brokers: brokers.collect(),
+        controller_id: brokers::controller_id(context, &image, listener).map_or(-1, |id| id.0),
+        brokers: shown.collect(),
         cluster_authorized_operations: operations,
         ..DescribeClusterResponse::default()
     }

@@ -15,8 +15,8 @@ use protocol::messages::metadata::{
 };
 use protocol::messages::{MetadataRequest, MetadataResponse};
 
-use crate::context::{Call, Context, live_brokers};
-use crate::handlers::authorized_operations;
+use crate::context::{Call, Context};
+use crate::handlers::{authorized_operations, brokers};
 use crate::topics::internal::is_internal;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 13 };
@@ -55,7 +55,7 @@ pub(crate) async fn handle(
         None => image.topics().map(|topic| view.topic(topic)).collect(),
         Some(topics) => topics.iter().map(|topic| view.wanted(topic, &refused)).collect(),
     };
-    let brokers = live_brokers(&image, &call.listener.name).map(|(broker, endpoint)| {
+    let live = brokers::live(&image, &call.listener.name).map(|(broker, endpoint)| {
         MetadataResponseBroker {
             node_id: broker.broker_id.0,
             host: endpoint.address.host.as_str().into(),
@@ -63,10 +63,10 @@ pub(crate) async fn handle(
             rack: broker.rack.as_deref().map(Into::into),
         }
     });
-    let controller_id = context.controller_id(&image, &call.listener.name);
+    let controller_id = brokers::controller_id(context, &image, &call.listener.name);
     let asked = request.include_cluster_authorized_operations;
     MetadataResponse {
-        brokers: brokers.collect(),
+        brokers: live.collect(),
         cluster_id: image.cluster_id().map(|id| id.0.as_str().into()),
         controller_id: controller_id.map_or(-1, |id| id.0),
         topics,
@@ -90,7 +90,7 @@ async fn let_news_arrive(context: &Context, topics: &[MetadataRequestTopic]) {
     tokio::time::sleep(EVENTS).await;
     let is_open = |leader: &BrokerId| {
         context.replicas.is_cut_off_from(*leader)
-            && !context.is_doubtful(&context.controller.image(), *leader)
+            && !brokers::is_doubtful(context, &context.controller.image(), *leader)
     };
     let deadline = Instant::now() + NEWS;
     while leaders.iter().any(is_open) && Instant::now() < deadline {
@@ -130,9 +130,8 @@ async fn create_missing(
         if image.topic_id(name).is_some() || validate_topic_name(name).is_err() {
             continue;
         }
-        match context.auto_topics.create(&context.controller, name).await {
-            Ok(()) => context.until_led(name).await,
-            Err(code) => refused.push((String::from(name), code)),
+        if let Err(code) = context.auto_topics.create(name).await {
+            refused.push((String::from(name), code));
         }
     }
     refused
@@ -198,7 +197,8 @@ impl View<'_> {
     }
 
     fn partition(&self, index: i32, state: &PartitionState) -> MetadataResponsePartition {
-        let leader = state.leader.filter(|leader| !self.context.is_doubtful(self.image, *leader));
+        let leader =
+            state.leader.filter(|leader| !brokers::is_doubtful(self.context, self.image, *leader));
         let reached = leader.is_some_and(|leader| self.is_reached(leader));
         let error_code = match leader {
             None => ErrorCode::LeaderNotAvailable,

@@ -14,6 +14,7 @@ use protocol::{KafkaString, VersionRange};
 use super::{answers, create_offsets_topic};
 use crate::context::{Call, Context};
 use crate::coordinators;
+use crate::handlers::brokers;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 6 };
 
@@ -93,7 +94,7 @@ fn find(
         partition.ok_or_else(|| not_available("the offsets topic is not created yet"))?;
     let leader = image.partition(partition).and_then(|state| state.leader);
     let leader = leader.ok_or_else(|| not_available("the group's partition has no leader"))?;
-    if context.is_doubtful(&image, leader) {
+    if brokers::is_doubtful(context, &image, leader) {
         return Err(not_available("the group's coordinator may be gone"));
     }
     let endpoint = image.broker(leader).and_then(|broker| broker.endpoint(&call.listener.name));

@@ -33,7 +33,7 @@ pub(crate) async fn handle(
         return refused(context, call, ErrorCode::InvalidGroupId, request.member_id.as_str());
     }
     // Whole, so that nothing of the frame is left when the wait begins.
-    let longest = context.auto_topics.max_session_timeout();
+    let longest = context.coordinators.max_session_timeout();
     let wish = wish(call, request, longest);
     let (group_id, member_id) = (wish.group_id.clone(), wish.member_id.clone());
     match ask(context, group_id.as_str(), Request::Join(wish)).await {

@@ -45,9 +45,8 @@ async fn create_offsets_topic(context: &Context) {
     if context.controller.image().topic_id(OFFSETS_TOPIC).is_some() {
         return;
     }
-    match context.auto_topics.create(&context.controller, OFFSETS_TOPIC).await {
-        Ok(()) => context.until_led(OFFSETS_TOPIC).await,
-        Err(code) => tracing::debug!("{OFFSETS_TOPIC} is not created yet: {code}"),
+    if let Err(code) = context.auto_topics.create(OFFSETS_TOPIC).await {
+        tracing::debug!("{OFFSETS_TOPIC} is not created yet: {code}");
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use controller::metadata::{Image, Topic};
+use controller::metadata::Image;
 use coordinator::group::request::{CommitOffsets, OffsetToCommit, Request};
 use coordinator::group::response::Response;
 use model::{ErrorCode, LeaderEpoch, Offset, TopicIdPartition};
@@ -18,6 +18,7 @@ use protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use super::{UNEXPECTED, ask, wire};
 use crate::context::{Call, Context};
 use crate::error_code::ToErrorCode as _;
+use crate::handlers::named_topic::NamedTopic;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 10 };
 
@@ -81,12 +82,11 @@ fn sort_out(
     refused: &mut Vec<Option<ErrorCode>>,
     offsets: &mut Vec<OffsetToCommit>,
 ) {
-    let known: Result<&Topic, ErrorCode> = if call.version >= TOPIC_ID_VERSION {
-        image.topic(topic.topic_id).ok_or(ErrorCode::UnknownTopicId)
-    } else {
-        image.topic_by_name(&topic.name).ok_or(ErrorCode::UnknownTopicOrPartition)
+    let named = match call.version {
+        TOPIC_ID_VERSION.. => NamedTopic::Id(topic.topic_id),
+        _ => NamedTopic::Name(&topic.name),
     };
-    let name = known.map(|known| (known.topic_id, (&*known.name).into()));
+    let name = named.find(image).map(|known| (known.topic_id, (&*known.name).into()));
     for one in &topic.partitions {
         let (topic_id, name) = match &name {
             Ok(known) => known,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use controller::metadata::Image;
 use futures_util::future::join_all;
-use model::{ErrorCode, Offset};
+use model::{ErrorCode, Offset, TopicIdPartition};
 use protocol::VersionRange;
 use protocol::messages::delete_records::{
     DeleteRecordsPartition, DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
@@ -15,6 +15,7 @@ use protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 use super::leader;
 use crate::context::{Call, Context};
 use crate::error_code::ToErrorCode as _;
+use crate::handlers::named_topic::NamedTopic;
 use crate::topics::internal::is_internal;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 2 };
@@ -53,11 +54,12 @@ async fn delete(
     partition: &DeleteRecordsPartition,
     timeout: Duration,
 ) -> Result<Offset, ErrorCode> {
-    let topic_id = image.topic_id(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let topic_id = NamedTopic::Name(topic).id(image)?;
     if is_internal(topic) {
         return Err(ErrorCode::InvalidTopicException);
     }
-    let replica = leader::find_made(context, image, topic_id, partition.partition_index).await;
+    let id = TopicIdPartition { topic_id, partition: partition.partition_index };
+    let replica = leader::find_made(context, image, id).await;
     let replica = replica.map_err(|elsewhere| elsewhere.error)?;
     let before = match partition.offset {
         HIGH_WATERMARK_OFFSET => None,

@@ -10,11 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use controller::metadata::Image;
 use log_storage::Minimum;
-use model::{ErrorCode, LeaderEpoch, Offset, TopicId};
+use model::{ErrorCode, LeaderEpoch, Offset, TopicId, TopicIdPartition};
 use protocol::VersionRange;
 use protocol::compat::{DownConversion, MessageFormat, down_convert};
 use protocol::messages::fetch::{
-    EpochEndOffset, FetchPartition, FetchableTopicResponse, PartitionData,
+    EpochEndOffset, FetchPartition, FetchTopic, FetchableTopicResponse, PartitionData,
 };
 use protocol::messages::{FetchRequest, FetchResponse};
 use replication::{
@@ -26,6 +26,8 @@ use tokio::time::Instant;
 use super::leader::{self, Elsewhere, Hints};
 use crate::context::{Call, Context};
 use crate::error_code::{ToErrorCode as _, leader_hint};
+use crate::handlers::named_topic::NamedTopic;
+use crate::handlers::waits;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 18 };
 
@@ -60,7 +62,10 @@ pub(crate) async fn handle(context: &Context, call: &Call, request: FetchRequest
         context.count_error(call.api_key, error_code);
         return FetchResponse { error_code, ..FetchResponse::default() };
     }
-    context.until_known(|image| knows_topics(image, call.version, &request)).await;
+    waits::until_known(&context.controller, |image| {
+        request.topics.iter().all(|topic| named(call, topic).id(image).is_ok())
+    })
+    .await;
     let max_wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
     let deadline = Instant::now() + max_wait.min(MAX_WAIT);
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0);
@@ -83,14 +88,11 @@ fn session_error(request: &FetchRequest) -> Option<ErrorCode> {
     }
 }
 
-fn knows_topics(image: &Image, version: i16, request: &FetchRequest) -> bool {
-    request.topics.iter().all(|topic| {
-        if version >= TOPIC_ID_VERSION {
-            image.topic(topic.topic_id).is_some()
-        } else {
-            image.topic_id(&topic.topic).is_some()
-        }
-    })
+fn named<'a>(call: &Call, topic: &'a FetchTopic) -> NamedTopic<'a> {
+    match call.version {
+        TOPIC_ID_VERSION.. => NamedTopic::Id(topic.topic_id),
+        _ => NamedTopic::Name(&topic.topic),
+    }
 }
 
 struct Reader<'a> {
@@ -153,7 +155,7 @@ impl Reader<'_> {
         let mut round = Round::default();
         let limit = usize::try_from(self.request.max_bytes).unwrap_or(0).min(MAX_ANSWER_BYTES);
         for topic in &self.request.topics {
-            let found = self.resolve(&topic.topic, topic.topic_id);
+            let found = named(self.call, topic).id(&self.image);
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for partition in &topic.partitions {
                 let read = match found {
@@ -184,14 +186,6 @@ impl Reader<'_> {
         round
     }
 
-    fn resolve(&self, name: &str, topic_id: TopicId) -> Result<TopicId, ErrorCode> {
-        if self.call.version >= TOPIC_ID_VERSION {
-            let known = self.image.topic(topic_id).map(|topic| topic.topic_id);
-            return known.ok_or(ErrorCode::UnknownTopicId);
-        }
-        self.image.topic_id(name).ok_or(ErrorCode::UnknownTopicOrPartition)
-    }
-
     async fn read(
         &self,
         topic_id: TopicId,
@@ -199,8 +193,8 @@ impl Reader<'_> {
         limit: usize,
         taken: usize,
     ) -> Result<Read, NotRead> {
-        let replica =
-            leader::find_made(self.context, &self.image, topic_id, partition.partition).await?;
+        let id = TopicIdPartition { topic_id, partition: partition.partition };
+        let replica = leader::find_made(self.context, &self.image, id).await?;
         let offset =
             Offset::from_wire(partition.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
         let wanted = usize::try_from(partition.partition_max_bytes).unwrap_or(0);

@@ -16,7 +16,7 @@ pub(crate) async fn handle(
     let result = match request.transactional_id {
         // The one code that every client takes as final and shows with the name of the API.
         Some(_) => Err(ErrorCode::UnsupportedVersion),
-        None => context.producer_ids.next(&context.controller, context.broker_id()).await,
+        None => context.producer_ids.next().await,
     };
     match result {
         Ok(id) => InitProducerIdResponse { producer_id: id.0, ..Default::default() },

@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use controller::metadata::{Image, PartitionState};
-use model::{BrokerId, ErrorCode, TopicId, TopicIdPartition};
+use controller::metadata::Image;
+use model::{BrokerId, ErrorCode, TopicIdPartition};
 use protocol::messages::produce::{LeaderIdAndEpoch, NodeEndpoint};
 use replication::{LeaderHint, PartitionHandle};
 
 use crate::context::{Call, Context};
+use crate::handlers::{brokers, waits};
 
 /// Why a partition is not served here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +29,13 @@ impl From<ErrorCode> for Elsewhere {
     }
 }
 
-/// Finds this broker's replica of a partition that it leads, as far as its image knows; the replica itself has the last word.
+/// Finds this broker's replica of a partition that it leads, as far as its image knows; the replica itself has the last word. `None` while the replica is being made: the
+/// image is ahead of it when the partition is new.
 pub(super) fn find(
     context: &Context,
     image: &Image,
-    topic_id: TopicId,
-    partition: i32,
-) -> Result<Arc<PartitionHandle>, Elsewhere> {
-    let id = TopicIdPartition { topic_id, partition };
+    id: TopicIdPartition,
+) -> Result<Option<Arc<PartitionHandle>>, Elsewhere> {
     let Some(state) = image.partition(id) else {
         return Err(ErrorCode::UnknownTopicOrPartition.into());
     };
@@ -43,33 +43,27 @@ pub(super) fn find(
         return Err(ErrorCode::LeaderNotAvailable.into());
     };
     if leader == context.broker_id() {
-        // The image is ahead of the replica while this is created or elected: a moment later it is there.
-        let replica = context.replicas.get(&id);
-        return replica.ok_or_else(|| ErrorCode::LeaderNotAvailable.into());
+        return Ok(context.replicas.get(&id));
     }
-    if context.is_doubtful(image, leader) {
+    if brokers::is_doubtful(context, image, leader) {
         return Err(ErrorCode::LeaderNotAvailable.into());
     }
     let hint = LeaderHint { leader: Some(leader), leader_epoch: state.leader_epoch };
     Err(Elsewhere { error: ErrorCode::NotLeaderOrFollower, hint: Some(hint) })
 }
 
-/// The same, but waits a moment for a replica that is still being made: a client that was told of a new topic may be that fast, and Kafka never sends it away with
+/// The same, but waits a moment for a replica that is being made: a client that was told of a new topic may be that fast, and Kafka never sends it away with
 /// LEADER_NOT_AVAILABLE.
 pub(super) async fn find_made(
     context: &Context,
     image: &Image,
-    topic_id: TopicId,
-    partition: i32,
+    id: TopicIdPartition,
 ) -> Result<Arc<PartitionHandle>, Elsewhere> {
-    let found = find(context, image, topic_id, partition);
-    let state = image.partition(TopicIdPartition { topic_id, partition });
-    let is_own = |state: &PartitionState| state.leader == Some(context.broker_id());
-    if found.is_ok() || !state.is_some_and(is_own) {
-        return found;
+    if let Some(replica) = find(context, image, id)? {
+        return Ok(replica);
     }
-    context.until_there(topic_id, partition).await;
-    find(context, image, topic_id, partition)
+    let made = waits::until_made(&context.replicas, id).await;
+    made.ok_or_else(|| ErrorCode::LeaderNotAvailable.into())
 }
 
 /// Collects the addresses of the leaders that a response names (KIP-951).

@@ -1,7 +1,7 @@
 //! ListOffsets: the ends of partitions, and offsets by time.
 
 use controller::metadata::Image;
-use model::{ErrorCode, LeaderEpoch, UnixMillis};
+use model::{ErrorCode, LeaderEpoch, TopicIdPartition, UnixMillis};
 use protocol::VersionRange;
 use protocol::messages::list_offsets::{
     EARLIEST_LOCAL_TIMESTAMP, EARLIEST_PENDING_UPLOAD_TIMESTAMP, EARLIEST_TIMESTAMP,
@@ -15,6 +15,8 @@ use super::fetch::isolation;
 use super::leader;
 use crate::context::{Call, Context};
 use crate::error_code::ToErrorCode as _;
+use crate::handlers::named_topic::NamedTopic;
+use crate::handlers::waits;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 11 };
 
@@ -25,7 +27,7 @@ pub(crate) async fn handle(
 ) -> ListOffsetsResponse {
     let is_known =
         |image: &Image| request.topics.iter().all(|topic| image.topic_id(&topic.name).is_some());
-    context.until_known(is_known).await;
+    waits::until_known(&context.controller, is_known).await;
     let image = context.controller.image();
     let isolation = isolation(request.isolation_level);
     let mut topics = Vec::with_capacity(request.topics.len());
@@ -58,8 +60,8 @@ async fn find(
     topic: &str,
     partition: i32,
 ) -> Result<std::sync::Arc<PartitionHandle>, ErrorCode> {
-    let topic_id = image.topic_id(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let found = leader::find_made(context, image, topic_id, partition).await;
+    let topic_id = NamedTopic::Name(topic).id(image)?;
+    let found = leader::find_made(context, image, TopicIdPartition { topic_id, partition }).await;
     found.map_err(|elsewhere| elsewhere.error)
 }
 

@@ -1,7 +1,7 @@
 //! OffsetForLeaderEpoch: where leader epochs end, by which clients find out about truncation (KIP-320).
 
 use controller::metadata::Image;
-use model::{ErrorCode, LeaderEpoch};
+use model::{ErrorCode, LeaderEpoch, TopicIdPartition};
 use protocol::VersionRange;
 use protocol::messages::offset_for_leader_epoch::{
     EpochEndOffset, OffsetForLeaderPartition, OffsetForLeaderTopicResult,
@@ -11,6 +11,7 @@ use protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochRespon
 use super::leader;
 use crate::context::{Call, Context};
 use crate::error_code::ToErrorCode as _;
+use crate::handlers::named_topic::NamedTopic;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 4 };
 
@@ -20,30 +21,32 @@ pub(crate) async fn handle(
     request: OffsetForLeaderEpochRequest,
 ) -> OffsetForLeaderEpochResponse {
     let image = context.controller.image();
-    let topics = request.topics.into_iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|partition| {
-            let answer = look_up(context, &image, &topic.topic, partition);
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for partition in &topic.partitions {
+            let answer = look_up(context, &image, &topic.topic, partition).await;
             let answer = answer.unwrap_or_else(|error_code| {
                 context.count_error(call.api_key, error_code);
                 EpochEndOffset { error_code, ..EpochEndOffset::default() }
             });
-            EpochEndOffset { partition: partition.partition, ..answer }
-        });
-        let partitions = partitions.collect();
-        OffsetForLeaderTopicResult { topic: topic.topic, partitions }
-    });
-    OffsetForLeaderEpochResponse { topics: topics.collect(), ..Default::default() }
+            partitions.push(EpochEndOffset { partition: partition.partition, ..answer });
+        }
+        topics.push(OffsetForLeaderTopicResult { topic: topic.topic, partitions });
+    }
+    OffsetForLeaderEpochResponse { topics, ..OffsetForLeaderEpochResponse::default() }
 }
 
-fn look_up(
+async fn look_up(
     context: &Context,
     image: &Image,
     topic: &str,
     partition: &OffsetForLeaderPartition,
 ) -> Result<EpochEndOffset, ErrorCode> {
-    let topic_id = image.topic_id(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    let replica = leader::find(context, image, topic_id, partition.partition)
-        .map_err(|elsewhere| elsewhere.error)?;
+    let topic_id = NamedTopic::Name(topic).id(image)?;
+    let id = TopicIdPartition { topic_id, partition: partition.partition };
+    let replica = leader::find_made(context, image, id).await;
+    let replica = replica.map_err(|elsewhere| elsewhere.error)?;
     let Some(asked) = LeaderEpoch::from_wire(partition.leader_epoch) else {
         return Ok(EpochEndOffset::default());
     };

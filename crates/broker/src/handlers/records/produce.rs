@@ -1,8 +1,8 @@
 //! Produce: appends batches to the partitions that this broker leads.
 //!
 //! [`append`] has its whole effect on the calling thread: validate, convert where the client is old, append. What is left is the wait for
-//! the acknowledgements, which acks = 0, 1 and all differ in. (A batch for a replica that is still being made is the exception: it is appended when that is there.) Batches are opaque: only those for
-//! compacted topics are looked into ([`compacted`]).
+//! the acknowledgements, which acks = 0, 1 and all differ in. A batch that came before its topic or its replica is the exception: it is appended during that wait, when
+//! what it needs is there. Batches are opaque: only those for compacted topics are looked into ([`compacted`]).
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -20,16 +20,20 @@ use protocol::messages::produce::{
     TopicProduceResponse,
 };
 use protocol::messages::{ProduceRequest, ProduceResponse};
-use replication::{LeaderHint, NotServed, ProduceError, ProduceOptions, ProduceWaiter, Produced};
+use replication::{
+    LeaderHint, NotServed, PartitionHandle, ProduceError, ProduceOptions, ProduceWaiter, Produced,
+};
 
 use super::compacted;
 use super::leader::{self, Elsewhere, Hints};
 use crate::context::{Call, Context};
 use crate::error_code::{ToErrorCode as _, leader_hint};
-use crate::topics::internal::{is_internal, may_produce_to_internal};
+use crate::handlers::named_topic::NamedTopic;
+use crate::handlers::waits;
 use crate::logging::LineLimit;
 use crate::metrics::AcksLabel;
 use crate::process;
+use crate::topics::internal::{is_internal, may_produce_to_internal};
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 13 };
 
@@ -64,16 +68,15 @@ struct AppendedTopic {
 enum Appending {
     Waiting(ProduceWaiter),
     Refused(Refused),
-    /// This broker leads the partition and its replica is still being made: a client that was told of a new topic may be that fast.
-    Early(Early),
+    /// This broker does not know the topic yet, or its replica is still being made: a client that another broker told of a new topic may be that fast.
+    Early(Batch),
     /// A message set without a message: nothing to append, and success.
     Nothing,
 }
 
-/// A batch that came before its replica.
+/// A batch with what the request says of all of its batches.
 #[derive(Debug)]
-struct Early {
-    topic_id: TopicId,
+struct Batch {
     data: PartitionProduceData,
     acks: Acks,
     timeout: Duration,
@@ -102,7 +105,7 @@ impl From<Elsewhere> for Refused {
 }
 
 /// Appends every batch of the request that may be appended here.
-pub(crate) fn append(context: &Arc<Context>, call: &Call, request: ProduceRequest) -> Appended {
+pub(crate) fn append(context: &Arc<Context>, call: Call, request: ProduceRequest) -> Appended {
     let acks = Acks::from_wire(request.acks);
     let label = match acks {
         Some(Acks::None) => "0",
@@ -114,10 +117,11 @@ pub(crate) fn append(context: &Arc<Context>, call: &Call, request: ProduceReques
     let transactional = request.transactional_id.is_some();
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let image = context.controller.image();
-    let appender = Appender { context, call, image: &image };
+    let appender = Appender { context, call: &call, image: &image };
     let topics = request.topic_data.into_iter().map(|topic| {
         let TopicProduceData { name, topic_id, partition_data } = topic;
-        let found = appender.resolve(&name, topic_id);
+        let topic = TopicProduceResponse { name, topic_id, partition_responses: Vec::new() };
+        let found = named(&call, &topic).id(&image);
         let partitions = partition_data.into_iter().map(|data| {
             let index = data.index;
             let appending = match (acks, transactional) {
@@ -126,33 +130,28 @@ pub(crate) fn append(context: &Arc<Context>, call: &Call, request: ProduceReques
                     format!("acks={} is none of -1, 0 and 1", request.acks),
                 )),
                 (_, true) => Err(transactions_are_not_served()),
-                (Some(acks), false) => found.map_err(Refused::from).and_then(|topic_id| {
-                    let early = Early { topic_id, data, acks, timeout };
-                    if appender.is_early(&early) {
-                        return Ok(Appending::Early(early));
+                (Some(acks), false) => {
+                    let batch = Batch { data, acks, timeout };
+                    match found {
+                        Ok(topic_id) => appender.append(topic_id, batch),
+                        Err(_) => Ok(Appending::Early(batch)),
                     }
-                    appender.append(early)
-                }),
+                }
             };
             (index, appending.unwrap_or_else(Appending::Refused))
         });
         let partitions = partitions.collect();
-        let topic = TopicProduceResponse { name, topic_id, partition_responses: Vec::new() };
         AppendedTopic { topic, partitions }
     });
     let topics = topics.collect();
-    Appended { context: Arc::clone(context), call: call.clone(), acks, topics }
+    Appended { context: Arc::clone(context), call, acks, topics }
 }
 
-/// Says whether an image has the topics of a request.
-pub(crate) fn knows_topics(image: &Image, version: i16, request: &ProduceRequest) -> bool {
-    request.topic_data.iter().all(|topic| {
-        if version >= TOPIC_ID_VERSION {
-            image.topic(topic.topic_id).is_some()
-        } else {
-            image.topic_id(&topic.name).is_some()
-        }
-    })
+fn named<'a>(call: &Call, topic: &'a TopicProduceResponse) -> NamedTopic<'a> {
+    match call.version {
+        TOPIC_ID_VERSION.. => NamedTopic::Id(topic.topic_id),
+        _ => NamedTopic::Name(&topic.name),
+    }
 }
 
 fn transactions_are_not_served() -> Refused {
@@ -166,27 +165,17 @@ struct Appender<'a> {
 }
 
 impl Appender<'_> {
-    fn resolve(&self, name: &str, topic_id: TopicId) -> Result<TopicId, Elsewhere> {
-        if self.call.version >= TOPIC_ID_VERSION {
-            let known = self.image.topic(topic_id).map(|topic| topic.topic_id);
-            return known.ok_or_else(|| ErrorCode::UnknownTopicId.into());
+    fn append(&self, topic_id: TopicId, batch: Batch) -> Result<Appending, Refused> {
+        let id = TopicIdPartition { topic_id, partition: batch.data.index };
+        match leader::find(self.context, self.image, id)? {
+            Some(replica) => self.append_to(&replica, batch),
+            None => Ok(Appending::Early(batch)),
         }
-        self.image.topic_id(name).ok_or_else(|| ErrorCode::UnknownTopicOrPartition.into())
     }
 
-    /// Says whether this broker leads a partition whose replica is not there yet.
-    fn is_early(&self, early: &Early) -> bool {
-        let id = TopicIdPartition { topic_id: early.topic_id, partition: early.data.index };
-        self.context.replicas.get(&id).is_none()
-            && self
-                .image
-                .partition(id)
-                .is_some_and(|state| state.leader == Some(self.context.broker_id()))
-    }
-
-    fn append(&self, batch: Early) -> Result<Appending, Refused> {
-        let Early { topic_id, data, acks, timeout } = batch;
-        let replica = leader::find(self.context, self.image, topic_id, data.index)?;
+    fn append_to(&self, replica: &PartitionHandle, batch: Batch) -> Result<Appending, Refused> {
+        let Batch { data, acks, timeout } = batch;
+        let topic_id = replica.id().topic_id;
         if is_internal(&replica.name().topic) && !may_produce_to_internal(&self.call.client_id) {
             let text = "internal topics are written by the brokers alone";
             return Err(Refused::new(ErrorCode::InvalidTopicException, text));
@@ -285,11 +274,11 @@ impl Appended {
     ///
     /// # Errors
     /// The reason to close the connection: with acks=0 that is the only way to tell a client that its metadata is old.
-    pub(crate) async fn response(self) -> Result<Option<ProduceResponse>, String> {
-        let Self { context, call, acks, mut topics } = self;
-        for (_, appending) in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
-            append_early(&context, &call, appending).await;
+    pub(crate) async fn response(mut self) -> Result<Option<ProduceResponse>, String> {
+        if !self.is_done() {
+            self.append_early().await;
         }
+        let Self { context, call, acks, topics } = self;
         let mut hints = Hints::default();
         let mut failed = ErrorCode::None;
         let mut response = ProduceResponse::default();
@@ -311,21 +300,42 @@ impl Appended {
         response.node_endpoints = hints.into_endpoints();
         Ok(Some(response))
     }
+
+    /// Appends what came early, once this broker has heard of its topics.
+    async fn append_early(&mut self) {
+        let Self { context, call, topics, .. } = self;
+        waits::until_known(&context.controller, |image| {
+            topics.iter().all(|one| named(call, &one.topic).id(image).is_ok())
+        })
+        .await;
+        for AppendedTopic { topic, partitions } in topics {
+            for (_, appending) in partitions {
+                if let Appending::Early(batch) = appending {
+                    let data = PartitionProduceData {
+                        index: batch.data.index,
+                        records: batch.data.records.take(),
+                    };
+                    let batch = Batch { data, ..*batch };
+                    let appended = append_late(context, call, topic, batch).await;
+                    *appending = appended.unwrap_or_else(Appending::Refused);
+                }
+            }
+        }
+    }
 }
 
-/// Appends a batch that came before its replica, once that is there.
-async fn append_early(context: &Arc<Context>, call: &Call, appending: &mut Appending) {
-    let early = match std::mem::replace(appending, Appending::Nothing) {
-        Appending::Early(early) => early,
-        other => {
-            *appending = other;
-            return;
-        }
-    };
-    context.until_there(early.topic_id, early.data.index).await;
+/// Appends a batch that came early, to the replica that there is by now.
+async fn append_late(
+    context: &Arc<Context>,
+    call: &Call,
+    topic: &TopicProduceResponse,
+    batch: Batch,
+) -> Result<Appending, Refused> {
     let image = context.controller.image();
-    let appended = Appender { context, call, image: &image }.append(early);
-    *appending = appended.unwrap_or_else(Appending::Refused);
+    let topic_id = named(call, topic).id(&image).map_err(Elsewhere::from)?;
+    let id = TopicIdPartition { topic_id, partition: batch.data.index };
+    let replica = leader::find_made(context, &image, id).await?;
+    Appender { context, call, image: &image }.append_to(&replica, batch)
 }
 
 async fn complete(
