@@ -49,16 +49,9 @@ pub(crate) async fn handle(
     };
     let results: Vec<Result<(), Refusal>> = request.topics.iter().map(&mut next).collect();
     let results = request.topics.into_iter().zip(results).map(|(topic, result)| {
-        let (error_code, message) = match result {
-            Ok(()) => (ErrorCode::None, String::new()),
-            Err(refusal) => (refusal.code, refusal.message),
-        };
+        let (error_code, error_message) = proposal::told(result);
         context.count_error(call.api_key, error_code);
-        CreatePartitionsTopicResult {
-            name: topic.name,
-            error_code,
-            error_message: proposal::text(&message),
-        }
+        CreatePartitionsTopicResult { name: topic.name, error_code, error_message }
     });
     CreatePartitionsResponse { results: results.collect(), ..Default::default() }
 }

@@ -12,8 +12,8 @@ use protocol::messages::create_topics::{
 };
 use protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 
-use super::describe_configs;
 use super::proposal::{self, Mode};
+use super::{configs, describe_configs};
 use crate::context::{Call, Context};
 use crate::topics::internal::{METADATA_LOG, TRANSACTIONS_TOPIC};
 use crate::topics::{fresh_topic_id, placement_start};
@@ -118,7 +118,7 @@ fn new_topic(
         name: String::from(&topic.name),
         topic_id: fresh_topic_id(),
         assignment: assignment(context, call, image, topic)?,
-        configs: proposal::topic_configs(&topic.name, entries)?,
+        configs: configs::topic_configs(&topic.name, entries)?,
     })
 }
 

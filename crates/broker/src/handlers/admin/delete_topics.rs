@@ -53,16 +53,13 @@ pub(crate) async fn handle(
         } else {
             results.next().unwrap_or_else(|| Err(proposal::unexpected()))
         };
-        let (error_code, message) = match result {
-            Ok(()) => (ErrorCode::None, String::new()),
-            Err(refusal) => (refusal.code, refusal.message),
-        };
+        let (error_code, error_message) = proposal::told(result);
         context.count_error(call.api_key, error_code);
         // The image before the deletion knows the name of what was named by id, and the id of what was named by name.
         let known = known(&image, &topic);
         let name = topic.name.or_else(|| known.map(|known| (&*known.name).into()));
         let topic_id = known.map_or(topic.topic_id, |known| known.topic_id);
-        DeletableTopicResult { name, topic_id, error_code, error_message: proposal::text(&message) }
+        DeletableTopicResult { name, topic_id, error_code, error_message }
     });
     DeleteTopicsResponse { responses: responses.collect(), ..Default::default() }
 }

@@ -12,7 +12,7 @@ use protocol::messages::describe_configs::{
 };
 use protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 
-use super::proposal;
+use super::{configs, proposal};
 use crate::config;
 use crate::context::{Call, Context};
 
@@ -54,14 +54,15 @@ pub(crate) async fn handle(
     let image = context.controller.image();
     let results = request.resources.iter().map(|resource| {
         let described = describe(context, &image, &request, resource);
-        let (error_code, message, configs) = match described {
-            Ok(configs) => (ErrorCode::None, String::new(), configs),
-            Err(refusal) => (refusal.code, refusal.message, Vec::new()),
+        let (configs, result) = match described {
+            Ok(configs) => (configs, Ok(())),
+            Err(refusal) => (Vec::new(), Err(refusal)),
         };
+        let (error_code, error_message) = proposal::told(result);
         context.count_error(call.api_key, error_code);
         DescribeConfigsResult {
             error_code,
-            error_message: proposal::text(&message),
+            error_message,
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
             configs,
@@ -77,7 +78,7 @@ fn describe(
     resource: &DescribeConfigsResource,
 ) -> Result<Vec<DescribeConfigsResourceResult>, Refusal> {
     let values: Vec<Value> =
-        match proposal::resource(resource.resource_type, &resource.resource_name)? {
+        match configs::resource(resource.resource_type, &resource.resource_name)? {
             ConfigResource::Topic(name) => {
                 let topic = image.topic_by_name(&name).ok_or_else(|| {
                     Refusal::new(ErrorCode::UnknownTopicOrPartition, "no such topic")

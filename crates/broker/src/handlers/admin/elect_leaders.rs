@@ -105,11 +105,8 @@ fn result(
     (topic, partitions): (String, BTreeMap<i32, Result<(), Refusal>>),
 ) -> ReplicaElectionResult {
     let partition_result = partitions.into_iter().map(|(partition_id, result)| {
-        let (error_code, message) = match result {
-            Ok(()) => (ErrorCode::None, String::new()),
-            Err(refusal) => (refusal.code, refusal.message),
-        };
-        PartitionResult { partition_id, error_code, error_message: proposal::text(&message) }
+        let (error_code, error_message) = proposal::told(result);
+        PartitionResult { partition_id, error_code, error_message }
     });
     ReplicaElectionResult { topic: topic.into(), partition_result: partition_result.collect() }
 }

@@ -8,8 +8,8 @@ use protocol::messages::incremental_alter_configs::{
 };
 use protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 
-use super::alter_configs::alter;
-use super::proposal::{self, Mode};
+use super::configs::{self, Altered, Wanted};
+use super::proposal::Mode;
 use crate::context::{Call, Context};
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 1 };
@@ -19,25 +19,22 @@ pub(crate) async fn handle(
     call: &Call,
     request: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
-    let changes = request.resources.iter().map(|resource| {
-        ((resource.resource_type, resource.resource_name.clone()), change(resource))
-    });
     let mode = Mode::from_wire(request.validate_only);
-    let results = alter(context, mode, changes.collect()).await;
-    let responses = results.into_iter().map(|((resource_type, resource_name), result)| {
-        let (error_code, message) = match result {
-            Ok(()) => (ErrorCode::None, String::new()),
-            Err(refusal) => (refusal.code, refusal.message),
-        };
-        context.count_error(call.api_key, error_code);
-        let error_message = proposal::text(&message);
+    let wanted = request.resources.into_iter().map(|resource| Wanted {
+        change: change(&resource),
+        resource_type: resource.resource_type,
+        resource_name: resource.resource_name,
+    });
+    let altered = configs::alter(context, call, mode, wanted.collect()).await;
+    let responses = altered.into_iter().map(|altered| {
+        let Altered { error_code, error_message, resource_type, resource_name } = altered;
         AlterConfigsResourceResponse { error_code, error_message, resource_type, resource_name }
     });
     IncrementalAlterConfigsResponse { responses: responses.collect(), ..Default::default() }
 }
 
 fn change(resource: &AlterConfigsResource) -> Result<ConfigChange, Refusal> {
-    let target = proposal::resource(resource.resource_type, &resource.resource_name)?;
+    let target = configs::resource(resource.resource_type, &resource.resource_name)?;
     let mut operations = Vec::with_capacity(resource.configs.len());
     for config in &resource.configs {
         let twice = resource.configs.iter().filter(|other| other.name == config.name).count() > 1;
@@ -45,11 +42,11 @@ fn change(resource: &AlterConfigsResource) -> Result<ConfigChange, Refusal> {
             let text = format!("{} is changed twice", &*config.name);
             return Err(Refusal::new(ErrorCode::InvalidRequest, text));
         }
-        proposal::declaration(&target, &config.name)?;
+        configs::declaration(&target, &config.name)?;
         let operation = operation(config)?;
         match &operation {
-            ConfigOperation::Set(value) => proposal::check_value(&target, &config.name, value)?,
-            _ => proposal::check_internal(&target, &config.name, None)?,
+            ConfigOperation::Set(value) => configs::check_value(&target, &config.name, value)?,
+            _ => configs::check_internal(&target, &config.name, None)?,
         }
         operations.push((String::from(&config.name), operation));
     }

@@ -10,4 +10,5 @@ pub(crate) mod describe_configs;
 pub(crate) mod elect_leaders;
 pub(crate) mod incremental_alter_configs;
 
+mod configs;
 mod proposal;
