@@ -98,7 +98,7 @@ impl BrokerConfig {
             .map(str::to_owned)
             .or_else(|| named_by_voters.map(|(_, address)| address.host.clone()))
             .unwrap_or(own_host);
-        let max_request_bytes = size(&settings, "socket.request.max.bytes");
+        let max_request_bytes = settings.size("socket.request.max.bytes");
         Ok(Self {
             node_id,
             cluster_id: cluster_id(&settings)?,
@@ -115,9 +115,10 @@ impl BrokerConfig {
             voters,
             network_threads: network_threads(&settings),
             max_request_bytes,
-            max_connections: size(&settings, "max.connections"),
+            max_connections: settings.size("max.connections"),
             max_idle: max_idle(&settings),
-            queued_max_request_bytes: size(&settings, "queued.max.request.bytes")
+            queued_max_request_bytes: settings
+                .size("queued.max.request.bytes")
                 .max(max_request_bytes),
             listen_backlog: i32::try_from(integer(&settings, "socket.listen.backlog.size"))
                 .unwrap_or(i32::MAX),
@@ -133,10 +134,6 @@ fn host_name() -> String {
 
 fn integer(settings: &Settings, key: &'static str) -> i64 {
     settings.integer(key).unwrap_or_default()
-}
-
-fn size(settings: &Settings, key: &'static str) -> usize {
-    usize::try_from(integer(settings, key)).unwrap_or(usize::MAX)
 }
 
 /// A negative time is Kafka's "never"; a year is as good and no sum of times overflows.

@@ -23,7 +23,7 @@ const fn server(
 }
 
 /// Keys of one server's file that the broker itself reads, sorted by name.
-pub const KEYS: &[ConfigKey] = &[
+pub(crate) const KEYS: &[ConfigKey] = &[
     server(
         "advertised.listeners",
         ConfigKind::Text,

@@ -7,12 +7,13 @@
 mod broker_config;
 mod docs;
 mod kafka_names;
-pub mod keys;
+mod keys;
 pub mod listeners;
-pub mod properties;
+mod properties;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use model::config::{ConfigKey, ConfigScope, InvalidConfigValue};
 
@@ -199,6 +200,25 @@ impl Settings {
     #[must_use]
     pub fn integer(&self, name: &str) -> Option<i64> {
         find_setting(name)?.key.parse_integer(self.get(name)?)
+    }
+
+    /// Returns a key in milliseconds as a duration; a negative one is none.
+    #[must_use]
+    pub fn millis(&self, name: &str) -> Duration {
+        Duration::from_millis(u64::try_from(self.declared(name)).unwrap_or(0))
+    }
+
+    /// Returns a key that is a size or a count; a negative one is none.
+    #[must_use]
+    pub fn size(&self, name: &str) -> usize {
+        usize::try_from(self.declared(name)).unwrap_or(0)
+    }
+
+    /// Reads a key that always has a value.
+    fn declared(&self, name: &str) -> i64 {
+        let value = self.integer(name);
+        debug_assert!(value.is_some(), "{name} is no integer key with a default");
+        value.unwrap_or_default()
     }
 
     /// Returns the values of cluster scope that were set, which seed a cluster that is formed.

@@ -4,18 +4,18 @@
 
 /// One `key=value` of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Property {
+pub(crate) struct Property {
     /// The key, unescaped and trimmed.
-    pub key: String,
+    pub(crate) key: String,
     /// The value, unescaped, without leading and trailing blanks.
-    pub value: String,
+    pub(crate) value: String,
     /// Number of the line on which the property begins; the first is 1.
-    pub line: usize,
+    pub(crate) line: usize,
 }
 
 /// Reads a whole file. Every text is legal in this format: a line without a separator is a key with an empty value.
 #[must_use]
-pub fn parse(text: &str) -> Vec<Property> {
+pub(crate) fn parse(text: &str) -> Vec<Property> {
     let mut properties = Vec::new();
     let mut lines = text.lines().enumerate();
     while let Some((index, first)) = lines.next() {

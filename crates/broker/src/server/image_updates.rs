@@ -69,7 +69,7 @@ impl<'a> Configs<'a> {
         let values = effective_values(&own, &self.cluster);
         // Values are checked before they enter the metadata; one that an older version let in has its default.
         let config = LogConfig::from_values(&values).unwrap_or_else(|error| {
-            tracing::error!(topic = %topic.name, "the topic has its default configuration: {error}");
+            tracing::error!(topic = %topic.name, "the topic has its default configuration until the value is changed: {error}");
             LogConfig::default()
         });
         let config = Arc::new(config);

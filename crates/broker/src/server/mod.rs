@@ -7,6 +7,7 @@
 mod data_directory;
 mod image_applier;
 mod image_updates;
+mod options;
 mod replica_requests;
 mod start;
 mod status;
@@ -33,7 +34,7 @@ const RESERVED_FILES: u64 = 1_024;
 ///
 /// # Errors
 /// When it cannot start, or a part of it failed for good.
-pub fn run(mut config: BrokerConfig, config_file: Option<&Path>) -> anyhow::Result<()> {
+pub(crate) fn run(mut config: BrokerConfig, config_file: Option<&Path>) -> anyhow::Result<()> {
     let files = process::raise_open_files_limit();
     let for_connections =
         usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX);

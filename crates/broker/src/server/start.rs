@@ -4,18 +4,14 @@
 
 use std::net::TcpListener as StdListener;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use controller::metadata::{Address, Endpoint, SecurityProtocol};
-use controller::{Controller, ControllerConfig, Materialization, RegistrationProof, Voter};
+use controller::Controller;
 use coordinator::config::CoordinatorConfig;
 use futures_util::StreamExt as _;
 use log_storage::{FatalHandler, FileSystem, Flusher, FlusherOptions, OsFileSystem};
 use model::{BrokerEpoch, BrokerId, Clock, TopicIdPartition};
-use replication::{
-    Registration, Replicas, ReplicasOptions, ReplicationConfig, ReplicationMetrics, tune_server,
-};
+use replication::{Registration, Replicas, ReplicasOptions, ReplicationMetrics, tune_server};
 use socket2::Socket;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -24,13 +20,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
 
-use super::data_directory::{DataDirectory, LastRun};
+use super::data_directory::DataDirectory;
 use super::image_applier::ImageApplier;
 use super::image_updates;
+use super::options;
 use super::replica_requests;
 use super::status::ServerStatus;
-use crate::config::listeners::HostPort;
-use crate::config::{BrokerConfig, Settings};
+use crate::config::BrokerConfig;
 use crate::connection::Limits;
 use crate::context::Context;
 use crate::coordinators::Coordinators;
@@ -54,7 +50,7 @@ pub(super) struct Running {
     /// Cancelled to answer producers that wait for replicas, too.
     pub(super) no_more_acks: CancellationToken,
     pub(super) connections: TaskTracker,
-    /// Cancelled to stop replication, the image applier and the replica_requests.
+    /// Cancelled to stop replication, the image applier and what carries the requests of replicas.
     pub(super) background_stop: CancellationToken,
     pub(super) background: TaskTracker,
 }
@@ -75,7 +71,9 @@ pub(super) async fn start(
     status.wait_for(format!("the data directory {}", config.data_dir.display()));
     let (directory, last_run) = DataDirectory::take(Arc::clone(&fs), &config.data_dir)?;
     status.wait_for("the control plane");
-    let controller = start_controller(&config, ports.control, &fs, clock).await?;
+    let options = options::controller_config(&config, ports.control, Arc::clone(&fs), clock)
+        .context("the control listener has no address")?;
+    let controller = blocking(move || Ok(Controller::start(options)?)).await?;
     status.set_controller(controller.clone());
 
     status.wait_for("the recovery of its logs");
@@ -83,7 +81,7 @@ pub(super) async fn start(
     metrics.register(|registry| replicas.register_metrics(registry));
 
     status.wait_for("its registration with the controller");
-    let proof = registration_proof(&config, last_run, lost);
+    let proof = options::registration_proof(&config, last_run, lost);
     let broker_epoch = controller.register(proof).await?.broker_epoch;
     let directory =
         blocking(move || Ok(directory.store_broker_epoch(broker_epoch).map(|()| directory)?))
@@ -94,8 +92,8 @@ pub(super) async fn start(
     let coordinator_config = CoordinatorConfig::read(|key| config.settings.integer(key));
     let coordinators =
         Coordinators::start(&controller, &replicas, coordinator_config.clone(), &metrics);
-    let followers = Followers { replicas: &replicas, coordinators: &coordinators };
-    follow_image(&controller, followers, broker_epoch, &background, &background_stop).await?;
+    let readers = ImageReaders { replicas: &replicas, coordinators: &coordinators };
+    follow_image(&controller, readers, broker_epoch, &background, &background_stop).await?;
     serve_replication(&replicas, ports.replication, &background, background_stop.clone());
     let carried = replica_requests::run(
         Arc::clone(&replicas),
@@ -190,12 +188,12 @@ async fn open_logs(
         broker_id: config.node_id,
         directory_id: controller.directory_id(),
         data_dir: config.data_dir.clone(),
-        recovery_threads: size(&config.settings, "num.recovery.threads.per.data.dir"),
+        recovery_threads: config.settings.size("num.recovery.threads.per.data.dir"),
         fs,
         flusher: flusher.clone(),
         fatal,
         clock,
-        config: replication_config(&config.settings),
+        config: options::replication_config(&config.settings),
         metrics,
     };
     let (replicas, proof) =
@@ -204,7 +202,7 @@ async fn open_logs(
 }
 
 /// Who is told of each image, in this order.
-struct Followers<'a> {
+struct ImageReaders<'a> {
     replicas: &'a Arc<Replicas>,
     coordinators: &'a Arc<Coordinators>,
 }
@@ -212,7 +210,7 @@ struct Followers<'a> {
 /// Hands replicas and coordinators the image that has this registration, and then every change of it, in log order.
 async fn follow_image(
     controller: &Controller,
-    followers: Followers<'_>,
+    readers: ImageReaders<'_>,
     broker_epoch: BrokerEpoch,
     tasks: &TaskTracker,
     stop: &CancellationToken,
@@ -223,7 +221,7 @@ async fn follow_image(
     let cluster_id = first.image.cluster_id().cloned();
     let cluster_id = cluster_id.ok_or_else(|| anyhow!("the cluster has no id"))?;
     let registration = Registration { cluster_id, broker_epoch };
-    let Followers { replicas, coordinators } = followers;
+    let ImageReaders { replicas, coordinators } = readers;
     replicas.start(registration, image_updates::whole(&first.image, own), tasks, stop.clone());
     coordinators.start_with(&first.image);
     let applier = ImageApplier {
@@ -257,7 +255,9 @@ fn serve_replication(
     );
     tasks.spawn(async move {
         if let Err(error) = serving.await {
-            tracing::error!("the replication listener ended: {error}");
+            tracing::error!(
+                "the replication listener ended, no broker can follow this one: restart it: {error}"
+            );
         }
     });
 }
@@ -300,64 +300,15 @@ fn listen(
     Ok((tasks, drain))
 }
 
-async fn start_controller(
-    config: &BrokerConfig,
-    listener: StdListener,
-    fs: &Arc<dyn FileSystem>,
-    clock: Clock,
-) -> anyhow::Result<Controller> {
-    let settings = &config.settings;
-    let port = listener.local_addr().context("the control listener has no address")?.port();
-    let voter = |(broker_id, address): &(BrokerId, HostPort)| Voter {
-        broker_id: *broker_id,
-        address: Address { host: address.host.clone(), port: address.port },
-    };
-    let options = ControllerConfig {
-        broker_id: config.node_id,
-        cluster_id: config.cluster_id.clone(),
-        voters: config.voters.iter().map(voter).collect(),
-        listener,
-        advertised_address: Address { host: config.internal_host.clone(), port },
-        data_dir: config.data_dir.clone(),
-        file_system: Arc::clone(fs),
-        materialization: Materialization::Sled,
-        clock,
-        cluster_configs: settings.cluster_values(),
-        heartbeat_interval: millis(settings, "broker.heartbeat.interval.ms"),
-        session_timeout: millis(settings, "broker.session.timeout.ms"),
-    };
-    blocking(move || Controller::start(options).map_err(anyhow::Error::from)).await
-}
-
 /// The first failed write or fsync ends the process, after one line: the kernel calls the lost pages clean, so nothing may go on.
 fn fatal_handler() -> FatalHandler {
     FatalHandler::new(|error| {
-        tracing::error!("stopping at once, the disk failed: {error}: {}", error.source);
+        tracing::error!(
+            "stopping at once, the disk failed, the next start reads what it holds: {error}: {}",
+            error.source
+        );
         std::process::exit(1);
     })
-}
-
-fn registration_proof(
-    config: &BrokerConfig,
-    last_run: LastRun,
-    lost_replicas: Vec<TopicIdPartition>,
-) -> RegistrationProof {
-    let endpoints = config.listeners.iter().map(|one| Endpoint {
-        listener: one.name.clone(),
-        address: Address { host: one.advertised.host.clone(), port: one.advertised.port },
-        security_protocol: SecurityProtocol::Plaintext,
-    });
-    RegistrationProof {
-        stored_broker_epoch: last_run.broker_epoch,
-        last_shutdown: last_run.shutdown,
-        lost_replicas,
-        endpoints: endpoints.collect(),
-        replication_address: Address {
-            host: config.internal_host.clone(),
-            port: config.replication_listener.port,
-        },
-        rack: config.rack.clone(),
-    }
 }
 
 async fn wait_until_unfenced(
@@ -380,35 +331,4 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
 ) -> anyhow::Result<T> {
     tokio::task::spawn_blocking(work).await.context("a step of the start did not end")?
-}
-
-fn replication_config(settings: &Settings) -> ReplicationConfig {
-    ReplicationConfig {
-        replica_lag_time_max: millis(settings, "replica.lag.time.max.ms"),
-        replica_fetch_max_bytes: size(settings, "replica.fetch.max.bytes"),
-        replica_fetch_response_max_bytes: size(settings, "replica.fetch.response.max.bytes"),
-        connect_timeout: millis(settings, "replica.socket.timeout.ms"),
-        reconnect_backoff_max: millis(settings, "replica.fetch.backoff.ms"),
-        high_watermark_checkpoint_interval: millis(
-            settings,
-            "replica.high.watermark.checkpoint.interval.ms",
-        ),
-        flush_checkpoint_interval: millis(settings, "log.flush.offset.checkpoint.interval.ms"),
-        log_start_checkpoint_interval: millis(
-            settings,
-            "log.flush.start.offset.checkpoint.interval.ms",
-        ),
-        retention_check_interval: millis(settings, "log.retention.check.interval.ms"),
-        broker_session_timeout: millis(settings, "broker.session.timeout.ms"),
-    }
-}
-
-fn millis(settings: &Settings, key: &str) -> Duration {
-    Duration::from_millis(
-        settings.integer(key).and_then(|value| u64::try_from(value).ok()).unwrap_or(0),
-    )
-}
-
-fn size(settings: &Settings, key: &str) -> usize {
-    settings.integer(key).and_then(|value| usize::try_from(value).ok()).unwrap_or(1)
 }
