@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
+use protocol::frame::{LENGTH_BYTES, frame_length};
 use tokio::net::TcpStream;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
@@ -21,8 +22,6 @@ const MIN_BUFFER_BYTES: usize = 8 << 10;
 /// A buffer of this size stays in a core's cache; larger frames have a buffer of their own size.
 const MAX_BUFFER_BYTES: usize = 256 << 10;
 
-const LENGTH_BYTES: usize = 4;
-
 /// Bytes that are no Kafka frame.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
@@ -32,17 +31,9 @@ pub enum FrameError {
     /// A TLS handshake.
     #[error("a TLS handshake on a listener that speaks PLAINTEXT")]
     Tls,
-    /// A length below zero.
-    #[error("a frame of negative length {0}")]
-    Negative(i32),
-    /// A length above the limit.
-    #[error("a frame of {length} bytes, socket.request.max.bytes is {limit}")]
-    TooLarge {
-        /// What the frame says.
-        length: usize,
-        /// What is allowed.
-        limit: usize,
-    },
+    /// A length that no request has.
+    #[error("{0} (socket.request.max.bytes)")]
+    Length(protocol::frame::FrameError),
 }
 
 /// One step of reading.
@@ -159,12 +150,7 @@ impl FrameReader {
             [0x16, 0x03, ..] => return Err(FrameError::Tls),
             _ => {}
         }
-        let length = i32::from_be_bytes(*head);
-        let length = usize::try_from(length).map_err(|_| FrameError::Negative(length))?;
-        if length > self.limit {
-            return Err(FrameError::TooLarge { length, limit: self.limit });
-        }
-        Ok(Some(length))
+        frame_length(*head, self.limit).map(Some).map_err(FrameError::Length)
     }
 
     fn has_memory(&mut self, length: usize) -> bool {
