@@ -3,9 +3,8 @@
 mod one_broker;
 
 use model::{ErrorCode, TopicId};
-use one_broker::Broker;
+use one_broker::{Broker, OFFSETS, topic};
 use protocol::ApiKey;
-use protocol::messages::create_topics::CreatableTopic;
 use protocol::messages::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use protocol::messages::offset_delete::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use protocol::messages::offset_fetch::{
@@ -16,19 +15,9 @@ use protocol::messages::*;
 
 /// Starts a broker with a topic `t` of two partitions and returns the topic's id.
 fn broker() -> (Broker, TopicId) {
-    let broker = Broker::start_with(&["offsets.topic.num.partitions=4"]);
-    let topic = CreatableTopic {
-        name: "t".into(),
-        num_partitions: 2,
-        replication_factor: 1,
-        ..CreatableTopic::default()
-    };
-    let request =
-        CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
-    let created = broker.ask(7, &request).topics.remove(0);
-    assert_eq!(created.error_code, ErrorCode::None);
-    broker.wait_for_groups();
-    (broker, created.topic_id)
+    let broker = Broker::start_with_groups(&[]);
+    let topic_id = broker.described("t").topic_id;
+    (broker, topic_id)
 }
 
 fn position(partition_index: i32, committed_offset: i64) -> OffsetCommitRequestPartition {
@@ -188,8 +177,8 @@ fn offsets_are_deleted_and_go_with_their_topic() {
     let (broker, topic_id) = broker();
     broker.ask(5, &commit("g", topic_id, vec![position(0, 7), position(1, 8)]));
     let partition = |partition_index| OffsetDeleteRequestPartition { partition_index };
-    let topic = |name: &str, partitions| OffsetDeleteRequestTopic { name: name.into(), partitions };
-    let topics = vec![topic("t", vec![partition(5), partition(0)]), topic("u", vec![partition(0)])];
+    let named = |name: &str, partitions| OffsetDeleteRequestTopic { name: name.into(), partitions };
+    let topics = vec![named("t", vec![partition(5), partition(0)]), named("u", vec![partition(0)])];
     let request = OffsetDeleteRequest { group_id: "g".into(), topics: topics.clone() };
     let answer = broker.ask(0, &request);
     assert_eq!(answer.error_code, ErrorCode::None);
@@ -205,12 +194,7 @@ fn offsets_are_deleted_and_go_with_their_topic() {
     let nobody = OffsetDeleteRequest { group_id: "nobody".into(), topics };
     assert_eq!(broker.ask(0, &nobody).error_code, ErrorCode::GroupIdNotFound);
 
-    let deletion = DeleteTopicsRequest {
-        topic_names: vec!["t".into()],
-        timeout_ms: 10_000,
-        ..DeleteTopicsRequest::default()
-    };
-    assert_eq!(broker.ask(1, &deletion).responses[0].error_code, ErrorCode::None);
+    assert_eq!(broker.delete("t"), ErrorCode::None);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while offsets(&broker.ask(5, &fetch("g", topic_id))) != [-1, -1] {
         assert!(std::time::Instant::now() < deadline, "the offsets outlive their topic");
@@ -222,21 +206,8 @@ fn a_topic_of_the_same_name_keeps_what_is_committed_for_it() {
     let (broker, mut topic_id) = broker();
     for round in 1..=10 {
         broker.ask(5, &commit("g", topic_id, vec![position(0, 7), position(1, 8)]));
-        let deletion = DeleteTopicsRequest {
-            topic_names: vec!["t".into()],
-            timeout_ms: 10_000,
-            ..DeleteTopicsRequest::default()
-        };
-        assert_eq!(broker.ask(1, &deletion).responses[0].error_code, ErrorCode::None);
-        let topic = CreatableTopic {
-            name: "t".into(),
-            num_partitions: 2,
-            replication_factor: 1,
-            ..CreatableTopic::default()
-        };
-        let request =
-            CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
-        topic_id = broker.ask(7, &request).topics[0].topic_id;
+        assert_eq!(broker.delete("t"), ErrorCode::None);
+        topic_id = broker.create(topic("t", 2)).topic_id;
         let fresh = commit("g", topic_id, vec![position(0, 100 + round)]);
         assert_eq!(codes(&broker.ask(5, &fresh)), [ErrorCode::None]);
         // The old topic's offset of partition 1 is gone: so its deletion has reached the group.
@@ -254,7 +225,7 @@ fn clients_do_not_write_to_internal_topics() {
     broker.ask(5, &commit("g", topic_id, vec![position(0, 7)]));
     let data = PartitionProduceData { index: 0, records: Some(vec![0_u8; 61].into()) };
     let topic = TopicProduceData {
-        name: "__consumer_offsets".into(),
+        name: OFFSETS.into(),
         partition_data: vec![data],
         ..TopicProduceData::default()
     };

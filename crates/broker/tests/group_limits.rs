@@ -9,7 +9,6 @@ use bytes::Bytes;
 use model::ErrorCode;
 use one_broker::Broker;
 use protocol::KafkaString;
-use protocol::messages::create_topics::CreatableTopic;
 use protocol::messages::join_group::JoinGroupRequestProtocol;
 use protocol::messages::leave_group::MemberIdentity;
 use protocol::messages::offset_commit::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -19,23 +18,6 @@ use protocol::messages::*;
 
 /// Largest request, and about the largest answer, of the brokers of these tests.
 const LIMIT_BYTES: usize = 1_048_576;
-
-/// Starts a broker with a topic `t` and the offsets topic.
-fn broker_with(lines: &[&str]) -> Broker {
-    let own = ["group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=4"];
-    let broker = Broker::start_with(&[&own, lines].concat());
-    let topic = CreatableTopic {
-        name: "t".into(),
-        num_partitions: 2,
-        replication_factor: 1,
-        ..CreatableTopic::default()
-    };
-    let request =
-        CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
-    assert_eq!(broker.ask(7, &request).topics[0].error_code, ErrorCode::None);
-    broker.wait_for_groups();
-    broker
-}
 
 fn names(count: usize) -> Vec<KafkaString> {
     (0..count).map(|index| format!("group-{index}").into()).collect()
@@ -83,7 +65,7 @@ fn assert_cut(codes: &[ErrorCode], each_bytes: usize) {
 
 #[test]
 fn descriptions_are_no_larger_than_a_request_may_be() {
-    let broker = broker_with(&[]);
+    let broker = Broker::start_with_groups(&[]);
     let (groups, metadata) = (names(8), Bytes::from(vec![b'x'; 300_000]));
     let mut connection = broker.connection();
     for group in &groups {
@@ -111,7 +93,7 @@ fn descriptions_are_no_larger_than_a_request_may_be() {
 
 #[test]
 fn a_group_that_is_named_often_is_described_once() {
-    let broker = broker_with(&[]);
+    let broker = Broker::start_with_groups(&[]);
     let mut groups = vec![KafkaString::from("g"); 100_000];
     groups.extend(["h".into(), "g".into()]);
     let request = DescribeGroupsRequest { groups, ..DescribeGroupsRequest::default() };
@@ -123,7 +105,7 @@ fn a_group_that_is_named_often_is_described_once() {
 
 #[test]
 fn fetched_offsets_are_no_more_than_a_request_may_be() {
-    let broker = broker_with(&["offset.metadata.max.bytes=32000"]);
+    let broker = Broker::start_with_groups(&["offset.metadata.max.bytes=32000"]);
     let groups = names(30);
     for group in &groups {
         commit(&broker, group, &"x".repeat(30_000));
@@ -148,7 +130,7 @@ fn fetched_offsets_are_no_more_than_a_request_may_be() {
 
 #[test]
 fn coordinators_of_very_many_keys_are_cut() {
-    let broker = broker_with(&[]);
+    let broker = Broker::start_with_groups(&[]);
     let request = |coordinator_keys| FindCoordinatorRequest {
         coordinator_keys,
         ..FindCoordinatorRequest::default()
@@ -167,7 +149,7 @@ fn coordinators_of_very_many_keys_are_cut() {
 
 #[test]
 fn many_groups_are_deleted_at_once_and_answered_in_order() {
-    let broker = broker_with(&[]);
+    let broker = Broker::start_with_groups(&[]);
     let mut groups = names(150);
     for group in groups.iter().step_by(2) {
         commit(&broker, group, "words");
@@ -187,7 +169,7 @@ fn many_groups_are_deleted_at_once_and_answered_in_order() {
 
 #[test]
 fn members_that_leave_by_one_request_are_bounded() {
-    let broker = broker_with(&[]);
+    let broker = Broker::start_with_groups(&[]);
     let mut connection = broker.connection();
     let joined = connection.ask(3, &join(&"g".into(), Bytes::from_static(b"s")));
     assert_eq!(joined.error_code, ErrorCode::None);
@@ -208,8 +190,10 @@ fn members_that_leave_by_one_request_are_bounded() {
 
 #[test]
 fn a_rebalance_waits_no_longer_than_the_longest_session() {
-    let broker =
-        broker_with(&["group.min.session.timeout.ms=500", "group.max.session.timeout.ms=2000"]);
+    let broker = Broker::start_with_groups(&[
+        "group.min.session.timeout.ms=500",
+        "group.max.session.timeout.ms=2000",
+    ]);
     let (mut first, mut second) = (broker.connection(), broker.connection());
     let wish = JoinGroupRequest {
         session_timeout_ms: 2_000,

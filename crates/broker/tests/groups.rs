@@ -4,42 +4,16 @@ mod one_broker;
 
 use bytes::Bytes;
 use model::ErrorCode;
-use one_broker::{Broker, Connection};
+use one_broker::{Broker, Connection, FEW_OFFSETS_PARTITIONS, OFFSETS};
 use protocol::messages::delete_records::{DeleteRecordsPartition, DeleteRecordsTopic};
 use protocol::messages::join_group::JoinGroupRequestProtocol;
 use protocol::messages::leave_group::MemberIdentity;
-use protocol::messages::metadata::MetadataRequestTopic;
 use protocol::messages::sync_group::SyncGroupRequestAssignment;
 use protocol::messages::*;
 use protocol::{ApiKey, KafkaString};
 
-/// Waits of groups that a test need not sit through, and fewer partitions to create.
-const QUICK: &[&str] = &["group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=4"];
-
-const OFFSETS: &str = "__consumer_offsets";
-
 fn versions(api: ApiKey) -> std::ops::RangeInclusive<i16> {
     api.versions().min..=api.versions().max
-}
-
-/// Starts a broker with a topic `t` of two partitions and the offsets topic.
-fn broker() -> Broker {
-    let lines: Vec<&str> = QUICK.iter().copied().chain(["num.partitions=2"]).collect();
-    let broker = Broker::start_with(&lines);
-    create(&broker, "t");
-    broker.wait_for_groups();
-    broker
-}
-
-/// Asking for a topic creates it.
-fn create(broker: &Broker, name: &str) -> metadata::MetadataResponseTopic {
-    let topics = vec![MetadataRequestTopic { name: Some(name.into()), ..Default::default() }];
-    let request = MetadataRequest {
-        topics: Some(topics),
-        allow_auto_topic_creation: true,
-        ..MetadataRequest::default()
-    };
-    broker.ask(9, &request).topics.remove(0)
 }
 
 fn join(group: &str, member: &str) -> JoinGroupRequest {
@@ -100,7 +74,7 @@ fn leave(group: &str, member: &KafkaString) -> LeaveGroupRequest {
 
 #[test]
 fn the_first_question_for_a_coordinator_creates_the_offsets_topic() {
-    let broker = Broker::start_with(QUICK);
+    let broker = Broker::start_with(&[FEW_OFFSETS_PARTITIONS]);
     let port = i32::from(broker.address().port());
     for version in versions(ApiKey::FindCoordinator) {
         let request = FindCoordinatorRequest {
@@ -123,17 +97,10 @@ fn the_first_question_for_a_coordinator_creates_the_offsets_topic() {
         }
         assert_eq!(answer.coordinators.len(), 2);
     }
-    let topic = create(&broker, OFFSETS);
+    let topic = broker.described(OFFSETS);
     assert!(topic.is_internal);
     assert_eq!(topic.partitions.len(), 4);
-    let resource = describe_configs::DescribeConfigsResource {
-        resource_type: 2,
-        resource_name: OFFSETS.into(),
-        ..Default::default()
-    };
-    let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
-    let configs = broker.ask(1, &request).results.remove(0).configs;
-    let value = |key: &str| configs.iter().find(|one| one.name == key).unwrap().value.clone();
+    let value = |key: &str| broker.topic_config(OFFSETS, key);
     assert_eq!(value("cleanup.policy"), Some("compact".into()));
     assert_eq!(value("flush.messages"), Some("1".into()));
     assert_eq!(value("compression.type"), Some("producer".into()));
@@ -142,7 +109,7 @@ fn the_first_question_for_a_coordinator_creates_the_offsets_topic() {
 
 #[test]
 fn coordinators_that_are_not_served_are_refused_for_good() {
-    let broker = Broker::start_with(QUICK);
+    let broker = Broker::start_with(&[FEW_OFFSETS_PARTITIONS]);
     for key_type in [1, 2, 77, -1] {
         for version in [1, 4, 6] {
             let request = FindCoordinatorRequest {
@@ -161,7 +128,7 @@ fn coordinators_that_are_not_served_are_refused_for_good() {
 
 #[test]
 fn a_member_lives_through_every_version() {
-    let broker = broker();
+    let broker = Broker::start_with_groups(&[]);
     let mut connection = broker.connection();
     for version in versions(ApiKey::JoinGroup) {
         let group = format!("life-{version}");
@@ -200,7 +167,7 @@ fn a_member_lives_through_every_version() {
 
 #[test]
 fn requests_of_members_that_are_wrong_get_kafkas_codes() {
-    let broker = broker();
+    let broker = Broker::start_with_groups(&[]);
     let mut connection = broker.connection();
     let code = |request: &JoinGroupRequest| broker.ask(5, request).error_code;
     assert_eq!(code(&join("", "")), ErrorCode::InvalidGroupId);
@@ -242,7 +209,7 @@ fn requests_of_members_that_are_wrong_get_kafkas_codes() {
 
 #[test]
 fn groups_are_listed_described_and_deleted_in_every_version() {
-    let broker = broker();
+    let broker = Broker::start_with_groups(&[]);
     let mut connection = broker.connection();
     let joined = become_a_member(&mut connection, "g");
     for version in versions(ApiKey::ListGroups) {
@@ -322,7 +289,7 @@ fn a_stop_answers_members_that_wait_for_others() {
 
 #[test]
 fn records_are_deleted_but_not_those_of_internal_topics() {
-    let broker = broker();
+    let broker = Broker::start_with_groups(&[]);
     for version in versions(ApiKey::DeleteRecords) {
         let partition =
             |partition_index, offset| DeleteRecordsPartition { partition_index, offset };

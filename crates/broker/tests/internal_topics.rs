@@ -4,7 +4,7 @@ mod one_broker;
 
 use model::record_batch::{BatchBuilder, BatchKind, BatchOptions, Codec, NewRecord, TimestampType};
 use model::{ErrorCode, Offset, TopicId, UnixMillis};
-use one_broker::Broker;
+use one_broker::{Broker, FEW_OFFSETS_PARTITIONS, OFFSETS, topic};
 use protocol::KafkaString;
 use protocol::messages::create_partitions::CreatePartitionsTopic;
 use protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
@@ -14,51 +14,22 @@ use protocol::messages::produce::{
 };
 use protocol::messages::*;
 
-const OFFSETS: &str = "__consumer_offsets";
-
-/// Starts a broker that has no topic yet.
-fn bare() -> Broker {
-    Broker::start_with(&["offsets.topic.num.partitions=4"])
-}
-
-/// Starts a broker with a topic `t` and the offsets topic.
-fn broker() -> Broker {
-    let broker = bare();
-    assert_eq!(create(&broker, topic("t", &[])).error_code, ErrorCode::None);
-    broker.wait_for_groups();
-    broker
-}
-
-fn topic(name: &str, configs: &[(&str, &str)]) -> CreatableTopic {
+/// A topic with a configuration of its own.
+fn configured(name: &str, configs: &[(&str, &str)]) -> CreatableTopic {
     let config = |(name, value): &(&str, &str)| CreatableTopicConfig {
         name: (*name).into(),
         value: Some((*value).into()),
     };
     CreatableTopic {
-        name: name.into(),
-        num_partitions: -1,
         replication_factor: -1,
         configs: configs.iter().map(config).collect(),
-        ..CreatableTopic::default()
+        ..topic(name, -1)
     }
-}
-
-fn create(broker: &Broker, topic: CreatableTopic) -> create_topics::CreatableTopicResult {
-    let request =
-        CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
-    broker.ask(7, &request).topics.remove(0)
 }
 
 /// Returns a value of the offsets topic's configuration.
 fn config(broker: &Broker, key: &str) -> Option<KafkaString> {
-    let resource = describe_configs::DescribeConfigsResource {
-        resource_type: 2,
-        resource_name: OFFSETS.into(),
-        ..Default::default()
-    };
-    let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
-    let configs = broker.ask(1, &request).results.remove(0).configs;
-    configs.into_iter().find(|one| one.name == key).and_then(|one| one.value)
+    broker.topic_config(OFFSETS, key)
 }
 
 /// The values that commits depend on.
@@ -70,7 +41,7 @@ fn is_pinned(broker: &Broker) -> bool {
 
 #[test]
 fn the_number_of_partitions_is_fixed() {
-    let broker = broker();
+    let broker = Broker::start_with_groups(&[]);
     let more =
         |name: &str| CreatePartitionsTopic { name: name.into(), count: 9, assignments: None };
     for version in 0..=3 {
@@ -97,7 +68,7 @@ fn the_number_of_partitions_is_fixed() {
 
 #[test]
 fn single_keys_that_commits_depend_on_cannot_be_changed() {
-    let broker = broker();
+    let broker = Broker::start_with_groups(&[]);
     let change = |key: &str, config_operation, value: Option<&str>| {
         let config = incremental_alter_configs::AlterableConfig {
             name: key.into(),
@@ -136,7 +107,7 @@ fn single_keys_that_commits_depend_on_cannot_be_changed() {
 
 #[test]
 fn a_whole_configuration_keeps_what_commits_depend_on() {
-    let broker = broker();
+    let broker = Broker::start_with_groups(&[]);
     let replace = |key: &str, value: &str| {
         let config = alter_configs::AlterableConfig { name: key.into(), value: Some(value.into()) };
         let resource = alter_configs::AlterConfigsResource {
@@ -159,13 +130,8 @@ fn a_whole_configuration_keeps_what_commits_depend_on() {
 
 #[test]
 fn internal_topics_are_not_deleted() {
-    let broker = broker();
-    let asked = |name: &str| metadata::MetadataRequestTopic {
-        name: Some(name.into()),
-        ..metadata::MetadataRequestTopic::default()
-    };
-    let request = MetadataRequest { topics: Some(vec![asked(OFFSETS)]), ..Default::default() };
-    let topic_id = broker.ask(12, &request).topics[0].topic_id;
+    let broker = Broker::start_with_groups(&[]);
+    let topic_id = broker.described(OFFSETS).topic_id;
     assert_ne!(topic_id, TopicId::default());
     let named = |name: &str| DeleteTopicState { name: Some(name.into()), ..Default::default() };
     let by_id = DeleteTopicState { name: None, topic_id };
@@ -180,32 +146,26 @@ fn internal_topics_are_not_deleted() {
     assert_eq!(codes, [kept, ErrorCode::None, kept, ErrorCode::UnknownTopicOrPartition]);
     assert_eq!(results[2].name, Some(OFFSETS.into()));
     assert!(results[0].error_message.is_some());
-    let old = DeleteTopicsRequest {
-        topic_names: vec![OFFSETS.into()],
-        timeout_ms: 10_000,
-        ..DeleteTopicsRequest::default()
-    };
-    assert_eq!(broker.ask(1, &old).responses[0].error_code, kept);
+    assert_eq!(broker.delete(OFFSETS), kept);
     // The same topic as before is there.
-    let request = MetadataRequest { topics: Some(vec![asked(OFFSETS)]), ..Default::default() };
-    assert_eq!(broker.ask(12, &request).topics[0].topic_id, topic_id);
+    assert_eq!(broker.described(OFFSETS).topic_id, topic_id);
 }
 
 #[test]
 fn a_client_that_creates_the_offsets_topic_gets_it_in_its_own_shape() {
-    let broker = bare();
+    let broker = Broker::start_with(&[FEW_OFFSETS_PARTITIONS]);
     for (key, value) in [
         ("cleanup.policy", "delete"),
         ("flush.messages", "10000"),
         ("max.message.bytes", "1000"),
         ("segment.bytes", "1048576"),
     ] {
-        let refused = create(&broker, topic(OFFSETS, &[(key, value)])).error_code;
+        let refused = broker.create(configured(OFFSETS, &[(key, value)])).error_code;
         assert_eq!(refused, ErrorCode::InvalidConfig, "{key}");
     }
-    let refused = create(&broker, topic("__transaction_state", &[])).error_code;
+    let refused = broker.create(configured("__transaction_state", &[])).error_code;
     assert_eq!(refused, ErrorCode::InvalidTopicException);
-    let created = create(&broker, topic(OFFSETS, &[("min.insync.replicas", "1")]));
+    let created = broker.create(configured(OFFSETS, &[("min.insync.replicas", "1")]));
     assert_eq!(created.error_code, ErrorCode::None);
     assert_eq!((created.num_partitions, created.replication_factor), (4, 1));
     assert!(is_pinned(&broker));
@@ -257,9 +217,9 @@ fn produce(
 
 #[test]
 fn records_of_compacted_topics_have_keys() {
-    let broker = broker();
-    let compacted = topic("compacted", &[("cleanup.policy", "compact,delete")]);
-    assert_eq!(create(&broker, compacted).error_code, ErrorCode::None);
+    let broker = Broker::start_with_groups(&[]);
+    let compacted = configured("compacted", &[("cleanup.policy", "compact,delete")]);
+    assert_eq!(broker.create(compacted).error_code, ErrorCode::None);
     for codec in [Codec::None, Codec::Gzip, Codec::Lz4] {
         let without = batch(codec, &[Some(b"key"), None]);
         let refused = produce(&broker, "test", "compacted", without.clone());

@@ -11,9 +11,27 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use model::ErrorCode;
-use protocol::ApiRequest;
 use protocol::header::{decode_response, encode_request};
-use protocol::messages::{DescribeGroupsRequest, FindCoordinatorRequest};
+use protocol::messages::create_topics::{CreatableTopic, CreatableTopicResult};
+use protocol::messages::describe_configs::DescribeConfigsResource;
+use protocol::messages::metadata::{MetadataRequestTopic, MetadataResponseTopic};
+use protocol::messages::{
+    CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeGroupsRequest,
+    FindCoordinatorRequest, MetadataRequest,
+};
+use protocol::{ApiRequest, KafkaString};
+
+/// The topic of committed offsets.
+pub(crate) const OFFSETS: &str = "__consumer_offsets";
+
+/// A line of configuration: the first member of a group waits for no others, which a test need not sit through.
+pub(crate) const QUICK_REBALANCES: &str = "group.initial.rebalance.delay.ms=0";
+
+/// A line of configuration: fewer partitions to create.
+pub(crate) const FEW_OFFSETS_PARTITIONS: &str = "offsets.topic.num.partitions=4";
+
+/// Kafka's number of the resource type "topic".
+const TOPIC_RESOURCE: i8 = 2;
 
 /// What a broker says once it serves.
 const SERVES: &str = "listener PLAINTEXT serves";
@@ -54,6 +72,15 @@ impl Broker {
         let at = |index| address(index).parse().unwrap();
         let mut broker = Self { process: server(&config), kafka: at(0), http: at(3), dir };
         broker.wait_until_it_serves();
+        broker
+    }
+
+    /// Starts one with further lines, a topic `t` of two partitions, and groups in a few partitions of the offsets topic.
+    pub(crate) fn start_with_groups(lines: &[&str]) -> Self {
+        let broker =
+            Self::start_with(&[&[QUICK_REBALANCES, FEW_OFFSETS_PARTITIONS], lines].concat());
+        assert_eq!(broker.create(topic("t", 2)).error_code, ErrorCode::None);
+        broker.wait_for_groups();
         broker
     }
 
@@ -113,6 +140,39 @@ impl Broker {
     /// Sends one request on a connection of its own.
     pub(crate) fn ask<R: ApiRequest>(&self, version: i16, request: &R) -> R::Response {
         self.connection().ask(version, request)
+    }
+
+    /// Creates a topic.
+    pub(crate) fn create(&self, topic: CreatableTopic) -> CreatableTopicResult {
+        let topics = vec![topic];
+        let request = CreateTopicsRequest { topics, timeout_ms: 10_000, ..Default::default() };
+        self.ask(7, &request).topics.remove(0)
+    }
+
+    /// Returns what Metadata say of a topic that exists.
+    pub(crate) fn described(&self, name: &str) -> MetadataResponseTopic {
+        let topics = vec![MetadataRequestTopic { name: Some(name.into()), ..Default::default() }];
+        let request = MetadataRequest { topics: Some(topics), ..MetadataRequest::default() };
+        self.ask(12, &request).topics.remove(0)
+    }
+
+    /// Deletes a topic by its name.
+    pub(crate) fn delete(&self, name: &str) -> ErrorCode {
+        let topic_names = vec![name.into()];
+        let request = DeleteTopicsRequest { topic_names, timeout_ms: 10_000, ..Default::default() };
+        self.ask(1, &request).responses[0].error_code
+    }
+
+    /// Returns a value of a topic's configuration.
+    pub(crate) fn topic_config(&self, topic: &str, key: &str) -> Option<KafkaString> {
+        let resource = DescribeConfigsResource {
+            resource_type: TOPIC_RESOURCE,
+            resource_name: topic.into(),
+            ..Default::default()
+        };
+        let request = DescribeConfigsRequest { resources: vec![resource], ..Default::default() };
+        let configs = self.ask(1, &request).results.remove(0).configs;
+        configs.into_iter().find(|one| one.name == key).and_then(|one| one.value)
     }
 
     /// Waits until this broker coordinates groups in every partition of the offsets topic: the first group creates it.
@@ -253,4 +313,14 @@ fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
 /// Makes a frame of its body.
 pub(crate) fn frame(body: &[u8]) -> Vec<u8> {
     [&u32::try_from(body.len()).unwrap().to_be_bytes()[..], body].concat()
+}
+
+/// A topic to be created on the one broker.
+pub(crate) fn topic(name: &str, num_partitions: i32) -> CreatableTopic {
+    CreatableTopic {
+        name: name.into(),
+        num_partitions,
+        replication_factor: 1,
+        ..CreatableTopic::default()
+    }
 }
