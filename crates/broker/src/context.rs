@@ -21,51 +21,51 @@ use crate::topics::AutoTopics;
 
 /// The running broker, as handlers see it.
 #[derive(Debug)]
-pub struct Context {
+pub(crate) struct Context {
     /// This broker's configuration.
-    pub config: Arc<BrokerConfig>,
+    pub(crate) config: Arc<BrokerConfig>,
     /// The control plane.
-    pub controller: Controller,
+    pub(crate) controller: Controller,
     /// This broker's partitions.
-    pub replicas: Arc<Replicas>,
+    pub(crate) replicas: Arc<Replicas>,
     /// All metrics.
-    pub metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     /// Creates topics that clients ask for.
-    pub auto_topics: AutoTopics,
+    pub(crate) auto_topics: AutoTopics,
     /// Consumer groups.
-    pub coordinators: Arc<Coordinators>,
+    pub(crate) coordinators: Arc<Coordinators>,
     /// Hands out producer ids.
-    pub producer_ids: ProducerIds,
+    pub(crate) producer_ids: ProducerIds,
     /// Record bytes that answers to consumers may hold at once, from the read until the client has taken them; one permit is one byte.
-    pub answer_bytes: Arc<Semaphore>,
+    pub(crate) answer_bytes: Arc<Semaphore>,
     /// Cancelled when the broker stops and no longer waits for replicas on behalf of producers.
-    pub no_more_acks: CancellationToken,
+    pub(crate) no_more_acks: CancellationToken,
 }
 
 /// One request, as its handler sees it beside its body.
 #[derive(Debug)]
-pub struct Call {
+pub(crate) struct Call {
     /// The API.
-    pub api_key: ApiKey,
+    pub(crate) api_key: ApiKey,
     /// The version of request and response.
-    pub version: i16,
+    pub(crate) version: i16,
     /// What the client calls itself; empty when it says nothing. A copy: it must not keep the frame of a request that waits for long.
-    pub client_id: Arc<str>,
+    pub(crate) client_id: Arc<str>,
     /// The client's address.
-    pub client_address: IpAddr,
+    pub(crate) client_address: IpAddr,
     /// The listener by which the client came.
-    pub listener: Arc<Listener>,
+    pub(crate) listener: Arc<Listener>,
 }
 
 impl Context {
     /// Returns this broker's id.
     #[must_use]
-    pub fn broker_id(&self) -> BrokerId {
+    pub(crate) fn broker_id(&self) -> BrokerId {
         self.config.node_id
     }
 
     /// Counts an error code of an answer; no error is not counted.
-    pub fn count_error(&self, api_key: ApiKey, error: ErrorCode) {
+    pub(crate) fn count_error(&self, api_key: ApiKey, error: ErrorCode) {
         if error.is_error() {
             let label = ErrorLabel { api: api_key.name(), error: error.name() };
             self.metrics.requests.errors.get_or_create(&label).inc();

@@ -20,7 +20,7 @@ use crate::process;
 
 /// Makes the function that listeners hand requests to.
 #[must_use]
-pub fn handler(context: Arc<Context>) -> Arc<connection::Handler> {
+pub(crate) fn handler(context: Arc<Context>) -> Arc<connection::Handler> {
     Arc::new(move |request| handle(&context, request))
 }
 

@@ -19,6 +19,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::logging::LineLimit;
+
 /// Connections to the HTTP port at once.
 const MAX_CONNECTIONS: usize = 64;
 
@@ -27,8 +29,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 const METRICS: &str = "/metrics";
 
-/// What the port shows; implemented by the running broker and by tests.
-pub trait Status: Send + Sync {
+/// What the port shows. The server implements it: it knows this port, and this port not the server.
+pub(crate) trait Status: Send + Sync {
     /// Renders the metrics page. May take a while.
     fn metrics(&self) -> String;
 
@@ -38,37 +40,45 @@ pub trait Status: Send + Sync {
 
 /// A broker's health.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Health {
+pub(crate) struct Health {
     /// Whether clients are served: registered, unfenced in this broker's own image, listeners open.
-    pub ready: bool,
+    pub(crate) ready: bool,
     /// This broker's id.
-    pub broker_id: i32,
+    pub(crate) broker_id: i32,
     /// The cluster's id, once known.
-    pub cluster_id: Option<String>,
+    pub(crate) cluster_id: Option<String>,
     /// The active controller, once known.
-    pub controller_id: Option<i32>,
+    pub(crate) controller_id: Option<i32>,
     /// Unfenced brokers in this broker's image.
-    pub live_brokers: Vec<i32>,
+    pub(crate) live_brokers: Vec<i32>,
     /// What a start or a stop waits for; empty when it waits for nothing.
-    pub waiting_for: String,
+    pub(crate) waiting_for: String,
 }
 
 /// Serves the port until `stop` is cancelled.
-pub async fn run(
+pub(crate) async fn run(
     listener: TcpListener,
     status: Arc<dyn Status>,
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
+    static FAILED: LineLimit = LineLimit::new(Duration::from_secs(10));
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => return,
         };
-        let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of files or memory: the next try would fail, too, and must not spin.
+                if let Some(held_back) = FAILED.permit() {
+                    tracing::warn!(held_back, "cannot accept an HTTP connection: {error}");
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
         };
         // Above the bound a connection is closed at once: a scraper tries again.
         let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else { continue };

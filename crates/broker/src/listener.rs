@@ -163,9 +163,9 @@ async fn connection_permit(shared: &Shared, full: &LineLimit) -> Option<OwnedSem
     if let Ok(permit) = Arc::clone(&connections).try_acquire_owned() {
         return Some(permit);
     }
-    shared.metrics.refused.inc();
-    if full.permit().is_some() {
-        tracing::warn!("max.connections is reached, further clients wait");
+    shared.metrics.deferred.inc();
+    if let Some(held_back) = full.permit() {
+        tracing::warn!(held_back, "max.connections is reached, further clients wait");
     }
     connections.acquire_owned().await.ok()
 }

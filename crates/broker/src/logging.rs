@@ -15,14 +15,14 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFi
 use tracing_subscriber::registry::LookupSpan;
 
 /// Environment variable with a filter such as `debug` or `info,replication=trace`.
-pub const FILTER_VARIABLE: &str = "STEADFAST_LOG";
+pub(crate) const FILTER_VARIABLE: &str = "STEADFAST_LOG";
 
 /// What is shown without a filter: the libraries' own chatter is of no use to an operator. openraft calls an orderly stop an error;
 /// what ends it is reported by the control plane.
 const DEFAULT_FILTER: &str = "info,openraft=off,sled=warn,h2=warn,hyper=warn,tonic=warn";
 
 /// Sends events to standard error, each line with the broker's id. Does nothing when a subscriber is already set (tests).
-pub fn init(broker: BrokerId) {
+pub(crate) fn init(broker: BrokerId) {
     let filter =
         EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
     let lines = Lines { broker, clock: Clock::start() };
@@ -98,7 +98,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
 
 /// Lets one line through per interval and counts what it held back, so that a flood of bad clients cannot fill a disk with lines.
 #[derive(Debug)]
-pub struct LineLimit {
+pub(crate) struct LineLimit {
     interval: Duration,
     state: Mutex<(Option<Instant>, u64)>,
 }
@@ -106,12 +106,12 @@ pub struct LineLimit {
 impl LineLimit {
     /// Makes a limit of one line per `interval`.
     #[must_use]
-    pub const fn new(interval: Duration) -> Self {
+    pub(crate) const fn new(interval: Duration) -> Self {
         Self { interval, state: Mutex::new((None, 0)) }
     }
 
     /// Returns the number of lines held back since the last one when a line may be written now, else `None`.
-    pub fn permit(&self) -> Option<u64> {
+    pub(crate) fn permit(&self) -> Option<u64> {
         let now = Instant::now();
         // A panic ends the process, so the lock is never poisoned.
         let mut state = self.state.lock().ok()?;

@@ -42,7 +42,7 @@ pub struct ConnectionMetrics {
     /// Connections accepted.
     pub accepted: Counter,
     /// Times an accept had to wait because `max.connections` was reached.
-    pub refused: Counter,
+    pub deferred: Counter,
     /// Connections closed for what the client sent.
     pub faulty: Counter,
     /// Requests whose decoding panicked.
@@ -154,7 +154,7 @@ fn register_connections(registry: &mut Registry, metrics: &ConnectionMetrics) {
     registry.register(
         "connections_deferred",
         "Accepts that waited because max.connections was reached",
-        metrics.refused.clone(),
+        metrics.deferred.clone(),
     );
     registry.register(
         "connections_faulty",

@@ -17,7 +17,7 @@ thread_local! {
 /// A panic that [`guarded`] caught; it was already logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("decoding panicked")]
-pub struct Panicked;
+pub(crate) struct Panicked;
 
 /// Keeps the kernel from backing the allocator's arenas with huge pages: a broker that touches a little in many places would hold two
 /// megabytes for each (90 MiB instead of 30 when idle, measured). To be called before anything is allocated.
@@ -27,7 +27,7 @@ pub fn disable_huge_pages() {
 }
 
 /// Installs the hook that turns a panic into one line and the end of the process.
-pub fn install_panic_hook() {
+pub(crate) fn install_panic_hook() {
     std::panic::set_hook(Box::new(|info| {
         let line = describe(info);
         if GUARDED.get() {
@@ -54,7 +54,7 @@ fn describe(info: &PanicHookInfo<'_>) -> String {
 ///
 /// # Errors
 /// [`Panicked`] when the function panicked.
-pub fn guarded<T>(function: impl FnOnce() -> T) -> Result<T, Panicked> {
+pub(crate) fn guarded<T>(function: impl FnOnce() -> T) -> Result<T, Panicked> {
     GUARDED.set(true);
     let result = catch_unwind(AssertUnwindSafe(function));
     GUARDED.set(false);
@@ -63,7 +63,7 @@ pub fn guarded<T>(function: impl FnOnce() -> T) -> Result<T, Panicked> {
 
 /// Raises the limit on open files to the hard limit and returns what holds now.
 #[must_use]
-pub fn raise_open_files_limit() -> u64 {
+pub(crate) fn raise_open_files_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -79,7 +79,7 @@ pub fn raise_open_files_limit() -> u64 {
 ///
 /// # Errors
 /// When the handlers cannot be installed.
-pub async fn wait_for_stop_signal(stop: CancellationToken) -> std::io::Result<()> {
+pub(crate) async fn wait_for_stop_signal(stop: CancellationToken) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let name = tokio::select! {
@@ -98,7 +98,7 @@ pub async fn wait_for_stop_signal(stop: CancellationToken) -> std::io::Result<()
 ///
 /// # Errors
 /// When the handler of SIGCHLD cannot be installed.
-pub async fn reap_orphans(stop: CancellationToken) -> std::io::Result<()> {
+pub(crate) async fn reap_orphans(stop: CancellationToken) -> std::io::Result<()> {
     if getpid().as_raw_nonzero().get() != 1 {
         return Ok(());
     }

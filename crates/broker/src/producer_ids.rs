@@ -12,7 +12,7 @@ use crate::error_code::ToErrorCode as _;
 
 /// The block that is in use.
 #[derive(Debug)]
-pub struct ProducerIds {
+pub(crate) struct ProducerIds {
     controller: Controller,
     block: Mutex<Option<ProducerIdBlock>>,
     /// Held while a block is asked for, so that a burst of producers asks for one.

@@ -29,7 +29,7 @@ use offsets_log::OffsetsLog;
 
 /// The consumer groups that this broker coordinates.
 #[derive(Debug)]
-pub struct Coordinators {
+pub(crate) struct Coordinators {
     own: BrokerId,
     groups: Arc<GroupCoordinator>,
     max_session_timeout: Duration,

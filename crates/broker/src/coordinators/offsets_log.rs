@@ -47,7 +47,7 @@ impl OffsetsLog {
 impl PartitionWriter for OffsetsLog {
     fn admits(&self, leadership: Leadership) -> Result<(), WriteError> {
         let replica = self.replica(leadership).ok_or(WriteError::NotLeader)?;
-        replica.admits(leadership.leader_epoch).map_err(|error| write_error(&error))
+        replica.admits(leadership.leader_epoch).map_err(|error| write_error(leadership, &error))
     }
 
     fn append(&self, leadership: Leadership, batch: &mut [u8]) -> Result<Offset, WriteError> {
@@ -61,7 +61,7 @@ impl PartitionWriter for OffsetsLog {
         };
         match replica.produce(batch, &options).now_or_never() {
             Some(Ok(produced)) => Ok(produced.end_offset),
-            Some(Err(error)) => Err(write_error(&error)),
+            Some(Err(error)) => Err(write_error(leadership, &error)),
             // Without acknowledgements nothing is waited for.
             None => Err(WriteError::Storage),
         }
@@ -77,7 +77,9 @@ impl PartitionWriter for OffsetsLog {
             return std::future::ready(Err(WriteError::NotLeader)).boxed();
         };
         let waiter = replica.committed(end_offset, leadership.leader_epoch, timeout);
-        waiter.map(|waited| waited.map(drop).map_err(|error| write_error(&error))).boxed()
+        waiter
+            .map(move |waited| waited.map(drop).map_err(|error| write_error(leadership, &error)))
+            .boxed()
     }
 
     fn high_watermark(&self, leadership: Leadership) -> Option<Offset> {
@@ -145,7 +147,7 @@ fn not_served(error: &NotServed) -> WriteError {
     }
 }
 
-fn write_error(error: &ProduceError) -> WriteError {
+fn write_error(leadership: Leadership, error: &ProduceError) -> WriteError {
     match error {
         ProduceError::NotServed(error) => not_served(error),
         ProduceError::NotEnoughReplicas | ProduceError::NotEnoughReplicasAfterAppend => {
@@ -158,7 +160,8 @@ fn write_error(error: &ProduceError) -> WriteError {
         ) => WriteError::TooLarge,
         ProduceError::Refused(AppendError::FencedLeaderEpoch { .. }) => WriteError::NotLeader,
         ProduceError::Refused(_) | ProduceError::Compression(_) => {
-            tracing::error!("a group coordinator cannot write: {error}");
+            let source = std::error::Error::source(error).map(ToString::to_string);
+            tracing::error!(shard = %leadership, source, "a group coordinator cannot write: {error}");
             WriteError::Storage
         }
     }

@@ -20,7 +20,7 @@ use crate::error_code::ToErrorCode as _;
 
 /// Creates topics with the cluster's defaults.
 #[derive(Debug)]
-pub struct AutoTopics {
+pub(crate) struct AutoTopics {
     controller: Controller,
     replicas: Arc<Replicas>,
     /// Configured voters, which replication factors count.

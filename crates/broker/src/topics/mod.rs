@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use model::TopicId;
 use uuid::Uuid;
 
-pub use auto_topics::AutoTopics;
+pub(crate) use auto_topics::AutoTopics;
 
 /// What a topic is created with where nobody says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,7 +24,7 @@ pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 13 };
 /// Time in which the end of a connection is seen by everyone at its other ends.
 const NEWS: Duration = Duration::from_millis(10);
 
-/// How often it is looked for them.
+/// How often it is looked whether they came.
 const NEWS_POLL: Duration = Duration::from_millis(1);
 
 /// Time in which the end of a connection that the kernel told of together with a request is seen by the task that it belongs to.
