@@ -14,9 +14,10 @@ pub(super) async fn until_known(controller: &Controller, is_known: impl Fn(&Imag
         return;
     }
     let known = async {
-        let mut changes = controller.changes();
-        while let Some(change) = changes.next().await {
-            if is_known(&change.image) {
+        loop {
+            // Read before the image, which may be ahead of it and never behind.
+            let next = controller.applied_index().map_or(0, |index| index + 1);
+            if is_known(&controller.image()) || controller.wait_for(next).await.is_err() {
                 return;
             }
         }
