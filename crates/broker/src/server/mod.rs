@@ -8,12 +8,13 @@ mod data_directory;
 mod image_applier;
 mod image_updates;
 mod options;
+mod pid_file;
 mod replica_requests;
 mod start;
 mod status;
 mod stop;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -21,9 +22,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::BrokerConfig;
-use crate::dev::PID_FILE;
 use crate::metrics::Metrics;
 use crate::{http, listener, process};
+use pid_file::PidFile;
 use start::Running;
 use status::ServerStatus;
 
@@ -117,38 +118,5 @@ fn watch_signals(tasks: &TaskTracker, stop: &CancellationToken) {
 fn warn_about(config: &BrokerConfig) {
     for key in config.settings.unserved() {
         tracing::warn!("configuration {key} is not served and has no effect");
-    }
-}
-
-/// The file with this process's number, beside the configuration of a cluster that `dev` made.
-struct PidFile(Option<PathBuf>);
-
-impl PidFile {
-    fn write(config: &BrokerConfig, config_file: Option<&Path>) -> Self {
-        let own = config_file.and_then(Path::parent);
-        let of_data = config.data_dir.parent();
-        let same = own.is_some_and(|own| {
-            let own = own.canonicalize().ok();
-            own.is_some() && own == of_data.and_then(|dir| dir.canonicalize().ok())
-        });
-        let Some(path) = own.filter(|_| same).map(|own| own.join(PID_FILE)) else {
-            return Self(None);
-        };
-        match std::fs::write(&path, format!("{}\n", std::process::id())) {
-            Ok(()) => Self(Some(path)),
-            Err(error) => {
-                tracing::warn!("cannot write {}: {error}", path.display());
-                Self(None)
-            }
-        }
-    }
-}
-
-impl Drop for PidFile {
-    fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            // Left behind it does no harm: its reader looks whether the process is this broker.
-            let _ = std::fs::remove_file(path);
-        }
     }
 }
