@@ -1,4 +1,4 @@
-//! What clients may do to the cluster's own topics, and what compacted topics demand of records, against one broker process.
+//! What clients may do to topics, against one broker process: to the cluster's own, to compacted ones, to ones that are not there.
 
 mod one_broker;
 
@@ -197,22 +197,47 @@ fn produce(
     topic: &str,
     records: Vec<u8>,
 ) -> PartitionProduceResponse {
-    let data = PartitionProduceData { index: 0, records: Some(records.into()) };
-    let topic = TopicProduceData {
-        name: topic.into(),
-        partition_data: vec![data],
+    produce_to(broker, client_id, &[topic], &records).remove(0)
+}
+
+/// Produces the same batch to partition 0 of each topic, by one request.
+fn produce_to(
+    broker: &Broker,
+    client_id: &str,
+    topics: &[&str],
+    records: &[u8],
+) -> Vec<PartitionProduceResponse> {
+    let topic_data = topics.iter().map(|name| TopicProduceData {
+        name: (*name).into(),
+        partition_data: vec![PartitionProduceData {
+            index: 0,
+            records: Some(records.to_vec().into()),
+        }],
         ..TopicProduceData::default()
-    };
+    });
     let request = ProduceRequest {
         acks: -1,
         timeout_ms: 10_000,
-        topic_data: vec![topic],
+        topic_data: topic_data.collect(),
         ..Default::default()
     };
     let mut connection = broker.connection();
     connection.send_as(client_id, 8, &request);
-    let mut answer = connection.answer::<ProduceRequest>(8);
-    answer.responses.remove(0).partition_responses.remove(0)
+    let answer = connection.answer::<ProduceRequest>(8);
+    answer.responses.into_iter().flat_map(|topic| topic.partition_responses).collect()
+}
+
+#[test]
+fn a_topic_that_is_not_there_keeps_no_batch_of_another_topic_out() {
+    let broker = Broker::start();
+    assert_eq!(broker.create(topic("t", 1)).error_code, ErrorCode::None);
+    let records = batch(Codec::None, &[Some(b"key")]);
+    for round in 0..3 {
+        let produced = produce_to(&broker, "test", &["unknown", "t"], &records);
+        let codes: Vec<ErrorCode> = produced.iter().map(|one| one.error_code).collect();
+        assert_eq!(codes, [ErrorCode::UnknownTopicOrPartition, ErrorCode::None]);
+        assert_eq!(produced[1].base_offset, round);
+    }
 }
 
 #[test]
