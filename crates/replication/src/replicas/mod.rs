@@ -199,11 +199,16 @@ impl Replicas {
         }
     }
 
-    /// Waits until a partition's replica is there. For the caller to bound: one that no image assigns to this broker never comes.
+    /// Waits until a partition's replica is there and knows its role. For the caller to bound: one that no image assigns to this broker never comes.
     pub async fn made(&self, id: &TopicIdPartition) -> Arc<PartitionHandle> {
         loop {
             let created = self.created.notified();
-            if let Some(replica) = self.get(id) {
+            // Under the lock of those that make it, which hold it until the new replica has taken in its first image.
+            let replica = {
+                let _pending = self.pending();
+                self.get(id)
+            };
+            if let Some(replica) = replica {
                 return replica;
             }
             created.await;
