@@ -16,18 +16,16 @@ use model::{Acks, ErrorCode, TopicId, TopicIdPartition};
 use protocol::VersionRange;
 use protocol::compat::up_convert;
 use protocol::messages::produce::{
-    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, TopicProduceData,
-    TopicProduceResponse,
+    PartitionProduceData, PartitionProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 use protocol::messages::{ProduceRequest, ProduceResponse};
-use replication::{
-    LeaderHint, NotServed, PartitionHandle, ProduceError, ProduceOptions, ProduceWaiter, Produced,
-};
+use replication::{PartitionHandle, ProduceError, ProduceOptions, ProduceWaiter, Produced};
 
 use super::compacted;
-use super::leader::{self, Elsewhere, Hints};
+use super::leader::{self, Hints};
+use super::refused::Refused;
 use crate::context::{Call, Context};
-use crate::error_code::{ToErrorCode as _, leader_hint};
+use crate::error_code::ToErrorCode as _;
 use crate::handlers::named_topic::NamedTopic;
 use crate::handlers::waits;
 use crate::logging::LineLimit;
@@ -39,9 +37,6 @@ pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 13 };
 
 /// Most bytes that the messages of an old client may inflate to on their way to the new format.
 const CONVERSION_LIMIT_BYTES: usize = 64 << 20;
-
-/// First version whose client knows KAFKA_STORAGE_ERROR.
-const STORAGE_ERROR_VERSION: i16 = 4;
 
 /// First version that may send zstd (KIP-110).
 const ZSTD_VERSION: i16 = 7;
@@ -82,28 +77,6 @@ struct Batch {
     timeout: Duration,
 }
 
-/// Why a partition's batch was not acknowledged.
-#[derive(Debug)]
-struct Refused {
-    error: ErrorCode,
-    message: Option<String>,
-    hint: Option<LeaderHint>,
-    /// The record that is wrong, by its index in the batch.
-    record_index: Option<i32>,
-}
-
-impl Refused {
-    fn new(error: ErrorCode, message: impl Into<String>) -> Self {
-        Self { error, message: Some(message.into()), hint: None, record_index: None }
-    }
-}
-
-impl From<Elsewhere> for Refused {
-    fn from(elsewhere: Elsewhere) -> Self {
-        Self { error: elsewhere.error, message: None, hint: elsewhere.hint, record_index: None }
-    }
-}
-
 /// Appends every batch of the request that may be appended here.
 pub(crate) fn append(context: &Arc<Context>, call: Call, request: ProduceRequest) -> Appended {
     let acks = Acks::from_wire(request.acks);
@@ -129,7 +102,7 @@ pub(crate) fn append(context: &Arc<Context>, call: Call, request: ProduceRequest
                     ErrorCode::InvalidRequiredAcks,
                     format!("acks={} is none of -1, 0 and 1", request.acks),
                 )),
-                (_, true) => Err(transactions_are_not_served()),
+                (_, true) => Err(Refused::transactional()),
                 (Some(acks), false) => {
                     let batch = Batch { data, acks, timeout };
                     match found {
@@ -152,10 +125,6 @@ fn named<'a>(call: &Call, topic: &'a TopicProduceResponse) -> NamedTopic<'a> {
         TOPIC_ID_VERSION.. => NamedTopic::Id(topic.topic_id),
         _ => NamedTopic::Name(&topic.name),
     }
-}
-
-fn transactions_are_not_served() -> Refused {
-    Refused::new(ErrorCode::InvalidTxnState, "this broker does not serve transactions")
 }
 
 struct Appender<'a> {
@@ -206,9 +175,9 @@ impl Appender<'_> {
             return Ok(());
         }
         let checked = self.guarded(ErrorCode::InvalidRecord, || compacted::check_records(batch))?;
-        checked.map_err(|error| Refused {
-            record_index: compacted::index_of(&error),
-            ..Refused::new(ErrorCode::InvalidRecord, error.to_string())
+        checked.map_err(|error| {
+            let refused = Refused::new(ErrorCode::InvalidRecord, error.to_string());
+            refused.of_record(compacted::index_of(&error))
         })
     }
 
@@ -240,7 +209,7 @@ fn check_batch(version: i16, records: &[u8]) -> Result<(), Refused> {
         return Err(Refused::new(ErrorCode::UnsupportedCompressionType, text));
     }
     if header.is_transactional() {
-        return Err(transactions_are_not_served());
+        return Err(Refused::transactional());
     }
     Ok(())
 }
@@ -332,7 +301,7 @@ async fn append_late(
     batch: Batch,
 ) -> Result<Appending, Refused> {
     let image = context.controller.image();
-    let topic_id = named(call, topic).id(&image).map_err(Elsewhere::from)?;
+    let topic_id = named(call, topic).id(&image)?;
     let id = TopicIdPartition { topic_id, partition: batch.data.index };
     let replica = leader::find_made(context, &image, id).await?;
     Appender { context, call, image: &image }.append_to(&replica, batch)
@@ -345,8 +314,10 @@ async fn complete(
     appending: Appending,
 ) -> PartitionProduceResponse {
     let refused = match appending {
-        Appending::Nothing | Appending::Early(_) => return PartitionProduceResponse::default(),
+        Appending::Nothing => return PartitionProduceResponse::default(),
         Appending::Refused(refused) => refused,
+        // Each one that came early was appended or refused before; one that was not must never look like a success.
+        Appending::Early(_) => ErrorCode::LeaderNotAvailable.into(),
         Appending::Waiting(waiter) => match acknowledged(context, waiter).await {
             Ok(produced) => {
                 return PartitionProduceResponse {
@@ -359,21 +330,7 @@ async fn complete(
             Err(refused) => refused,
         },
     };
-    let image = context.controller.image();
-    let current_leader = hints.name(&image, call, refused.hint);
-    let message = refused.message.as_deref().map(Into::into);
-    let record_errors = refused.record_index.into_iter().map(|batch_index| {
-        let batch_index_error_message = message.clone();
-        BatchIndexAndErrorMessage { batch_index, batch_index_error_message }
-    });
-    PartitionProduceResponse {
-        error_code: for_version(call.version, refused.error),
-        base_offset: -1,
-        record_errors: record_errors.collect(),
-        error_message: refused.message.map(Into::into),
-        current_leader,
-        ..PartitionProduceResponse::default()
-    }
+    refused.answer(&context.controller.image(), call, hints)
 }
 
 /// Waits for the replicas, unless the broker stops.
@@ -382,7 +339,7 @@ async fn acknowledged(context: &Context, waiter: ProduceWaiter) -> Result<Produc
         biased;
         produced = waiter => produced.map_err(|error| {
             tell_of_full_disk(context, &error);
-            refusal(&error)
+            error.into()
         }),
         () = context.no_more_acks.cancelled() => {
             Err(Refused::new(ErrorCode::NotLeaderOrFollower, "this broker stops"))
@@ -401,33 +358,5 @@ fn tell_of_full_disk(context: &Context, error: &ProduceError) {
             held_back,
             "{directory}: no room for records: {reason}; delete topics or add space"
         );
-    }
-}
-
-fn refusal(error: &ProduceError) -> Refused {
-    let hint = match error {
-        ProduceError::NotServed(NotServed::Storage) => None,
-        ProduceError::NotServed(not_served) => leader_hint(not_served),
-        ProduceError::LeadershipLost(hint) => Some(*hint),
-        ProduceError::NotEnoughReplicas
-        | ProduceError::NotEnoughReplicasAfterAppend
-        | ProduceError::TimedOut
-        | ProduceError::Compression(_)
-        | ProduceError::Refused(_) => None,
-    };
-    let message = match error {
-        ProduceError::Refused(reason) => format!("{error}: {reason}"),
-        _ => error.to_string(),
-    };
-    Refused { error: error.error_code(), message: Some(message), hint, record_index: None }
-}
-
-/// Clients are told codes that their version knows.
-fn for_version(version: i16, error: ErrorCode) -> ErrorCode {
-    match error {
-        ErrorCode::KafkaStorageError if version < STORAGE_ERROR_VERSION => {
-            ErrorCode::NotLeaderOrFollower
-        }
-        other => other,
     }
 }
