@@ -19,12 +19,8 @@ use tokio_util::sync::CancellationToken;
 const MAX_BATCH: usize = 1_000;
 
 /// Carries requests until `stop` is cancelled.
-pub(super) async fn run(
-    replicas: Arc<Replicas>,
-    controller: Controller,
-    own: BrokerId,
-    stop: CancellationToken,
-) {
+pub(super) async fn run(replicas: Arc<Replicas>, controller: Controller, stop: CancellationToken) {
+    let own = controller.broker_id();
     loop {
         let first = tokio::select! {
             request = replicas.next_request() => request,

@@ -10,7 +10,7 @@ use controller::Controller;
 use coordinator::config::CoordinatorConfig;
 use futures_util::StreamExt as _;
 use log_storage::{FatalHandler, FileSystem, Flusher, FlusherOptions, OsFileSystem};
-use model::{BrokerEpoch, BrokerId, Clock, TopicIdPartition};
+use model::{BrokerEpoch, Clock, TopicIdPartition};
 use replication::{Registration, Replicas, ReplicasOptions, ReplicationMetrics, tune_server};
 use socket2::Socket;
 use tokio::net::TcpListener;
@@ -38,7 +38,6 @@ use crate::topics::AutoTopics;
 
 /// A broker that serves, with what its stop needs.
 pub(super) struct Running {
-    pub(super) own: BrokerId,
     pub(super) controller: Controller,
     pub(super) replicas: Arc<Replicas>,
     pub(super) flusher: Flusher,
@@ -62,7 +61,6 @@ pub(super) async fn start(
     status: Arc<ServerStatus>,
 ) -> anyhow::Result<Running> {
     let config = Arc::new(config);
-    let own = config.node_id;
     let clock = Clock::start();
     let fs: Arc<dyn FileSystem> = Arc::new(OsFileSystem);
     // Ports first: a port that is taken is said at once, and nothing is written.
@@ -95,18 +93,13 @@ pub(super) async fn start(
     let readers = ImageReaders { replicas: &replicas, coordinators: &coordinators };
     follow_image(&controller, readers, broker_epoch, &background, &background_stop).await?;
     serve_replication(&replicas, ports.replication, &background, background_stop.clone());
-    let carried = replica_requests::run(
-        Arc::clone(&replicas),
-        controller.clone(),
-        own,
-        background_stop.clone(),
-    );
-    background.spawn(carried);
+    let stop = background_stop.clone();
+    background.spawn(replica_requests::run(Arc::clone(&replicas), controller.clone(), stop));
     replicas.settled().await;
 
     status.wait_for("being unfenced");
     controller.set_ready(broker_epoch);
-    wait_until_unfenced(&controller, own, broker_epoch).await?;
+    wait_until_unfenced(&controller, broker_epoch).await?;
     let no_more_acks = CancellationToken::new();
     let context = Arc::new(Context {
         auto_topics: AutoTopics::new(
@@ -126,7 +119,6 @@ pub(super) async fn start(
     });
     let (connections, drain) = listen(&config, ports.kafka, context)?;
     Ok(Running {
-        own,
         controller,
         replicas,
         flusher,
@@ -313,9 +305,9 @@ fn fatal_handler() -> FatalHandler {
 
 async fn wait_until_unfenced(
     controller: &Controller,
-    own: BrokerId,
     broker_epoch: BrokerEpoch,
 ) -> anyhow::Result<()> {
+    let own = controller.broker_id();
     let mut changes = controller.changes();
     loop {
         let change =

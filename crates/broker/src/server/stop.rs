@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use controller::Controller;
-use model::BrokerId;
 use tokio_util::task::TaskTracker;
 
 use super::start::Running;
@@ -30,7 +29,7 @@ const CONTROL_PLANE: Duration = Duration::from_secs(5);
 /// Stops everything, in order.
 pub(super) async fn stop(running: Running) -> anyhow::Result<()> {
     let Running { controller, replicas, flusher, directory, broker_epoch, .. } = &running;
-    hand_over(controller, running.own).await;
+    hand_over(controller).await;
     // Members that wait for one another are told to look for their coordinator again: their connections could not end otherwise.
     running.coordinators.stop();
     let drained = drain(&running).await;
@@ -67,11 +66,11 @@ pub(super) async fn stop(running: Running) -> anyhow::Result<()> {
 }
 
 /// Moves the leaderships to others, as far as there are any.
-async fn hand_over(controller: &Controller, own: BrokerId) {
+async fn hand_over(controller: &Controller) {
     let asked = controller.controlled_shutdown(HAND_OVER);
     let moved = tokio::select! {
         moved = tokio::time::timeout(HAND_OVER, asked) => moved.ok(),
-        () = until_alone(controller, own) => {
+        () = until_alone(controller) => {
             tracing::info!("no other broker is there to take leaderships over");
             return;
         }
@@ -85,7 +84,8 @@ async fn hand_over(controller: &Controller, own: BrokerId) {
 }
 
 /// Waits until no other broker could take a leadership, so that a whole cluster that stops does not wait for itself.
-async fn until_alone(controller: &Controller, own: BrokerId) {
+async fn until_alone(controller: &Controller) {
+    let own = controller.broker_id();
     loop {
         tokio::time::sleep(ALONE_POLL).await;
         let image = controller.image();

@@ -61,8 +61,11 @@ pub(super) async fn alter(
     altered.collect()
 }
 
+/// What became of each resource, as the controller answers.
+type Outcomes = Vec<(ConfigResource, Result<(), Refusal>)>;
+
 fn result_of(
-    outcome: &Result<Vec<(ConfigResource, Result<(), Refusal>)>, Refusal>,
+    outcome: &Result<Outcomes, Refusal>,
     resource: &ConfigResource,
 ) -> Result<(), Refusal> {
     match outcome {
