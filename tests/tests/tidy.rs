@@ -29,7 +29,7 @@ const IMPURE: [&str; 10] = [
 ];
 
 /// Which of our crates a crate may use. Everybody may use `model`.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("model", &[]),
     ("protocol", &[]),
     ("log-storage", &[]),
@@ -42,7 +42,12 @@ const ARROWS: [(&str, &[&str]); 9] = [
         "cluster-tests",
         &["protocol", "log-storage", "replication", "controller", "coordinator", "client"],
     ),
+    ("scripts", &[]),
 ];
+
+/// What tests alone may use besides: the runner of golden scripts, where a machine is.
+const ARROWS_OF_TESTS: [(&str, &[&str]); 3] =
+    [("replication", &["scripts"]), ("controller", &["scripts"]), ("coordinator", &["scripts"])];
 
 /// Pages with a limit on their lines: what is longer is not read.
 const PAGES: [(&str, usize); 4] = [
@@ -136,14 +141,14 @@ fn the_state_machines_are_pure() {
     assert_none("a state machine takes time, chance and I/O as values", &offenders);
 }
 
-/// Our own crates named in the `[dependencies]` of a manifest.
-fn dependencies(manifest: &str, ours: &[&str]) -> Vec<String> {
+/// Our own crates named in a section of a manifest.
+fn dependencies(manifest: &str, wanted: &str, ours: &[&str]) -> Vec<String> {
     let mut section = "";
     let mut found = Vec::new();
     for line in manifest.lines() {
         if line.starts_with('[') {
             section = line;
-        } else if section == "[dependencies]" {
+        } else if section == wanted {
             let name = line.split(['.', ' ', '=']).next().unwrap_or_default();
             if ours.contains(&name) {
                 found.push(name.to_owned());
@@ -157,12 +162,13 @@ fn dependencies(manifest: &str, ours: &[&str]) -> Vec<String> {
 fn crates_use_only_what_the_design_allows() {
     let ours: Vec<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
     let allowed: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
+    let in_tests: BTreeMap<&str, &[&str]> = ARROWS_OF_TESTS.iter().copied().collect();
     let mut offenders = Vec::new();
     let mut manifests: Vec<PathBuf> = fs::read_dir(root().join("crates"))
         .unwrap()
         .map(|entry| entry.unwrap().path().join("Cargo.toml"))
         .collect();
-    manifests.push(root().join("tests/Cargo.toml"));
+    manifests.extend(["tests", "tests/scripts"].map(|path| root().join(path).join("Cargo.toml")));
     for path in manifests {
         let manifest = fs::read_to_string(&path).unwrap();
         let name = manifest
@@ -176,9 +182,17 @@ fn crates_use_only_what_the_design_allows() {
             ));
             continue;
         };
-        for dependency in dependencies(&manifest, &ours) {
-            if dependency != "model" && !permitted.contains(&dependency.as_str()) {
-                offenders.push(format!("{name} -> {dependency}"));
+        let in_tests = in_tests.get(name).copied().unwrap_or_default();
+        for section in ["[dependencies]", "[dev-dependencies]", "[build-dependencies]"] {
+            for dependency in dependencies(&manifest, section, &ours) {
+                // A crate's tests may turn on a feature of the crate itself.
+                let is_permitted = dependency == "model"
+                    || dependency == name
+                    || permitted.contains(&&*dependency)
+                    || (section == "[dev-dependencies]" && in_tests.contains(&&*dependency));
+                if !is_permitted {
+                    offenders.push(format!("{name} -> {dependency} in {section}"));
+                }
             }
         }
     }

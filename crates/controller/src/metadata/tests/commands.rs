@@ -11,6 +11,7 @@ use model::{
     BrokerEpoch, BrokerId, ClusterId, DirectoryId, IncarnationId, LeaderEpoch, PartitionEpoch,
     TopicId, TopicIdPartition,
 };
+use scripts::{Arguments, Scenario};
 
 use super::format::{self, Names};
 use crate::metadata::{
@@ -25,7 +26,7 @@ use crate::metadata::{
 /// One run of a script.
 #[derive(Default)]
 pub(super) struct Session {
-    pub(super) output: String,
+    output: String,
     image: Image,
     index: u64,
     names: Names,
@@ -34,9 +35,9 @@ pub(super) struct Session {
     incarnations: u64,
 }
 
-impl Session {
+impl Scenario for Session {
     /// Runs one line and appends what became of it.
-    pub(super) fn run(&mut self, line: &str) {
+    fn run(&mut self, line: &str) {
         self.output += &format!("> {line}\n");
         let arguments = Arguments::parse(line);
         match arguments.command {
@@ -58,6 +59,12 @@ impl Session {
         }
     }
 
+    fn end(self) -> String {
+        self.output
+    }
+}
+
+impl Session {
     fn print(&mut self, lines: &[String]) {
         for line in lines {
             self.output += &format!("  {line}\n");
@@ -130,13 +137,13 @@ impl Session {
         let found = match arguments.subject.expect("a query has a name") {
             "leaderless" => image.leaderless_partitions(),
             "electable" => image.electable_partitions(&live),
-            "led" => image.partitions_led_by(BrokerId(arguments.number("by"))),
-            "held" => image.partitions_held_by(BrokerId(arguments.number("by"))),
+            "led" => image.partitions_led_by(BrokerId(arguments.need("by"))),
+            "held" => image.partitions_held_by(BrokerId(arguments.need("by"))),
             "under-replicated" => image.under_replicated_partitions(),
             "under-min-isr" => image.under_min_isr_partitions(),
             "imbalanced" => image.imbalanced_partitions(&live),
             "default-replication-factor" => {
-                let factor = image.default_replication_factor(arguments.number("voters"));
+                let factor = image.default_replication_factor(arguments.need("voters"));
                 return self.print(&[factor.to_string()]);
             }
             "default-partition-count" => {
@@ -175,7 +182,7 @@ impl Session {
             "enlarge" => Command::CreatePartitions(CreatePartitions {
                 topics: vec![NewPartitions {
                     name: arguments.subject(),
-                    total_count: arguments.number("total"),
+                    total_count: arguments.need("total"),
                     assignments: arguments.text("assignments").map(assignments),
                     start: arguments.get("start").unwrap_or(0),
                 }],
@@ -197,7 +204,7 @@ impl Session {
         Command::FormCluster(FormCluster {
             cluster_id: ClusterId(arguments.text("id").unwrap_or("c1").to_owned()),
             voters: voters(arguments.text("voters").unwrap_or("1:101,2:102,3:103")),
-            configs: arguments.configs("config:"),
+            configs: configs(arguments),
         })
     }
 
@@ -337,7 +344,7 @@ impl Session {
                     start: arguments.get("start").unwrap_or(0),
                 },
             },
-            configs: arguments.configs("config:"),
+            configs: configs(arguments),
         });
         Command::CreateTopics(CreateTopics { topics: new.collect(), live: self.live(arguments) })
     }
@@ -358,9 +365,9 @@ impl Session {
             Some(("broker", id)) => ConfigResource::Broker(BrokerId(id.parse().expect("an id"))),
             Some(_) | None => ConfigResource::Cluster,
         };
-        let operations = arguments.words.iter().filter_map(|(key, value)| {
+        let operations = arguments.with_prefix("").filter_map(|(key, value)| {
             let (operation, name) = key.split_once(':')?;
-            let value = (*value).to_owned();
+            let value = value.to_owned();
             let operation = match operation {
                 "set" => ConfigOperation::Set(value),
                 "delete" => ConfigOperation::Delete,
@@ -371,7 +378,7 @@ impl Session {
             Some((name.to_owned(), operation))
         });
         let alteration = if arguments.has("replace") {
-            ConfigAlteration::Replace(arguments.configs("config:"))
+            ConfigAlteration::Replace(configs(arguments))
         } else {
             ConfigAlteration::Incremental(operations.collect())
         };
@@ -421,60 +428,10 @@ impl Session {
     }
 }
 
-/// A command line: a word, perhaps a subject, then `key=value`.
-struct Arguments<'a> {
-    command: &'a str,
-    subject: Option<&'a str>,
-    words: Vec<(&'a str, &'a str)>,
-}
-
-impl<'a> Arguments<'a> {
-    fn parse(line: &'a str) -> Self {
-        let mut words = line.split_whitespace();
-        let command = words.next().expect("lines are not empty");
-        let mut parsed = Self { command, subject: None, words: Vec::new() };
-        for word in words {
-            match word.split_once('=') {
-                Some(pair) => parsed.words.push(pair),
-                None if parsed.subject.is_none() => parsed.subject = Some(word),
-                None => parsed.words.push((word, "")),
-            }
-        }
-        parsed
-    }
-
-    fn has(&self, key: &str) -> bool {
-        self.text(key).is_some()
-    }
-
-    fn text(&self, key: &str) -> Option<&'a str> {
-        self.words.iter().find(|word| word.0 == key).map(|word| word.1)
-    }
-
-    fn get<T: FromStr>(&self, key: &str) -> Option<T> {
-        let text = self.text(key)?;
-        Some(text.parse().unwrap_or_else(|_| panic!("{key}={text} does not parse")))
-    }
-
-    fn number<T: FromStr>(&self, key: &str) -> T {
-        self.get(key).unwrap_or_else(|| panic!("{} needs {key}=", self.command))
-    }
-
-    fn list<T: FromStr>(&self, key: &str) -> Vec<T> {
-        list(self.text(key).unwrap_or_default())
-    }
-
-    fn subject<T: FromStr>(&self) -> T {
-        let text = self.subject.unwrap_or_else(|| panic!("{} needs a subject", self.command));
-        text.parse().unwrap_or_else(|_| panic!("{text} does not parse"))
-    }
-
-    fn configs(&self, prefix: &str) -> BTreeMap<String, String> {
-        let named = |word: &(&str, &str)| {
-            Some((word.0.strip_prefix(prefix)?.to_owned(), word.1.to_owned()))
-        };
-        self.words.iter().filter_map(named).collect()
-    }
+/// `config:KEY=VALUE`, as often as there are keys.
+fn configs(arguments: &Arguments<'_>) -> BTreeMap<String, String> {
+    let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    arguments.with_prefix("config:").map(owned).collect()
 }
 
 fn list<T: FromStr>(text: &str) -> Vec<T> {

@@ -12,11 +12,11 @@
 //! * `describe`, `list states=`, `delete`, `topics-deleted t id=` (a number), `counts`, `group=` with any of them (default `g`)
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use model::{Timestamp, TopicId, UnixMillis};
+use scripts::{Arguments, Scenario, Span};
 
 use super::format;
 use super::offset_commands::{self, Rewrite};
@@ -86,24 +86,24 @@ pub(super) fn now(monotonic: Timestamp) -> Now {
     Now { monotonic, wall: UnixMillis(millis) }
 }
 
-impl Session {
+impl Scenario for Session {
     /// Runs one command and appends what it makes the machine ask for.
-    pub(super) fn run(&mut self, line: &str) {
+    fn run(&mut self, line: &str) {
         let arguments = Arguments::parse(line);
         let before = self.next_request;
         let request = self.request(&arguments);
         let number = request.as_ref().map_or_else(String::new, |_| format!("  #{before}"));
         self.output += &format!("> {line}{number}\n");
         if let Some(request) = request {
-            return self.ask(arguments.group(), request);
+            return self.ask(group(&arguments), request);
         }
         match arguments.command {
             "config" => self.configure(&arguments),
-            "advance" => self.advance(arguments.subject::<Millis>().0),
+            "advance" => self.advance(arguments.subject::<Span>().0),
             "failover" => self.failover(),
             "topics-deleted" => {
                 let name = TopicName::from(arguments.subject.expect("a topic"));
-                let topic = TopicIdentity { name, id: arguments.topic_id() };
+                let topic = TopicIdentity { name, id: topic_id(&arguments) };
                 self.step(Event::TopicsDeleted(vec![topic]), "");
             }
             "rewrite" => self.rewrite(&arguments),
@@ -116,27 +116,29 @@ impl Session {
     }
 
     /// Ends the script; returns the output, which shows what was not answered.
-    pub(super) fn end(mut self) -> String {
+    fn end(mut self) -> String {
         if !self.waiting.is_empty() {
             let waiting: Vec<_> = self.waiting.iter().map(|id| id.0.to_string()).collect();
             self.output += &format!("waiting: {}\n", waiting.join(", "));
         }
         self.output
     }
+}
 
+impl Session {
     fn print(&mut self, text: &str) {
         self.output += &format!("  {text}\n");
     }
 
     fn request(&self, arguments: &Arguments<'_>) -> Option<Request> {
-        let group_id = arguments.group();
+        let group_id = group(arguments);
         Some(match arguments.command {
             "join" => Request::Join(join(arguments)),
             "sync" => Request::Sync(SyncGroup {
                 member: self.member(arguments),
                 protocol_type: arguments.text("type").map(str::to_owned),
                 protocol_name: arguments.text("protocol").map(str::to_owned),
-                assignments: arguments.pairs("assign", |id, part| (id.into(), copy(part))),
+                assignments: pairs(arguments, "assign", |id, part| (id.into(), copy(part))),
             }),
             "heartbeat" => Request::Heartbeat(Heartbeat { member: self.member(arguments) }),
             "leave" => Request::Leave(leave(arguments)),
@@ -147,7 +149,7 @@ impl Session {
             "delete-offsets" => Request::DeleteOffsets(offset_commands::delete(arguments)),
             "describe" => Request::Describe(group_id),
             "list" => Request::List(ListGroups {
-                states: arguments.list("states").iter().map(|name| state(name)).collect(),
+                states: arguments.words("states").iter().map(|name| state(name)).collect(),
             }),
             "delete" => Request::Delete(group_id),
             _ => return None,
@@ -155,7 +157,7 @@ impl Session {
     }
 
     fn member(&self, arguments: &Arguments<'_>) -> MemberRef {
-        let group_id = arguments.group();
+        let group_id = group(arguments);
         let told = self.generations.get(&group_id).copied();
         let generation_id = match arguments.text("generation") {
             Some("none") => None,
@@ -165,7 +167,7 @@ impl Session {
         MemberRef {
             group_id,
             member_id: arguments.subject.unwrap_or_default().into(),
-            group_instance_id: arguments.static_name(),
+            group_instance_id: static_name(arguments),
             generation_id,
         }
     }
@@ -237,7 +239,7 @@ impl Session {
     }
 
     fn configure(&mut self, arguments: &Arguments<'_>) {
-        let duration = |key, was| arguments.get::<Millis>(key).map_or(was, |Millis(it)| it);
+        let duration = |key, was| arguments.get::<Span>(key).map_or(was, |Span(it)| it);
         let config = &mut self.config;
         config.max_size = arguments.get("max_size").unwrap_or(config.max_size);
         config.max_record_bytes = arguments.get("record_bytes").unwrap_or(config.max_record_bytes);
@@ -258,22 +260,22 @@ pub(super) fn join_request() -> JoinGroup {
 
 fn join(arguments: &Arguments<'_>) -> JoinGroup {
     let duration =
-        |key, usual| arguments.get(key).map_or_else(|| Duration::from_secs(usual), |Millis(it)| it);
-    let protocols = arguments.pairs("protocols", |name, metadata| JoinProtocol {
+        |key, usual| arguments.get(key).map_or_else(|| Duration::from_secs(usual), |Span(it)| it);
+    let protocols = pairs(arguments, "protocols", |name, metadata| JoinProtocol {
         name: name.to_owned(),
         metadata: copy(metadata),
     });
     let metadata = if arguments.has("subscribes") {
-        offset_commands::subscription(&arguments.list("subscribes"))
+        offset_commands::subscription(&arguments.words("subscribes"))
     } else {
         copy("x")
     };
     let usual = JoinProtocol { name: "range".to_owned(), metadata };
     JoinGroup {
-        group_id: arguments.group(),
+        group_id: group(arguments),
         member_id: arguments.subject.unwrap_or_default().into(),
         drawn_member_id: arguments.text("new").unwrap_or_default().into(),
-        group_instance_id: arguments.static_name(),
+        group_instance_id: static_name(arguments),
         first_join: match arguments.text("first") {
             Some("id") => FirstJoin::WithMemberId,
             _ => FirstJoin::Directly,
@@ -299,7 +301,7 @@ fn leave(arguments: &Arguments<'_>) -> LeaveGroup {
             group_instance_id: Some(name).filter(|name| !name.is_empty()).map(Into::into),
         }
     });
-    LeaveGroup { group_id: arguments.group(), members: members.collect() }
+    LeaveGroup { group_id: group(arguments), members: members.collect() }
 }
 
 fn state(name: &str) -> GroupState {
@@ -317,89 +319,31 @@ fn copy(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
 
-/// A command line: a word, perhaps a subject, then `key=value`.
-pub(super) struct Arguments<'a> {
-    command: &'a str,
-    subject: Option<&'a str>,
-    values: BTreeMap<&'a str, &'a str>,
+/// Returns the group that a command names.
+pub(super) fn group(arguments: &Arguments<'_>) -> GroupId {
+    arguments.text("group").unwrap_or("g").into()
 }
 
-impl<'a> Arguments<'a> {
-    fn parse(line: &'a str) -> Self {
-        let mut words = line.split_whitespace();
-        let command = words.next().expect("lines are not empty");
-        let mut parsed = Self { command, subject: None, values: BTreeMap::new() };
-        for word in words {
-            match word.split_once('=') {
-                Some((key, value)) => {
-                    parsed.values.insert(key, value);
-                }
-                None => parsed.subject = Some(word),
-            }
-        }
-        parsed
-    }
-
-    pub(super) fn has(&self, key: &str) -> bool {
-        self.values.contains_key(key)
-    }
-
-    pub(super) fn text(&self, key: &str) -> Option<&'a str> {
-        self.values.get(key).copied()
-    }
-
-    pub(super) fn get<T: FromStr>(&self, key: &str) -> Option<T> {
-        let text = self.text(key)?;
-        Some(text.parse().unwrap_or_else(|_| panic!("{key}={text} does not parse")))
-    }
-
-    fn subject<T: FromStr>(&self) -> T {
-        let text = self.subject.unwrap_or_else(|| panic!("{} needs a subject", self.command));
-        text.parse().unwrap_or_else(|_| panic!("{text} does not parse"))
-    }
-
-    pub(super) fn group(&self) -> GroupId {
-        self.text("group").unwrap_or("g").into()
-    }
-
-    pub(super) fn topic(&self) -> TopicName {
-        self.text("topic").unwrap_or("t").into()
-    }
-
-    /// Returns the id of the topic: a number, for brevity.
-    pub(super) fn topic_id(&self) -> Option<TopicId> {
-        self.get("id").map(|number: u128| TopicId::from_bytes(number.to_be_bytes()))
-    }
-
-    fn static_name(&self) -> Option<GroupInstanceId> {
-        self.text("static").map(Into::into)
-    }
-
-    pub(super) fn list(&self, key: &str) -> Vec<&'a str> {
-        let text = self.text(key).unwrap_or_default();
-        text.split(',').filter(|item| !item.is_empty()).collect()
-    }
-
-    fn pairs<T>(&self, key: &str, make: impl Fn(&str, &str) -> T) -> Vec<T> {
-        let split = |item: &'a str| item.split_once(':').unwrap_or((item, ""));
-        self.list(key).into_iter().map(split).map(|(left, right)| make(left, right)).collect()
-    }
+/// Returns the topic that a command names.
+pub(super) fn topic(arguments: &Arguments<'_>) -> TopicName {
+    arguments.text("topic").unwrap_or("t").into()
 }
 
-/// A duration in milliseconds, seconds, minutes, hours or days: `250ms`, `5s`, `7d`.
-pub(super) struct Millis(pub(super) Duration);
+/// Returns the id of the topic: a number, for brevity.
+pub(super) fn topic_id(arguments: &Arguments<'_>) -> Option<TopicId> {
+    arguments.get("id").map(|number: u128| TopicId::from_bytes(number.to_be_bytes()))
+}
 
-impl FromStr for Millis {
-    type Err = ();
+fn static_name(arguments: &Arguments<'_>) -> Option<GroupInstanceId> {
+    arguments.text("static").map(Into::into)
+}
 
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-        let found = units.into_iter().find_map(|(unit, millis)| {
-            let number = text.strip_suffix(unit)?.parse::<u64>().ok()?;
-            Some(Duration::from_millis(number * millis))
-        });
-        found.map(Self).ok_or(())
-    }
+/// Returns what is made of each `left:right` of a key.
+fn pairs<T>(arguments: &Arguments<'_>, key: &str, make: impl Fn(&str, &str) -> T) -> Vec<T> {
+    let each = arguments.words(key).into_iter();
+    each.map(|item| item.split_once(':').unwrap_or((item, "")))
+        .map(|(left, right)| make(left, right))
+        .collect()
 }
 
 /// Makes an id of a text.

@@ -9,8 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::{LeaderEpoch, Offset};
 use protocol::consumer_protocol::ConsumerProtocolSubscription;
+use scripts::{Arguments, Span};
 
-use super::commands::{Arguments, Millis};
+use super::commands::{group, topic, topic_id};
 use crate::group::ids::TopicName;
 use crate::group::record::GroupRecord;
 use crate::group::request::{
@@ -22,13 +23,13 @@ pub(super) fn commit(arguments: &Arguments<'_>, member: MemberRef) -> CommitOffs
     let said = metadata(arguments.text("metadata").unwrap_or_default());
     let one = |topic, partition, offset, metadata| OffsetToCommit {
         topic,
-        topic_id: arguments.topic_id(),
+        topic_id: topic_id(arguments),
         partition,
         offset: Offset(offset),
         leader_epoch: arguments.get("epoch").map(LeaderEpoch),
         metadata,
     };
-    let listed = arguments.list("offsets").into_iter().map(|item| {
+    let listed = arguments.words("offsets").into_iter().map(|item| {
         let mut parts = item.split(':');
         let mut part = || parts.next().expect("topic:partition:offset, and perhaps its metadata");
         let (topic, partition) = (part().into(), part().parse().expect("a partition"));
@@ -40,18 +41,18 @@ pub(super) fn commit(arguments: &Arguments<'_>, member: MemberRef) -> CommitOffs
     } else {
         let partition = arguments.get("partition").unwrap_or(0);
         let offset = arguments.get("offset").unwrap_or(0);
-        vec![one(arguments.topic(), partition, offset, said)]
+        vec![one(topic(arguments), partition, offset, said)]
     };
     CommitOffsets {
         member,
         offsets,
-        retention: arguments.get("retention").map(|Millis(it): Millis| -> Duration { it }),
+        retention: arguments.get("retention").map(|Span(it): Span| -> Duration { it }),
     }
 }
 
 pub(super) fn fetch(arguments: &Arguments<'_>) -> FetchOffsets {
     FetchOffsets {
-        group_id: arguments.group(),
+        group_id: group(arguments),
         partitions: arguments.has("partitions").then(|| partitions(arguments)),
         stability: Stability::Any,
     }
@@ -61,9 +62,9 @@ pub(super) fn delete(arguments: &Arguments<'_>) -> DeleteOffsets {
     let partitions = if arguments.has("partitions") {
         partitions(arguments)
     } else {
-        vec![(arguments.topic(), arguments.get("partition").unwrap_or(0))]
+        vec![(topic(arguments), arguments.get("partition").unwrap_or(0))]
     };
-    DeleteOffsets { group_id: arguments.group(), partitions }
+    DeleteOffsets { group_id: group(arguments), partitions }
 }
 
 /// Returns what a consumer says of itself that subscribes to these topics.
@@ -75,7 +76,7 @@ pub(super) fn subscription(topics: &[&str]) -> Bytes {
 }
 
 fn partitions(arguments: &Arguments<'_>) -> Vec<(TopicName, i32)> {
-    arguments.list("partitions").into_iter().map(topic_partition).collect()
+    arguments.words("partitions").into_iter().map(topic_partition).collect()
 }
 
 fn topic_partition(text: &str) -> (TopicName, i32) {

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use model::{Acks, BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, Timestamp};
+use scripts::{Arguments, Scenario, Span};
 
 use super::format;
 use crate::partition::{
@@ -18,7 +19,7 @@ use crate::partition::{
 
 /// One run of a script.
 pub(super) struct Session {
-    pub(super) output: String,
+    output: String,
     now: Timestamp,
     options: Options,
     partition: Option<Partition>,
@@ -56,9 +57,9 @@ impl Default for Session {
     }
 }
 
-impl Session {
+impl Scenario for Session {
     /// Runs one command and appends what it makes the machine ask for.
-    pub(super) fn run(&mut self, line: &str) {
+    fn run(&mut self, line: &str) {
         self.output += &format!("> {line}\n");
         let arguments = Arguments::parse(line);
         match arguments.command {
@@ -74,25 +75,31 @@ impl Session {
             "out-of-range" => self.answer(&arguments, out_of_range(&arguments)),
             "truncated" => self.truncated(&arguments),
             "log-start" => {
-                self.step(Event::LogStartMoved { log_start_offset: arguments.offset("offset") });
+                self.step(Event::LogStartMoved { log_start_offset: offset(&arguments, "offset") });
             }
             "stream-opened" => {
                 self.step(Event::StreamOpened { leader: BrokerId(arguments.subject()) });
             }
             "fetch-failed" => self.step(Event::FetchFailed {
                 leader_epoch: self.leader_epoch(&arguments),
-                generation: Generation(arguments.number("generation")),
+                generation: Generation(arguments.need("generation")),
             }),
             "append-failed" => self.step(Event::AppendFailed),
-            "corrupt" => self.step(Event::CorruptionFound { offset: arguments.offset("offset") }),
+            "corrupt" => self.step(Event::CorruptionFound { offset: offset(&arguments, "offset") }),
             "keep-alives" => self.keep_alives(&arguments),
-            "advance" => self.advance(arguments.subject::<Millis>().0),
+            "advance" => self.advance(arguments.subject::<Span>().0),
             "state" => self.print(&format::state(self.partition.as_ref().expect("it is open"))),
             "offsets" => self.offsets(),
             other => panic!("unknown command {other}"),
         }
     }
 
+    fn end(self) -> String {
+        self.output
+    }
+}
+
+impl Session {
     fn print(&mut self, text: &str) {
         self.output += &format!("  {text}\n");
     }
@@ -189,7 +196,7 @@ impl Session {
     }
 
     fn produce(&mut self, arguments: &Arguments<'_>) {
-        let acks = arguments.acks();
+        let acks = acks(arguments);
         let now = self.now;
         let leader_epoch = match self.partition().admit_produce(now, acks) {
             Ok(leader_epoch) => leader_epoch,
@@ -207,15 +214,15 @@ impl Session {
 
     fn duplicate(&mut self, arguments: &Arguments<'_>) {
         let leader_epoch = self.leader_epoch(arguments);
-        self.wait(arguments, arguments.offset("end"), leader_epoch);
+        self.wait(arguments, offset(arguments, "end"), leader_epoch);
     }
 
     fn wait(&mut self, arguments: &Arguments<'_>, end_offset: Offset, leader_epoch: LeaderEpoch) {
         let id = WaiterId(self.next_waiter);
         self.next_waiter += 1;
-        let timeout = arguments.get("timeout").map_or(Duration::from_secs(30), |Millis(wait)| wait);
+        let timeout = arguments.get("timeout").map_or(Duration::from_secs(30), |Span(wait)| wait);
         let deadline = self.now + timeout;
-        let acks = arguments.acks();
+        let acks = acks(arguments);
         self.step(Event::Produced(ProduceWaiter { id, acks, end_offset, leader_epoch, deadline }));
     }
 
@@ -235,7 +242,7 @@ impl Session {
         self.generations.insert(follower, generation);
         let known_epoch =
             self.image.replica(follower).and_then(|replica| replica.broker_epoch?.0.into());
-        let offset = arguments.number("offset");
+        let offset = arguments.need("offset");
         let last = (offset > 0).then_some(self.image.leader_epoch.0);
         let fetch = FollowerFetch {
             broker_epoch: BrokerEpoch(
@@ -253,7 +260,7 @@ impl Session {
 
     /// Repeats a follower's message every tenth of the lag time, for a while.
     fn keep_alives(&mut self, arguments: &Arguments<'_>) {
-        let Millis(total) = arguments.number("for");
+        let Span(total) = arguments.need("for");
         let pace = self.options.replica_lag_time_max / 10;
         for _ in 0..total.as_millis() / pace.as_millis() {
             self.advance(pace);
@@ -265,7 +272,7 @@ impl Session {
         let leader = arguments.get("from").map_or(self.image.leader, |id| Some(BrokerId(id)));
         let leader = leader.expect("batches come from a leader");
         let leader_epoch = self.leader_epoch(arguments);
-        let generation = Generation(arguments.number("generation"));
+        let generation = Generation(arguments.need("generation"));
         let log = self.partition().log();
         let base_offset = Offset(arguments.get("base").unwrap_or(log.log_end_offset.0));
         let admitted =
@@ -285,7 +292,7 @@ impl Session {
         let leader = arguments.get("from").map_or(self.image.leader, |id| Some(BrokerId(id)));
         let answer = LeaderAnswer {
             leader_epoch: self.leader_epoch(arguments),
-            generation: Generation(arguments.number("generation")),
+            generation: Generation(arguments.need("generation")),
             body,
         };
         let leader = leader.expect("answers come from a leader");
@@ -293,7 +300,7 @@ impl Session {
     }
 
     fn truncated(&mut self, arguments: &Arguments<'_>) {
-        let state = log_state(arguments, arguments.number("end"));
+        let state = log_state(arguments, arguments.need("end"));
         self.step(Event::Truncated(state));
     }
 
@@ -353,8 +360,8 @@ fn progress(arguments: &Arguments<'_>) -> AnswerBody {
 fn diverging(arguments: &Arguments<'_>) -> AnswerBody {
     let Pair(echo, echoed_epoch) = arguments.get::<Pair<i64, i32>>("echo").expect("an echo");
     AnswerBody::Diverging {
-        epoch: LeaderEpoch(arguments.number("at_epoch")),
-        end_offset: arguments.offset("end"),
+        epoch: LeaderEpoch(arguments.need("at_epoch")),
+        end_offset: offset(arguments, "end"),
         fetch_offset: Offset(echo),
         last_fetched_epoch: Some(LeaderEpoch(echoed_epoch)),
     }
@@ -362,73 +369,21 @@ fn diverging(arguments: &Arguments<'_>) -> AnswerBody {
 
 fn out_of_range(arguments: &Arguments<'_>) -> AnswerBody {
     AnswerBody::OutOfRange {
-        log_start_offset: arguments.offset("start"),
-        fetch_offset: arguments.offset("echo"),
+        log_start_offset: offset(arguments, "start"),
+        fetch_offset: offset(arguments, "echo"),
     }
 }
 
-/// A command line: a word, perhaps a subject, then `key=value`.
-struct Arguments<'a> {
-    command: &'a str,
-    subject: Option<&'a str>,
-    values: BTreeMap<&'a str, &'a str>,
+fn offset(arguments: &Arguments<'_>, key: &str) -> Offset {
+    Offset(arguments.need(key))
 }
 
-impl<'a> Arguments<'a> {
-    fn parse(line: &'a str) -> Self {
-        let mut words = line.split_whitespace();
-        let command = words.next().expect("lines are not empty");
-        let mut parsed = Self { command, subject: None, values: BTreeMap::new() };
-        for word in words {
-            match word.split_once('=') {
-                Some((key, value)) => {
-                    parsed.values.insert(key, value);
-                }
-                None => parsed.subject = Some(word),
-            }
-        }
-        parsed
-    }
-
-    fn has(&self, key: &str) -> bool {
-        self.values.contains_key(key)
-    }
-
-    fn text(&self, key: &str) -> Option<&'a str> {
-        self.values.get(key).copied()
-    }
-
-    fn get<T: FromStr>(&self, key: &str) -> Option<T> {
-        let text = self.text(key)?;
-        Some(text.parse().unwrap_or_else(|_| panic!("{key}={text} does not parse")))
-    }
-
-    fn number<T: FromStr>(&self, key: &str) -> T {
-        self.get(key).unwrap_or_else(|| panic!("{} needs {key}=", self.command))
-    }
-
-    fn offset(&self, key: &str) -> Offset {
-        Offset(self.number(key))
-    }
-
-    fn list<T: FromStr>(&self, key: &str) -> Vec<T> {
-        let text = self.text(key).unwrap_or_default();
-        let items = text.split(',').filter(|item| !item.is_empty());
-        items.map(|item| item.parse().unwrap_or_else(|_| panic!("{item} does not parse"))).collect()
-    }
-
-    fn subject<T: FromStr>(&self) -> T {
-        let text = self.subject.unwrap_or_else(|| panic!("{} needs a subject", self.command));
-        text.parse().unwrap_or_else(|_| panic!("{text} does not parse"))
-    }
-
-    fn acks(&self) -> Acks {
-        match self.text("acks") {
-            Some("0") => Acks::None,
-            Some("1") => Acks::Leader,
-            Some("all") => Acks::All,
-            other => panic!("acks={other:?}"),
-        }
+fn acks(arguments: &Arguments<'_>) -> Acks {
+    match arguments.text("acks") {
+        Some("0") => Acks::None,
+        Some("1") => Acks::Leader,
+        Some("all") => Acks::All,
+        other => panic!("acks={other:?}"),
     }
 }
 
@@ -441,20 +396,5 @@ impl<A: FromStr, B: FromStr> FromStr for Pair<A, B> {
     fn from_str(text: &str) -> Result<Self, ()> {
         let (left, right) = text.split_once(['@', ':']).ok_or(())?;
         Ok(Self(left.parse().map_err(|_| ())?, right.parse().map_err(|_| ())?))
-    }
-}
-
-/// A duration in milliseconds or seconds: `250ms`, `5s`.
-struct Millis(Duration);
-
-impl FromStr for Millis {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (number, unit) = match text.strip_suffix("ms") {
-            Some(number) => (number, 1),
-            None => (text.strip_suffix('s').ok_or(())?, 1000),
-        };
-        Ok(Self(Duration::from_millis(number.parse::<u64>().map_err(|_| ())? * unit)))
     }
 }

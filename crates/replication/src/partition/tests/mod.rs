@@ -1,104 +1,28 @@
 //! Golden scripts of the partition machine: `testscripts/<a sentence>`, one scenario each.
 //!
-//! A script opens with its intent, then one command a line (see `commands`), then `---` and the whole observable output. `UPDATE_SCRIPTS=1` rewrites
-//! the outputs; the diff is then for a human to judge.
+//! A script opens with its intent, then one command a line (see `commands`), then `---` and the whole observable output; `scripts` says how they are run and rewritten.
 
 mod commands;
 mod format;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use scripts::Scripts;
 
 use commands::Session;
 
-const SEPARATOR: &str = "---\n";
-
-/// Runs one script's commands and returns its output.
-fn run(script: &str) -> String {
-    let mut session = Session::default();
-    for line in script.lines().map(str::trim) {
-        if !line.is_empty() && !line.starts_with('#') {
-            session.run(line);
-        }
-    }
-    session.output
-}
-
-fn scripts() -> Vec<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/partition/testscripts");
-    let mut paths: Vec<_> = fs::read_dir(directory)
-        .expect("the directory of scripts is part of the crate")
-        .map(|entry| entry.expect("it is readable").path())
-        .collect();
-    paths.sort();
-    paths
-}
-
-/// Shows where two texts part, with both versions of the lines that differ.
-fn diff(expected: &str, actual: &str) -> String {
-    let (expected, actual): (Vec<_>, Vec<_>) =
-        (expected.lines().collect(), actual.lines().collect());
-    let same = expected.iter().zip(&actual).take_while(|(left, right)| left == right).count();
-    let tail = expected[same..]
-        .iter()
-        .rev()
-        .zip(actual[same..].iter().rev())
-        .take_while(|(left, right)| left == right)
-        .count();
-    let mut text = String::new();
-    for line in &expected[same.saturating_sub(3)..same] {
-        text += &format!("    {line}\n");
-    }
-    for line in &expected[same..expected.len() - tail] {
-        text += &format!("  - {line}\n");
-    }
-    for line in &actual[same..actual.len() - tail] {
-        text += &format!("  + {line}\n");
-    }
-    text
-}
+const SCRIPTS: Scripts = Scripts {
+    folder: concat!(env!("CARGO_MANIFEST_DIR"), "/src/partition/testscripts"),
+    least: 30,
+};
 
 #[test]
 fn every_script_yields_its_golden_output() {
-    let update = std::env::var_os("UPDATE_SCRIPTS").is_some();
-    let mut failures = String::new();
-    let paths = scripts();
-    assert!(paths.len() >= 30, "only {} scripts were found", paths.len());
-    for path in paths {
-        let text = fs::read_to_string(&path).expect("scripts are text");
-        let name = path.file_name().expect("a file has a name").to_string_lossy();
-        assert!(text.starts_with("# "), "{name} begins with its intent");
-        let (commands, expected) = text.split_once(SEPARATOR).unwrap_or((&text, ""));
-        let actual = run(commands);
-        if update {
-            fs::write(&path, format!("{commands}{SEPARATOR}{actual}")).expect("it is writable");
-        } else if expected != actual {
-            failures += &format!("{name}:\n{}", diff(expected, &actual));
-        }
-    }
-    assert!(failures.is_empty(), "outputs differ (- golden, + now):\n{failures}");
+    SCRIPTS.check::<Session>();
 }
 
-#[test]
-fn a_diff_shows_the_lines_that_differ() {
-    assert_eq!(diff("a\nb\nc\n", "a\nx\nc\n"), "    a\n  - b\n  + x\n");
-}
-
-/// Each deliberate bug changes the output of a script, or makes it panic.
 #[cfg(feature = "mutations")]
 #[test]
 fn every_deliberate_bug_is_seen_by_a_script() {
     use super::mutation::{Mutation, activate};
-    use std::panic::catch_unwind;
 
-    for mutation in Mutation::ALL {
-        activate(Some(mutation));
-        let seen = scripts().iter().any(|path| {
-            let text = fs::read_to_string(path).expect("scripts are text");
-            let (commands, expected) = text.split_once(SEPARATOR).expect("scripts have outputs");
-            catch_unwind(|| run(commands)).map_or(true, |actual| actual != expected)
-        });
-        activate(None);
-        assert!(seen, "no script sees {mutation:?}");
-    }
+    SCRIPTS.see_every_bug::<Session, _>(&Mutation::ALL, activate);
 }
