@@ -14,5 +14,6 @@ pub mod ports;
 pub mod read_back;
 pub mod report;
 pub mod simulation;
+pub mod simulator;
 pub mod turn;
 pub mod wire;

@@ -14,7 +14,7 @@ use coordinator::group::request::{
 use coordinator::group::response::{JoinAnswer, Response};
 use model::{BrokerId, ErrorCode, Offset, Timestamp};
 
-use crate::simulation::random::Random;
+use crate::simulator::random::Random;
 
 /// Partitions of the one topic.
 pub(super) const PARTITIONS: i32 = 6;

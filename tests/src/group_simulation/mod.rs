@@ -10,10 +10,9 @@ mod member;
 mod process;
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use self::world::World;
-use crate::simulation::{Failure, Lines};
+use crate::simulator::trace::Trace;
+use crate::simulator::{Failure, Lines, Report, conclude};
 
 /// What happened in a run, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,34 +33,10 @@ pub struct Statistics {
     pub acknowledged: u64,
 }
 
-/// A run that ended as it should.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Depends on every occurrence: equal for equal seeds.
-    pub digest: u64,
-    /// What happened.
-    pub statistics: Statistics,
-    /// The run's lines, if they were asked for.
-    pub lines: Vec<String>,
-}
-
 /// Runs one seed.
 ///
 /// # Errors
 /// [`Failure`] names what did not hold.
-pub fn simulate(seed: u64, lines: Lines) -> Result<Report, Box<Failure>> {
-    let mut world = World::new(seed, lines == Lines::On);
-    let result = catch_unwind(AssertUnwindSafe(|| world.run()));
-    let report = std::mem::take(&mut world.report);
-    match result {
-        Ok(()) => Ok(report),
-        Err(panic) => {
-            let what = panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-                .unwrap_or_default();
-            Err(Box::new(Failure { seed, what, lines: report.lines }))
-        }
-    }
+pub fn simulate(seed: u64, lines: Lines) -> Result<Report<Statistics>, Box<Failure>> {
+    conclude(seed, World::new(seed, Trace::new(lines)), World::run, |world| world.trace)
 }

@@ -1,7 +1,6 @@
 //! The event loop of a simulation of groups: one thread, one clock, one seed.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use coordinator::group::ids::{GroupId, GroupInstanceId};
@@ -12,12 +11,14 @@ use coordinator::group::state::GroupState;
 use coordinator::group::{Action, Event, GroupConfig, Now, Shard};
 use model::{BrokerId, ErrorCode, Timestamp, UnixMillis};
 
-use super::Report;
+use super::Statistics;
 use super::checker::{Checker, Told};
 use super::log::ReplicatedLog;
 use super::member::{Member, PARTITIONS, Phase};
 use super::process::{Origin, Process, Released};
-use crate::simulation::random::Random;
+use crate::simulator::agenda::Agenda;
+use crate::simulator::random::Random;
+use crate::simulator::trace::Trace;
 
 /// The group whose members end with the faults.
 const DELETED: &str = "auditing";
@@ -56,33 +57,6 @@ enum Occurrence {
     LookForConvergence,
 }
 
-#[derive(Debug)]
-struct Scheduled {
-    at: Timestamp,
-    sequence: u64,
-    occurrence: Occurrence,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.sequence) == (other.at, other.sequence)
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.sequence).cmp(&(other.at, other.sequence))
-    }
-}
-
 /// A place in a group that some process fills.
 #[derive(Clone, Debug)]
 struct Place {
@@ -95,10 +69,8 @@ struct Place {
 /// Everything.
 #[derive(Debug)]
 pub(super) struct World {
-    now: Timestamp,
+    agenda: Agenda<Occurrence>,
     wall_skew_millis: i64,
-    queue: BinaryHeap<Reverse<Scheduled>>,
-    sequence: u64,
     random: Random,
     config: GroupConfig,
     log: ReplicatedLog,
@@ -115,12 +87,11 @@ pub(super) struct World {
     loss: u64,
     duplication: u64,
     is_commit_stalled: bool,
-    pub(super) report: Report,
-    is_traced: bool,
+    pub(super) trace: Trace<Statistics>,
 }
 
 impl World {
-    pub(super) fn new(seed: u64, is_traced: bool) -> Self {
+    pub(super) fn new(seed: u64, trace: Trace<Statistics>) -> Self {
         let mut random = Random::new(seed);
         let brokers = [BrokerId(1), BrokerId(2), BrokerId(3)];
         let config = GroupConfig {
@@ -135,10 +106,8 @@ impl World {
         };
         let heal_at = Timestamp::ZERO + random.millis(2_000, 8_000);
         let mut world = Self {
-            now: Timestamp::ZERO,
+            agenda: Agenda::new(),
             wall_skew_millis: 0,
-            queue: BinaryHeap::new(),
-            sequence: 0,
             log: ReplicatedLog::new(random.pick(&brokers)),
             processes: brokers.into_iter().map(|broker| (broker, Process::new(broker))).collect(),
             config,
@@ -152,8 +121,7 @@ impl World {
             loss: random.pick(&[0, 0, 2, 10]),
             duplication: random.pick(&[0, 2, 10]),
             is_commit_stalled: false,
-            report: Report::default(),
-            is_traced,
+            trace,
             random,
         };
         world.populate();
@@ -174,11 +142,11 @@ impl World {
             }
         }
         for broker in self.processes.keys().copied().collect::<Vec<_>>() {
-            self.after(Duration::ZERO, Occurrence::Hear(broker, 1));
+            self.agenda.after(Duration::ZERO, Occurrence::Hear(broker, 1));
         }
-        self.after(Duration::from_millis(1), Occurrence::Commit);
-        self.after(Duration::from_millis(300), Occurrence::Fault);
-        self.at(self.heal_at, Occurrence::Heal);
+        self.agenda.after(Duration::from_millis(1), Occurrence::Commit);
+        self.agenda.after(Duration::from_millis(300), Occurrence::Fault);
+        self.agenda.at(self.heal_at, Occurrence::Heal);
     }
 
     /// Starts a new process in a place.
@@ -188,38 +156,26 @@ impl World {
         *member = name;
         let new = Member::new(name, group_id.clone(), instance.clone(), &mut self.random);
         self.members.push(new);
-        self.after(Duration::ZERO, Occurrence::MemberTick(name));
-    }
-
-    fn at(&mut self, at: Timestamp, occurrence: Occurrence) {
-        self.sequence += 1;
-        self.queue.push(Reverse(Scheduled { at, sequence: self.sequence, occurrence }));
-    }
-
-    fn after(&mut self, delay: Duration, occurrence: Occurrence) {
-        self.at(self.now + delay, occurrence);
+        self.agenda.after(Duration::ZERO, Occurrence::MemberTick(name));
     }
 
     fn line(&mut self, text: impl FnOnce() -> String) {
-        if self.is_traced {
-            self.report.lines.push(format!("{} {}", self.now, text()));
-        }
+        self.trace.line(self.agenda.now(), text);
     }
 
     fn time(&self) -> Now {
-        let millis = i64::try_from(self.now.0 / 1_000_000).unwrap_or(i64::MAX);
+        let millis = i64::try_from(self.agenda.now().0 / 1_000_000).unwrap_or(i64::MAX);
         Now {
-            monotonic: self.now,
+            monotonic: self.agenda.now(),
             wall: UnixMillis(1_700_000_000_000 + millis + self.wall_skew_millis),
         }
     }
 
     pub(super) fn run(&mut self) {
-        while let Some(Reverse(next)) = self.queue.pop() {
-            self.now = next.at;
-            self.report.statistics.occurrences += 1;
-            self.report.mix(next.at.0);
-            if self.occur(next.occurrence) {
+        while let Some((sequence, occurrence)) = self.agenda.next() {
+            self.trace.statistics.occurrences += 1;
+            self.trace.mix(self.agenda.now().0 ^ sequence);
+            if self.occur(occurrence) {
                 return;
             }
         }
@@ -245,7 +201,7 @@ impl World {
                 process.is_up = true;
                 process.incarnation += 1;
                 let incarnation = process.incarnation;
-                self.after(Duration::from_millis(20), Occurrence::Hear(broker, incarnation));
+                self.agenda.after(Duration::from_millis(20), Occurrence::Hear(broker, incarnation));
             }
             Occurrence::Elect => self.elect(),
             Occurrence::Fault => self.fault(),
@@ -264,16 +220,16 @@ impl World {
             return;
         }
         let pause = self.random.millis(3, 25);
-        self.after(pause, Occurrence::MemberTick(index));
+        self.agenda.after(pause, Occurrence::MemberTick(index));
         if self.members[index].coordinator.is_none() {
             let brokers: Vec<BrokerId> = self.processes.keys().copied().collect();
             let truth = self.is_healed || self.random.percent(80);
             let told = if truth { self.log.leader } else { self.random.pick(&brokers) };
             let delay = self.random.millis(1, 30);
-            self.after(delay, Occurrence::CoordinatorFound(index, told));
+            self.agenda.after(delay, Occurrence::CoordinatorFound(index, told));
             return;
         }
-        let due = self.members[index].due(self.now, self.next_commit, &mut self.random);
+        let due = self.members[index].due(self.agenda.now(), self.next_commit, &mut self.random);
         let Some((attempt, request)) = due else { return };
         self.next_commit += i64::from(matches!(request, Request::CommitOffsets(_)));
         let broker = self.members[index].coordinator.expect("it was looked for above");
@@ -283,7 +239,7 @@ impl World {
         let incarnation = self.process(broker).incarnation;
         for delay in self.arrivals() {
             let origin = Box::new(origin.clone());
-            self.after(delay, Occurrence::Request(broker, incarnation, origin));
+            self.agenda.after(delay, Occurrence::Request(broker, incarnation, origin));
         }
     }
 
@@ -313,7 +269,7 @@ impl World {
         let due = process.shard.as_ref().and_then(|shard| shard.machine.poll_timeout());
         if process.is_up
             && process.incarnation == incarnation
-            && due.is_some_and(|at| at <= self.now)
+            && due.is_some_and(|at| at <= self.agenda.now())
         {
             let released = process.timeout(now, &mut self.log, &mut self.causes);
             self.let_go(broker, released);
@@ -327,38 +283,38 @@ impl World {
                 let view = self.log.view(broker, epoch);
                 let Origin { asked, request, .. } = &origin;
                 self.checker.released(&view, &Told { epoch, end, asked, request, response });
-                self.report.statistics.answers += 1;
+                self.trace.statistics.answers += 1;
             }
             self.line(|| format!("{broker} -> m{}: {response:?}", origin.member));
             for delay in self.arrivals() {
                 let answer = Occurrence::Answer(Box::new(origin.clone()), response.clone());
-                self.after(delay, answer);
+                self.agenda.after(delay, answer);
             }
         }
         let process = &self.processes[&broker];
         let incarnation = process.incarnation;
         if let Some(at) = process.shard.as_ref().and_then(|shard| shard.machine.poll_timeout()) {
-            self.at(at.max(self.now), Occurrence::ShardTimer(broker, incarnation));
+            self.agenda.at(at, Occurrence::ShardTimer(broker, incarnation));
         }
     }
 
     fn answer(&mut self, origin: &Origin, response: Result<Response, ErrorCode>) {
         let before = self.members[origin.member].phase;
         self.members[origin.member].answered(
-            self.now,
+            self.agenda.now(),
             origin.attempt,
             response.as_ref().map_err(|error| *error),
             &mut self.random,
         );
         let after = self.members[origin.member].phase;
         if (before, after) == (Phase::Joined, Phase::Stable) {
-            self.report.statistics.assignments += 1;
+            self.trace.statistics.assignments += 1;
         }
     }
 
     fn commit(&mut self) {
         let pause = self.random.millis(1, 15);
-        self.after(pause, Occurrence::Commit);
+        self.agenda.after(pause, Occurrence::Commit);
         if self.is_commit_stalled || !self.process(self.log.leader).is_up {
             return;
         }
@@ -369,14 +325,14 @@ impl World {
             };
             let cause = self.causes.iter().find(made).map(|(_, _, request)| request.clone());
             self.checker.committed(&entry, cause.as_ref());
-            self.report.statistics.committed += 1;
+            self.trace.statistics.committed += 1;
         }
         let leader = self.log.leader;
         let process = self.processes.get_mut(&leader).expect("brokers are never removed");
         let released = process.release(&self.log);
         if let Some(start) = process.trim() {
             self.log.start = start;
-            self.report.statistics.rewrites += 1;
+            self.trace.statistics.rewrites += 1;
             self.line(|| format!("{leader} trims to {start}"));
         }
         self.let_go(leader, released);
@@ -403,7 +359,7 @@ impl World {
         let released = process.unload();
         self.let_go(broker, released);
         if leads.is_some() {
-            self.after(Duration::ZERO, Occurrence::Load(broker, incarnation, epoch));
+            self.agenda.after(Duration::ZERO, Occurrence::Load(broker, incarnation, epoch));
         }
     }
 
@@ -420,11 +376,12 @@ impl World {
             return;
         }
         if !is_committed {
-            self.after(Duration::from_millis(3), Occurrence::Load(broker, incarnation, epoch));
+            self.agenda
+                .after(Duration::from_millis(3), Occurrence::Load(broker, incarnation, epoch));
             return;
         }
         process.load(epoch, &self.log, &self.config, now);
-        self.report.statistics.loads += 1;
+        self.trace.statistics.loads += 1;
         self.line(|| format!("{broker} has loaded in epoch {epoch}"));
         self.let_go(broker, Vec::new());
     }
@@ -433,7 +390,7 @@ impl World {
         let live: Vec<BrokerId> =
             self.processes.values().filter(|one| one.is_up).map(|one| one.broker).collect();
         if live.is_empty() {
-            self.after(Duration::from_millis(50), Occurrence::Elect);
+            self.agenda.after(Duration::from_millis(50), Occurrence::Elect);
             return;
         }
         let (before, leader) = (self.log.leader, self.random.pick(&live));
@@ -445,7 +402,7 @@ impl World {
             let slowest = if self.is_healed { 20 } else { 400 };
             let delay = self.random.millis(1, slowest);
             let incarnation = self.process(broker).incarnation;
-            self.after(delay, Occurrence::Hear(broker, incarnation));
+            self.agenda.after(delay, Occurrence::Hear(broker, incarnation));
         }
     }
 
@@ -454,7 +411,7 @@ impl World {
             return;
         }
         let pause = self.random.millis(30, 600);
-        self.after(pause, Occurrence::Fault);
+        self.agenda.after(pause, Occurrence::Fault);
         let place = usize::try_from(self.random.below(self.places.len() as u64)).expect("an index");
         match self.random.below(10) {
             0 => self.crash(self.log.leader),
@@ -503,10 +460,10 @@ impl World {
         drop(process.unload());
         self.log.forget(broker);
         let back = self.random.millis(50, 1500);
-        self.after(back, Occurrence::Restart(broker));
+        self.agenda.after(back, Occurrence::Restart(broker));
         if self.log.leader == broker {
             let delay = self.random.millis(20, 300);
-            self.after(delay, Occurrence::Elect);
+            self.agenda.after(delay, Occurrence::Elect);
         }
     }
 
@@ -521,7 +478,7 @@ impl World {
             }
             member.wants_to_leave = false;
         }
-        self.after(Duration::from_millis(100), Occurrence::LookForConvergence);
+        self.agenda.after(Duration::from_millis(100), Occurrence::LookForConvergence);
     }
 
     fn has_converged(&mut self) -> bool {
@@ -534,16 +491,16 @@ impl World {
         if self.is_settled() && self.is_abandoned() {
             self.compare_with_log();
             self.delete_for_good();
-            self.report.statistics.acknowledged =
+            self.trace.statistics.acknowledged =
                 self.members.iter().map(|member| member.acknowledged).sum();
             return true;
         }
         assert!(
-            self.now < self.heal_at + PATIENCE,
+            self.agenda.now() < self.heal_at + PATIENCE,
             "the groups have not converged: {:?}",
             self.places.iter().map(|place| &self.members[place.member]).collect::<Vec<_>>()
         );
-        self.after(Duration::from_millis(100), Occurrence::LookForConvergence);
+        self.agenda.after(Duration::from_millis(100), Occurrence::LookForConvergence);
         false
     }
 
@@ -660,11 +617,4 @@ fn ask_and_write(shard: &mut Shard, now: Now, request: Request) -> (Response, Ve
 /// All committed offsets of a group.
 fn all_offsets(group_id: GroupId) -> Request {
     Request::FetchOffsets(FetchOffsets { group_id, partitions: None, stability: Stability::Any })
-}
-
-impl Report {
-    /// Adds a number to the digest (FNV).
-    fn mix(&mut self, number: u64) {
-        self.digest = (self.digest ^ number).wrapping_mul(0x0100_0000_01b3);
-    }
 }

@@ -57,7 +57,7 @@ impl World {
             _ => self.change_flush_policy(),
         }
         let pause = self.random.millis(1, self.settings.fault_pause * 2);
-        self.after(pause, Occurrence::Fault);
+        self.agenda.after(pause, Occurrence::Fault);
     }
 
     /// Returns the leader half of the time, else anyone.
@@ -72,7 +72,7 @@ impl World {
 
     fn repair_after(&mut self, low: u64, high: u64, repair: Repair) {
         let pause = self.random.millis(low, high);
-        self.after(pause, Occurrence::Repair(repair));
+        self.agenda.after(pause, Occurrence::Repair(repair));
     }
 
     pub(super) fn repair(&mut self, repair: Repair) {
@@ -106,8 +106,8 @@ impl World {
 
     /// Ends a process, and the bytes that only its machine's memory held.
     fn end_process(&mut self, id: BrokerId, crash: Crash) {
-        self.trace.stats.crashes += 1;
-        self.trace.line(self.now, || format!("{id} ends by {crash:?}"));
+        self.trace.statistics.crashes += 1;
+        self.trace.line(self.agenda.now(), || format!("{id} ends by {crash:?}"));
         self.network.break_streams_of(id);
         let Some(broker) = self.brokers.get_mut(&id) else { return };
         broker.process = None;
@@ -138,14 +138,14 @@ impl World {
     fn cut_pair(&mut self, one: BrokerId) {
         let other = self.random.pick(&self.settings.brokers);
         if other != one {
-            self.trace.line(self.now, || format!("{one} and {other} are cut"));
+            self.trace.line(self.agenda.now(), || format!("{one} and {other} are cut"));
             self.network.cut(one, other);
             self.repair_after(50, 1500, Repair::Mend(one, other));
         }
     }
 
     fn isolate(&mut self, one: BrokerId) {
-        self.trace.line(self.now, || format!("{one} is isolated"));
+        self.trace.line(self.agenda.now(), || format!("{one} is isolated"));
         for other in self.settings.brokers.clone() {
             if other != one {
                 self.network.cut(one, other);
@@ -156,35 +156,35 @@ impl World {
     }
 
     fn cut_from_controller(&mut self, id: BrokerId) {
-        self.trace.line(self.now, || format!("{id} is cut from the controller"));
+        self.trace.line(self.agenda.now(), || format!("{id} is cut from the controller"));
         self.network.cut_from_controller.insert(id);
         self.repair_after(50, 1500, Repair::MendController(id));
     }
 
     /// The broker applies the metadata log late, while what it asks still reaches the controller.
     fn hold_images(&mut self, id: BrokerId) {
-        self.trace.line(self.now, || format!("{id} gets no images"));
+        self.trace.line(self.agenda.now(), || format!("{id} gets no images"));
         self.network.without_images.insert(id);
         self.repair_after(50, 2000, Repair::ResumeImages(id));
     }
 
     fn slow_disk(&mut self, id: BrokerId) {
-        let until = self.now + self.random.millis(50, 2500);
-        self.trace.line(self.now, || format!("{id}'s disk hangs until {until}"));
+        let until = self.agenda.now() + self.random.millis(50, 2500);
+        self.trace.line(self.agenda.now(), || format!("{id}'s disk hangs until {until}"));
         if let Some(broker) = self.brokers.get_mut(&id) {
             broker.disk.slow_until = until;
         }
     }
 
     fn fill_disk(&mut self, id: BrokerId) {
-        let until = self.now + self.random.millis(50, 1000);
+        let until = self.agenda.now() + self.random.millis(50, 1000);
         if let Some(broker) = self.brokers.get_mut(&id) {
             broker.disk.full_until = until;
         }
     }
 
     fn pause(&mut self, id: BrokerId) {
-        let until = self.now + self.random.millis(50, 1200);
+        let until = self.agenda.now() + self.random.millis(50, 1200);
         if let Some(process) = self.brokers.get_mut(&id).and_then(|it| it.process.as_mut()) {
             process.paused_until = until;
         }
@@ -223,8 +223,8 @@ impl World {
         let offset = offset.max(broker.disk.log.start());
         broker.disk.log.corrupt_from = Some(offset);
         broker.is_compromised = true;
-        self.trace.stats.losses += 1;
-        self.trace.line(self.now, || format!("{id} is corrupt from {offset}"));
+        self.trace.statistics.losses += 1;
+        self.trace.line(self.agenda.now(), || format!("{id} is corrupt from {offset}"));
         self.step(id, Event::CorruptionFound { offset });
         let leader = self
             .controller
@@ -248,7 +248,7 @@ impl World {
         if !self.may_lose(id) {
             return;
         }
-        self.trace.stats.losses += 1;
+        self.trace.statistics.losses += 1;
         if self.brokers[&id].process.is_some() {
             self.end_process(id, Crash::Power);
         }
@@ -345,7 +345,7 @@ impl World {
         let offset = self.random.pick(&ends);
         log.advance_start(offset);
         self.checker.deleted_below = self.checker.deleted_below.max(offset);
-        self.trace.line(self.now, || format!("{leader} deletes below {offset}"));
+        self.trace.line(self.agenda.now(), || format!("{leader} deletes below {offset}"));
         self.step(leader, Event::LogStartMoved { log_start_offset: offset });
     }
 
@@ -381,7 +381,7 @@ impl World {
         self.checker.count_page_cache();
         let is_flushed = self.random.percent(50) && !self.is_durable_in_image();
         let messages = if is_flushed { 1 } else { i64::MAX };
-        self.trace.line(self.now, || format!("flush.messages={messages}"));
+        self.trace.line(self.agenda.now(), || format!("flush.messages={messages}"));
         self.controller.set_config("flush.messages", &messages.to_string());
         self.check_members();
     }
@@ -393,10 +393,10 @@ impl World {
 
     /// Ends all faults: what follows must converge.
     pub(super) fn heal(&mut self) {
-        self.trace.line(self.now, || "all faults end".to_owned());
+        self.trace.line(self.agenda.now(), || "all faults end".to_owned());
         self.is_healed = true;
         self.network.heal();
-        let now = self.now;
+        let now = self.agenda.now();
         for id in self.settings.brokers.clone() {
             if let Some(broker) = self.brokers.get_mut(&id) {
                 broker.disk.slow_until = now;
@@ -414,7 +414,7 @@ impl World {
         for client in &mut self.clients {
             client.produce(now, 1);
         }
-        self.after(Duration::from_millis(100), Occurrence::LookForConvergence);
+        self.agenda.after(Duration::from_millis(100), Occurrence::LookForConvergence);
     }
 }
 

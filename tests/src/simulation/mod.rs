@@ -12,25 +12,13 @@ mod faults;
 mod model_log;
 mod network;
 mod process;
-pub(crate) mod random;
 mod requests;
-mod trace;
 mod view;
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use self::trace::Trace;
 use self::world::World;
-
-/// Whether a run keeps its lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lines {
-    /// Only the digest.
-    Off,
-    /// Every event and action.
-    On,
-}
+use crate::simulator::trace::Trace;
+use crate::simulator::{Failure, Lines, Report, conclude};
 
 /// What happened in a run, in numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,45 +41,10 @@ pub struct Statistics {
     pub committed: i64,
 }
 
-/// A run that ended as it should.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// Depends on every occurrence: equal for equal seeds.
-    pub digest: u64,
-    /// What happened.
-    pub statistics: Statistics,
-    /// The run's lines, if they were asked for.
-    pub lines: Vec<String>,
-}
-
-/// A run in which something did not hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The seed to repeat it with.
-    pub seed: u64,
-    /// What did not hold.
-    pub what: String,
-    /// The run's lines up to there, if they were asked for.
-    pub lines: Vec<String>,
-}
-
 /// Runs one seed.
 ///
 /// # Errors
 /// [`Failure`] names what did not hold.
-pub fn simulate(seed: u64, lines: Lines) -> Result<Report, Box<Failure>> {
-    let mut world = World::new(seed, Trace::new(lines == Lines::On));
-    let result = catch_unwind(AssertUnwindSafe(|| world.run()));
-    let trace = std::mem::take(&mut world.trace);
-    match result {
-        Ok(()) => Ok(Report { digest: trace.digest, statistics: trace.stats, lines: trace.lines }),
-        Err(panic) => {
-            let what = panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-                .unwrap_or_default();
-            Err(Box::new(Failure { seed, what, lines: trace.lines }))
-        }
-    }
+pub fn simulate(seed: u64, lines: Lines) -> Result<Report<Statistics>, Box<Failure>> {
+    conclude(seed, World::new(seed, Trace::new(lines)), World::run, |world| world.trace)
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use model::{LeaderEpoch, Offset};
 use replication::partition::{EpochEntry, LogState, TruncationGeneration};
 
-use super::random::Random;
+use crate::simulator::random::Random;
 
 /// A batch of records. `payload` names its content: no two produced batches share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

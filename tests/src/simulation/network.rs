@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use model::{BrokerId, Timestamp};
 
-use super::random::Random;
+use crate::simulator::random::Random;
 
 /// One stream from a follower's process to a leader's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,7 +39,7 @@ impl World {
         }
         let incarnation = self.next_incarnation;
         self.next_incarnation += 1;
-        self.trace.line(self.now, || format!("{id} boots"));
+        self.trace.line(self.agenda.now(), || format!("{id} boots"));
         let newest = u64::try_from(self.controller.last_index()).expect("it fits");
         let broker = self.brokers.get_mut(&id).expect("ids are known");
         broker.disk.log.recover(&mut self.random);
@@ -47,7 +47,7 @@ impl World {
         let applied = self.random.between(floor.min(newest), newest);
         let applied = usize::try_from(applied).expect("it fits");
         broker.process = Some(Process::new(incarnation, applied));
-        self.after(Duration::ZERO, Occurrence::Register { broker: id, incarnation });
+        self.agenda.after(Duration::ZERO, Occurrence::Register { broker: id, incarnation });
     }
 
     /// Registers and unfences a broker without any delay: how a run begins.
@@ -84,7 +84,7 @@ impl World {
         let registration = self.registration(id);
         self.send_request(id, Request::Register(registration));
         let (pause, incarnation) = (self.random.millis(50, 200), self.incarnation(id));
-        self.after(pause, Occurrence::Register { broker: id, incarnation });
+        self.agenda.after(pause, Occurrence::Register { broker: id, incarnation });
     }
 
     /// Sends something to the controller, which may get it late, twice or never.
@@ -92,8 +92,8 @@ impl World {
         if self.network.cut_from_controller.contains(&from) {
             return;
         }
-        for at in self.network.send_datagram(self.now, &mut self.random) {
-            self.schedule(at, Occurrence::Request(request.clone()));
+        for at in self.network.send_datagram(self.agenda.now(), &mut self.random) {
+            self.agenda.at(at, Occurrence::Request(request.clone()));
         }
     }
 
@@ -136,14 +136,14 @@ impl World {
         };
         process.machine = Some(Partition::new(options, opened));
         let incarnation = process.incarnation;
-        self.trace.line(self.now, || format!("{id} is registered under {broker_epoch}"));
+        self.trace.line(self.agenda.now(), || format!("{id} is registered under {broker_epoch}"));
         self.show_image(id);
         for occurrence in [
             Occurrence::ImageTick { broker: id, incarnation },
             Occurrence::Heartbeat { broker: id, incarnation },
             Occurrence::Checkpoint { broker: id, incarnation },
         ] {
-            self.after(Duration::ZERO, occurrence);
+            self.agenda.after(Duration::ZERO, occurrence);
         }
     }
 
@@ -159,7 +159,7 @@ impl World {
             id,
             Request::Heartbeat { broker: id, broker_epoch, applied, wants_unfencing },
         );
-        self.after(SESSION_TIMEOUT / 4, Occurrence::Heartbeat { broker: id, incarnation });
+        self.agenda.after(SESSION_TIMEOUT / 4, Occurrence::Heartbeat { broker: id, incarnation });
     }
 
     /// Takes in newer images, if the controller can be reached; several at once are one change.
@@ -185,7 +185,7 @@ impl World {
             self.show_image(id);
         }
         let pause = self.random.micros(500, if self.is_healed { 10_000 } else { 40_000 });
-        self.after(pause, Occurrence::ImageTick { broker: id, incarnation });
+        self.agenda.after(pause, Occurrence::ImageTick { broker: id, incarnation });
     }
 
     fn show_image(&mut self, id: BrokerId) {
@@ -210,7 +210,7 @@ impl World {
 
     /// Steps the machine, does what it asks for, and compares its picture of the log with the log.
     pub(super) fn step(&mut self, id: BrokerId, event: Event) {
-        let now = self.now;
+        let now = self.agenda.now();
         self.trace.line(now, || format!("{id} <- {event:?}"));
         let Some(machine) = self.process_mut(id).and_then(|it| it.machine.as_mut()) else { return };
         machine.step(now, event);
@@ -223,7 +223,7 @@ impl World {
             .and_then(|process| process.machine.as_mut())
             .and_then(Partition::poll_action)
         {
-            self.trace.line(self.now, || format!("{id} -> {action:?}"));
+            self.trace.line(self.agenda.now(), || format!("{id} -> {action:?}"));
             self.perform(id, action);
         }
         let Some(broker) = self.brokers.get_mut(&id) else { return };
@@ -235,12 +235,12 @@ impl World {
         {
             process.armed = Some(at);
             let incarnation = process.incarnation;
-            self.schedule(at, Occurrence::MachineTimer { broker: id, incarnation });
+            self.agenda.at(at, Occurrence::MachineTimer { broker: id, incarnation });
         }
     }
 
     pub(super) fn machine_timer(&mut self, id: BrokerId) {
-        let now = self.now;
+        let now = self.agenda.now();
         let Some(process) = self.process_mut(id) else { return };
         // One that a sooner timer replaced has nothing to say.
         if process.armed.is_some_and(|at| at <= now) {
@@ -256,7 +256,7 @@ impl World {
             Action::BecomeFollower { leader, .. } => {
                 self.drop_links(id);
                 let pause = self.random.micros(0, 3_000);
-                self.after(pause, Occurrence::Connect { follower: id, incarnation, leader });
+                self.agenda.after(pause, Occurrence::Connect { follower: id, incarnation, leader });
             }
             Action::BecomeOffline { .. } => self.drop_links(id),
             Action::CompleteProduce { id: waiter, result } => {
@@ -306,7 +306,7 @@ impl World {
 
     fn become_leader(&mut self, id: BrokerId, leader_epoch: model::LeaderEpoch) {
         self.drop_links(id);
-        self.trace.stats.elections += 1;
+        self.trace.statistics.elections += 1;
         let incarnation = self.incarnation(id);
         let partition = self.controller.partition;
         let newest = self.controller.image().partition(partition).map(|it| it.leader_epoch);
@@ -328,15 +328,15 @@ impl World {
         let acks = self.clients[waiter.client].acks;
         if is_ok && acks == Acks::All {
             self.checker.acknowledge_all(waiter.payload, waiter.end_offset);
-            self.trace.stats.acknowledged += 1;
+            self.trace.statistics.acknowledged += 1;
         }
         self.answer_client(waiter.client, waiter.payload, waiter.attempt, is_ok);
     }
 
     fn answer_client(&mut self, client: usize, payload: u64, attempt: u64, is_ok: bool) {
-        for at in self.network.send_datagram(self.now, &mut self.random) {
+        for at in self.network.send_datagram(self.agenda.now(), &mut self.random) {
             let answer = Occurrence::ProduceAnswered { client, payload, attempt, is_ok };
-            self.schedule(at, answer);
+            self.agenda.at(at, answer);
         }
     }
 
@@ -353,13 +353,13 @@ impl World {
     }
 
     fn begin_cut(&mut self, id: BrokerId, high_watermark: Offset, cut: CutUnderWay) {
-        self.trace.stats.cuts += 1;
+        self.trace.statistics.cuts += 1;
         let incarnation = self.incarnation(id);
         if let Some(broker) = self.brokers.get_mut(&id) {
             broker.disk.high_watermark = broker.disk.high_watermark.min(high_watermark);
         }
         let pause = self.random.micros(100, 20_000);
-        self.after(pause, Occurrence::CutDone { broker: id, incarnation, cut });
+        self.agenda.after(pause, Occurrence::CutDone { broker: id, incarnation, cut });
     }
 
     pub(super) fn cut_done(&mut self, id: BrokerId, cut: CutUnderWay) {
@@ -377,7 +377,7 @@ impl World {
     /// Starts a flush of what is appended, if none is under way.
     pub(super) fn begin_flush(&mut self, id: BrokerId) {
         let mut delay = self.random.micros(100, 2_000);
-        let now = self.now;
+        let now = self.agenda.now();
         let Some(broker) = self.brokers.get_mut(&id) else { return };
         let Some(process) = broker.process.as_mut() else { return };
         let state = broker.disk.log.state();
@@ -392,7 +392,7 @@ impl World {
         let flush =
             FlushUnderWay { end: state.log_end_offset, generation: state.truncation_generation };
         let at = (now + delay).max(broker.disk.slow_until);
-        self.schedule(at, Occurrence::FlushDone { broker: id, incarnation, flush });
+        self.agenda.at(at, Occurrence::FlushDone { broker: id, incarnation, flush });
     }
 
     pub(super) fn flush_done(&mut self, id: BrokerId, flush: FlushUnderWay) {
@@ -415,7 +415,7 @@ impl World {
             broker.disk.high_watermark = machine.high_watermark().min(log.flushed_offset);
         }
         let pause = self.random.millis(50, 1500);
-        self.after(pause, Occurrence::Checkpoint { broker: id, incarnation });
+        self.agenda.after(pause, Occurrence::Checkpoint { broker: id, incarnation });
     }
 
     pub(super) fn connect(&mut self, follower: BrokerId, leader: BrokerId) {
@@ -437,11 +437,11 @@ impl World {
         }
         // Looks again from time to time: how a broken stream is noticed.
         let pause = self.random.millis(5, 60);
-        self.after(pause, Occurrence::Connect { follower, incarnation, leader });
+        self.agenda.after(pause, Occurrence::Connect { follower, incarnation, leader });
     }
 
     fn send(&mut self, stream: (BrokerId, BrokerId), direction: Direction, body: MessageBody) {
-        let (now, random) = (self.now, &mut self.random);
+        let (now, random) = (self.agenda.now(), &mut self.random);
         let Some(connection) = self.network.streams.get(&stream).copied() else { return };
         let Some(arrivals) = self.network.send(now, stream, direction, random) else { return };
         let follower = (stream.0, connection.follower_incarnation);
@@ -452,7 +452,7 @@ impl World {
         };
         for at in arrivals {
             let message = Message { from, to, body: body.clone() };
-            self.schedule(at, Occurrence::Message(message));
+            self.agenda.at(at, Occurrence::Message(message));
         }
     }
 
@@ -487,7 +487,8 @@ impl World {
         }
         let end = self.brokers[&id].disk.log.end();
         if self.process(id).is_some_and(|it| it.links.values().any(|link| link.next < end)) {
-            self.after(Duration::from_millis(1), Occurrence::Pump { broker: id, incarnation });
+            self.agenda
+                .after(Duration::from_millis(1), Occurrence::Pump { broker: id, incarnation });
         }
     }
 
@@ -566,10 +567,10 @@ impl World {
     /// One synchronous pass: admission, append, waiter.
     pub(super) fn produce_arrived(&mut self, produce: Produce) {
         let id = produce.broker;
-        let now = self.now;
+        let now = self.agenda.now();
         let paused = self.process(id).map(|process| process.paused_until);
         if let Some(at) = paused.filter(|at| *at > now) {
-            self.schedule(at, Occurrence::Produce(produce));
+            self.agenda.at(at, Occurrence::Produce(produce));
             return;
         }
         let Some(machine) = self.process(id).and_then(|process| process.machine.as_ref()) else {
@@ -610,7 +611,7 @@ impl World {
 
     fn wait(&mut self, produce: &Produce, leader_epoch: model::LeaderEpoch, end_offset: Offset) {
         let id = produce.broker;
-        let deadline = self.now + super::client::REQUEST_TIMEOUT;
+        let deadline = self.agenda.now() + super::client::REQUEST_TIMEOUT;
         let Some(process) = self.process_mut(id) else { return };
         let waiter = WaiterId(process.next_waiter);
         process.next_waiter += 1;

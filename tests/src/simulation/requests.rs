@@ -60,8 +60,10 @@ impl World {
         let id = registration.broker;
         let incarnation = registration.incarnation;
         let Some(broker_epoch) = self.controller.register(registration) else { return };
-        self.trace.line(self.now, || format!("controller: {id} is registered: {registration:?}"));
-        let expires_at = self.now + self.controller.session_timeout;
+        self.trace.line(self.agenda.now(), || {
+            format!("controller: {id} is registered: {registration:?}")
+        });
+        let expires_at = self.agenda.now() + self.controller.session_timeout;
         let session = BrokerSession { broker_epoch, is_heard: true, expires_at };
         self.controller.sessions.insert(id, session);
         let is_present = self.process(id).is_some_and(|it| it.incarnation == incarnation);
@@ -69,8 +71,8 @@ impl World {
             self.forgive(id);
         }
         self.check_members();
-        for at in self.network.send_datagram(self.now, &mut self.random) {
-            self.schedule(at, Occurrence::Registered { broker: id, incarnation, broker_epoch });
+        for at in self.network.send_datagram(self.agenda.now(), &mut self.random) {
+            self.agenda.at(at, Occurrence::Registered { broker: id, incarnation, broker_epoch });
         }
     }
 
@@ -84,7 +86,7 @@ impl World {
         if !self.controller.image().is_current(broker_id, broker_epoch) {
             return;
         }
-        let expires_at = self.now + self.controller.session_timeout;
+        let expires_at = self.agenda.now() + self.controller.session_timeout;
         let session = BrokerSession { broker_epoch, is_heard: true, expires_at };
         self.controller.sessions.insert(broker_id, session);
         let is_fenced = !self.controller.image().is_unfenced(broker_id);
@@ -106,7 +108,7 @@ impl World {
             partition_epoch: alter_isr.partition_epoch,
             isr: alter_isr.new_isr.iter().map(member).collect(),
         };
-        self.trace.stats.proposals += 1;
+        self.trace.statistics.proposals += 1;
         self.commit(&Command::ProposeIsr(ProposeIsr {
             broker_id: alter_isr.leader,
             broker_epoch: alter_isr.broker_epoch,
@@ -117,19 +119,19 @@ impl World {
     /// Fences who is silent, and looks again at a partition without a leader.
     pub(super) fn controller_tick(&mut self) {
         match self.controller.down_until {
-            Some(until) if until > self.now => {}
-            Some(_) => self.controller.restart_sessions(self.now),
+            Some(until) if until > self.agenda.now() => {}
+            Some(_) => self.controller.restart_sessions(self.agenda.now()),
             None => {
                 self.fence_silent_brokers();
                 self.elect();
             }
         }
         let pause = self.random.millis(10, 40);
-        self.after(pause, Occurrence::ControllerTick);
+        self.agenda.after(pause, Occurrence::ControllerTick);
     }
 
     fn fence_silent_brokers(&mut self) {
-        let now = self.now;
+        let now = self.agenda.now();
         let silent: Vec<_> = self
             .controller
             .sessions
@@ -168,6 +170,6 @@ impl World {
     /// The active controller dies; another is elected a while later and knows nobody.
     pub(super) fn fail_controller(&mut self) {
         let pause: Duration = self.random.millis(50, 500);
-        self.controller.down_until = Some(self.now + pause);
+        self.controller.down_until = Some(self.agenda.now() + pause);
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! Owns the order of everything. Whatever happens is an [`Occurrence`] in one queue; its handlers sit in the siblings of this module.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use controller::metadata::Command;
 use model::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, Timestamp};
 use replication::partition::{AlterIsr, FollowerFetch, LeaderAnswer};
 
+use super::Statistics;
 use super::broker::{Broker, CutUnderWay, Disk, FlushUnderWay, SESSION_TIMEOUT};
 use super::checker::Checker;
 use super::client::Client;
@@ -17,8 +17,9 @@ use super::controller::{Controller, Registration};
 use super::faults::Repair;
 use super::model_log::Batch;
 use super::network::Network;
-use super::random::Random;
-use super::trace::Trace;
+use crate::simulator::agenda::Agenda;
+use crate::simulator::random::Random;
+use crate::simulator::trace::Trace;
 
 /// What a seed decides about a run as a whole.
 #[derive(Clone, Debug)]
@@ -159,39 +160,10 @@ pub(super) struct Produce {
     pub(super) attempt: u64,
 }
 
-#[derive(Debug)]
-struct Scheduled {
-    at: Timestamp,
-    sequence: u64,
-    occurrence: Occurrence,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.sequence) == (other.at, other.sequence)
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.sequence).cmp(&(other.at, other.sequence))
-    }
-}
-
 /// Everything.
 #[derive(Debug)]
 pub(super) struct World {
-    pub(super) now: Timestamp,
-    queue: BinaryHeap<Reverse<Scheduled>>,
-    sequence: u64,
+    pub(super) agenda: Agenda<Occurrence>,
     pub(super) random: Random,
     pub(super) settings: Settings,
     pub(super) brokers: BTreeMap<BrokerId, Broker>,
@@ -199,7 +171,7 @@ pub(super) struct World {
     pub(super) network: Network,
     pub(super) clients: Vec<Client>,
     pub(super) checker: Checker,
-    pub(super) trace: Trace,
+    pub(super) trace: Trace<Statistics>,
     pub(super) is_healed: bool,
     pub(super) next_incarnation: u64,
     pub(super) next_attempt: u64,
@@ -210,7 +182,7 @@ pub(super) struct World {
 const MAX_OCCURRENCES: u64 = 400_000;
 
 impl World {
-    pub(super) fn new(seed: u64, trace: Trace) -> Self {
+    pub(super) fn new(seed: u64, trace: Trace<Statistics>) -> Self {
         let mut random = Random::new(seed);
         let settings = Settings::draw(&mut random);
         let brokers = settings
@@ -223,9 +195,7 @@ impl World {
             .collect();
         let checker = Checker::new(!settings.is_durable);
         Self {
-            now: Timestamp::ZERO,
-            queue: BinaryHeap::new(),
-            sequence: 0,
+            agenda: Agenda::new(),
             random,
             settings,
             brokers,
@@ -245,27 +215,16 @@ impl World {
     pub(super) fn run(&mut self) {
         self.set_up();
         let mut count = 0;
-        while let Some(Reverse(scheduled)) = self.queue.pop() {
-            self.now = scheduled.at;
-            self.trace.mix(scheduled.at.0 ^ scheduled.sequence);
-            self.happen(scheduled.occurrence);
+        while let Some((sequence, occurrence)) = self.agenda.next() {
+            self.trace.mix(self.agenda.now().0 ^ sequence);
+            self.happen(occurrence);
             count += 1;
-            self.trace.stats.occurrences = count;
+            self.trace.statistics.occurrences = count;
             assert!(count < MAX_OCCURRENCES, "the run goes in circles");
             if self.is_converged {
                 return;
             }
         }
-    }
-
-    pub(super) fn schedule(&mut self, at: Timestamp, occurrence: Occurrence) {
-        self.sequence += 1;
-        let scheduled = Scheduled { at: at.max(self.now), sequence: self.sequence, occurrence };
-        self.queue.push(Reverse(scheduled));
-    }
-
-    pub(super) fn after(&mut self, pause: Duration, occurrence: Occurrence) {
-        self.schedule(self.now + pause, occurrence);
     }
 
     /// Forms the cluster, with all brokers unfenced and the topic there, and starts everyone.
@@ -281,13 +240,13 @@ impl World {
             configs.insert("flush.messages".to_owned(), i64::MAX.to_string());
         }
         self.controller.create_topic(&self.settings.brokers.clone(), configs);
-        self.after(Duration::from_millis(20), Occurrence::ControllerTick);
+        self.agenda.after(Duration::from_millis(20), Occurrence::ControllerTick);
         for client in 0..self.clients.len() {
-            self.after(Duration::from_millis(30), Occurrence::ClientTick { client });
+            self.agenda.after(Duration::from_millis(30), Occurrence::ClientTick { client });
         }
         let first_fault = self.random.millis(50, 600);
-        self.after(first_fault, Occurrence::Fault);
-        self.schedule(self.settings.heal_at, Occurrence::Heal);
+        self.agenda.after(first_fault, Occurrence::Fault);
+        self.agenda.at(self.settings.heal_at, Occurrence::Heal);
     }
 
     fn happen(&mut self, occurrence: Occurrence) {
@@ -296,8 +255,8 @@ impl World {
             else {
                 return;
             };
-            if process.paused_until > self.now {
-                self.schedule(process.paused_until, occurrence);
+            if process.paused_until > self.agenda.now() {
+                self.agenda.at(process.paused_until, occurrence);
                 return;
             }
         }
@@ -318,7 +277,7 @@ impl World {
             Occurrence::ControllerTick => self.controller_tick(),
             Occurrence::Produce(produce) => self.produce_arrived(produce),
             Occurrence::ProduceAnswered { client, payload, attempt, is_ok } => {
-                let retry_at = self.now + self.random.millis(1, 60);
+                let retry_at = self.agenda.now() + self.random.millis(1, 60);
                 self.clients[client].answered(payload, attempt, is_ok, retry_at);
             }
             Occurrence::ClientTick { client } => self.client_tick(client),
@@ -334,13 +293,13 @@ impl World {
     fn client_tick(&mut self, client: usize) {
         if !self.is_healed && self.random.percent(70) {
             let count = i64::try_from(self.random.between(1, 4)).expect("it is small");
-            self.clients[client].produce(self.now, count);
+            self.clients[client].produce(self.agenda.now(), count);
         }
-        for index in self.clients[client].due(self.now) {
+        for index in self.clients[client].due(self.agenda.now()) {
             let attempt = self.next_attempt;
             self.next_attempt += 1;
             let leader = self.known_leader();
-            let now = self.now;
+            let now = self.agenda.now();
             let sender = &mut self.clients[client];
             let oldest = sender.pending.front().map_or(0, |batch| batch.sequence);
             let batch = &mut sender.pending[index];
@@ -356,11 +315,11 @@ impl World {
                 attempt,
             };
             for at in self.network.send_datagram(now, &mut self.random) {
-                self.schedule(at, Occurrence::Produce(produce));
+                self.agenda.at(at, Occurrence::Produce(produce));
             }
         }
         let pause = self.random.millis(2, 40);
-        self.after(pause, Occurrence::ClientTick { client });
+        self.agenda.after(pause, Occurrence::ClientTick { client });
     }
 
     /// Returns whom a client believes to lead.
@@ -381,12 +340,12 @@ impl World {
                 let log = &self.brokers.values().next().expect("there are brokers").disk.log;
                 self.checker.check_final(log);
                 self.trace.mix(self.checker.committed_end().0.unsigned_abs());
-                self.trace.stats.committed = self.checker.committed_end().0;
+                self.trace.statistics.committed = self.checker.committed_end().0;
                 self.is_converged = true;
             }
             Some(missing) => {
-                assert!(self.now < deadline, "it did not converge: {missing}");
-                self.after(Duration::from_millis(100), Occurrence::LookForConvergence);
+                assert!(self.agenda.now() < deadline, "it did not converge: {missing}");
+                self.agenda.after(Duration::from_millis(100), Occurrence::LookForConvergence);
             }
         }
     }
@@ -429,7 +388,7 @@ impl World {
 
     /// Commits a command, and looks at every ISR member.
     pub(super) fn commit(&mut self, command: &Command) {
-        self.trace.line(self.now, || format!("controller: {}", brief(command)));
+        self.trace.line(self.agenda.now(), || format!("controller: {}", brief(command)));
         self.controller.apply(command);
         self.check_members();
     }

@@ -1,13 +1,13 @@
-//! The simulator sees what it is there to see: each deliberate bug of the machines is caught within a bounded number of seeds.
-//!
-//! Built with the cargo feature `mutations` only.
+//! The simulations see what they are there to see: each deliberate bug of the machines is caught within a bounded number of seeds.
 
-#![cfg(feature = "mutations")]
-
+use std::cell::Cell;
+use std::fmt::Debug;
 use std::panic;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cluster_tests::simulation::{Failure, Lines};
+use cluster_tests::simulator::Lines;
+use cluster_tests::simulator::seeds::{Simulate, on_all_processors};
 use cluster_tests::{group_simulation, simulation};
 use controller::metadata as metadata_machine;
 use coordinator::group::mutation as group_machine;
@@ -20,45 +20,47 @@ use partition_machine::Mutation as PartitionMutation;
 /// How many seeds a bug may survive.
 const SEEDS: u64 = 6000;
 
-/// Runs one seed; says how it failed.
-type Simulate = fn(u64) -> Option<Box<Failure>>;
-
-fn of_partitions(seed: u64) -> Option<Box<Failure>> {
-    simulation::simulate(seed, Lines::Off).err()
+thread_local! {
+    /// Whether panics of this thread are expected, and silent.
+    static IS_SILENT: Cell<bool> = const { Cell::new(false) };
 }
 
-fn of_groups(seed: u64) -> Option<Box<Failure>> {
-    group_simulation::simulate(seed, Lines::Off).err()
+fn silence_expected_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if !IS_SILENT.get() {
+                usual(panic);
+            }
+        }));
+    });
 }
 
-/// Held while panics are silent: the hook is one for all threads.
-static HOOK: Mutex<()> = Mutex::new(());
-
-/// Says for each bug whether it was caught. Panics of the machines are expected here, and silent.
-fn survivors<M: Copy + std::fmt::Debug>(
-    simulate: Simulate,
+/// Returns the bugs that no seed catches. A bug is active on its worker's thread alone.
+fn survivors<M: Copy + Debug + Send + Sync, S>(
+    simulate: Simulate<S>,
     bugs: &[M],
     activate: fn(Option<M>),
 ) -> Vec<M> {
-    let _guard = HOOK.lock().unwrap_or_else(PoisonError::into_inner);
-    let hook = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
-    let mut survivors = Vec::new();
-    let mut report = String::new();
-    for bug in bugs {
-        activate(Some(*bug));
-        match (0..SEEDS).find_map(simulate) {
-            Some(failure) => {
-                let what = failure.what.lines().next().unwrap_or_default().to_owned();
-                report += &format!("{bug:?}: seed {}: {what}\n", failure.seed);
+    silence_expected_panics();
+    let next = AtomicUsize::new(0);
+    let catch = || {
+        let mut survivors = Vec::new();
+        IS_SILENT.set(true);
+        while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            activate(Some(*bug));
+            match (0..SEEDS).find_map(|seed| simulate(seed, Lines::Off).err()) {
+                Some(failure) => {
+                    let what = failure.what.lines().next().unwrap_or_default();
+                    eprintln!("{bug:?}: seed {}: {what}", failure.seed);
+                }
+                None => survivors.push(*bug),
             }
-            None => survivors.push(*bug),
         }
-    }
-    activate(None);
-    panic::set_hook(hook);
-    eprintln!("{report}");
-    survivors
+        survivors
+    };
+    on_all_processors(catch).concat()
 }
 
 #[test]
@@ -77,7 +79,7 @@ fn every_bug_of_the_partition_machine_is_caught() {
         PartitionMutation::OldGenerationCounts,
         PartitionMutation::AcksAllOnLeaderAlone,
     ];
-    assert_eq!(survivors(of_partitions, &bugs, partition_machine::activate), []);
+    assert_eq!(survivors(simulation::simulate, &bugs, partition_machine::activate), []);
 }
 
 #[test]
@@ -91,7 +93,7 @@ fn every_bug_of_the_metadata_machine_is_caught() {
         MetadataMutation::OldIncarnationLeadsOn,
         MetadataMutation::ElectionOutsideIsr,
     ];
-    assert_eq!(survivors(of_partitions, &bugs, metadata_machine::activate), []);
+    assert_eq!(survivors(simulation::simulate, &bugs, metadata_machine::activate), []);
 }
 
 /// `ParkedMemberExpires` is not among them: it breaks no promise, only patience, and a golden script sees it.
@@ -108,5 +110,5 @@ fn every_bug_of_the_group_machine_is_caught() {
         GroupMutation::CommitOfAnyGeneration,
         GroupMutation::CommitNotWritten,
     ];
-    assert_eq!(survivors(of_groups, &bugs, group_machine::activate), []);
+    assert_eq!(survivors(group_simulation::simulate, &bugs, group_machine::activate), []);
 }
