@@ -6,9 +6,11 @@ compose() {
 
 build_image() { # static binary
   if ldd "$1" 2>/dev/null | grep -q '=>'; then echo "$1 is not static: an image FROM scratch cannot run it" >&2; return 1; fi
+  local said status=0
   cp "$1" steadfast
-  DOCKER_BUILDKIT=0 docker build -q -t steadfast:latest . >/dev/null 2>&1
+  said=$(DOCKER_BUILDKIT=0 docker build -q -t steadfast:latest . 2>&1) || status=$?
   rm -f steadfast
+  [ $status = 0 ] || { printf 'the image cannot be built:\n%s\n' "$said" >&2; return $status; }
 }
 
 wait_healthy() { # services...
