@@ -8,7 +8,7 @@ BUILD := RUSTFLAGS='-C target-feature=+crt-static' cargo build --target $(TARGET
 # Always the whole workspace with the same features: nothing is built twice.
 TEST := STEADFAST_BIN=$(CURDIR)/$(BIN) cargo test --workspace --features cluster-tests/mutations
 TIMED := tests/timed.py
-export KAFKA_DIR BOOTSTRAP
+export KAFKA_DIR
 
 help: ## prints this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -24,7 +24,7 @@ test: ## installs what the tests need, runs them all, and prints how long each p
 	$(TIMED) run 'installation of foreign clients' tests/compat/install.sh
 	$(TIMED) run 'build of the static binary' $(MAKE) static
 	$(TIMED) run 'build of the tests' env $(TEST)
-	$(TIMED) run 'foreign clients' tests/compat/on-own-cluster.sh $(BIN)
+	$(TIMED) run 'foreign clients' tests/compat/run.py --steadfast $(BIN)
 	$(TIMED) run docker deploy/docker/test.sh $(BIN)
 	$(TIMED) table
 
@@ -50,8 +50,8 @@ cluster: ## the same with Docker: builds the image, starts deploy/docker/compose
 
 compat: static ## foreign clients, one line a case: make compat ONLY=kcat; on BOOTSTRAP=host:port,...; then on the Kafka in KAFKA_DIR
 	tests/compat/install.sh
-	tests/compat/on-own-cluster.sh $(BIN) --only '$(ONLY)'
-	$(if $(KAFKA_DIR),-BOOTSTRAP= KAFKA=1 tests/compat/on-own-cluster.sh $(BIN) --only '$(ONLY)')
+	tests/compat/run.py $(if $(BOOTSTRAP),--bootstrap $(BOOTSTRAP),--steadfast $(BIN)) --only '$(ONLY)'
+	$(if $(KAFKA_DIR),-tests/compat/run.py --kafka $(KAFKA_DIR) --only '$(ONLY)')
 
 churn: static ## group members that come and go while brokers are killed, and rebalances of 50 members; beside the Kafka in KAFKA_DIR
 	tests/compat/install.sh && tests/compat/churn.py --steadfast $(BIN) && tests/compat/rebalance.py --steadfast $(BIN)

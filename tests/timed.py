@@ -14,10 +14,13 @@ import sys
 import time
 from pathlib import Path
 
+LONGEST = 15
 NOTES = Path(__file__).resolve().parent.parent / "target/timed.jsonl"
 # What cargo says before it runs a program of tests, and what that says at its end.
 PROGRAM = re.compile(r"^\s+Running (?:unittests )?(\S+) \((?:\S*/)?([^/\s]+)-[0-9a-f]+\)$")
 DOC_TESTS = re.compile(r"^\s+Doc-tests (\S+)$")
+# What a test says that had a cluster (tests/src/turn.rs); one after the other, so that these are the time of their program.
+TURN = re.compile(r"^turn: (\S+): ([0-9.]+) s$")
 FINISHED = re.compile(r"^test result: .* (\d+) passed; .*finished in ([0-9.]+)s$")
 
 
@@ -43,6 +46,8 @@ def run(part, command):
             current = name_of(*found.groups())
         elif found := DOC_TESTS.match(line):
             current = "documentation's tests"
+        elif found := TURN.match(line):
+            note(found[1], float(found[2]), "turn")
         elif (found := FINISHED.match(line)) and current:
             seconds = float(found[2])
             accounted += seconds
@@ -58,14 +63,21 @@ def run(part, command):
 
 def table():
     lines = [json.loads(line) for line in NOTES.read_text(encoding="utf-8").splitlines()] if NOTES.exists() else []
-    parts = {}
+    parts, turns = {}, []
     for part, seconds, tests in lines:
+        if tests == "turn":
+            turns.append((seconds, part))
+            continue
         before = parts.get(part, (0.0, 0))
         parts[part] = (before[0] + seconds, before[1] + (tests or 0))
     print("\n seconds  tests  part")
     for part, (seconds, tests) in sorted(parts.items(), key=lambda entry: -entry[1][0]):
         print(f"{seconds:8.1f}  {tests or '':>5}  {part}")
     print(f"{sum(seconds for seconds, _ in parts.values()):8.1f}  {sum(tests for _, tests in parts.values()):>5}  in all")
+    if turns:
+        print(f"\n seconds  the {min(len(turns), LONGEST)} longest of {len(turns)} tests with a cluster, which run one after the other")
+    for seconds, test in sorted(turns, reverse=True)[:LONGEST]:
+        print(f"{seconds:8.1f}  {test}")
     return 0
 
 

@@ -11,18 +11,21 @@ import time
 from pathlib import Path
 
 BROKERS = 3
+START_SECONDS = 120
+STOP_SECONDS = 60
 # Both the same, so that runs compare: an own cluster of a test has no members that come late.
 OVERRIDES = ["group.initial.rebalance.delay.ms=0"]
 
 
 class Cluster:
-    """Brokers 1, 2 and 3 on ports `port`, `port` + 1 and `port` + 2, in a directory that goes when the run ends."""
+    """Brokers 1, 2 and 3 on ports `port`, `port` + 1 and `port` + 2, in a directory that goes when the run ends; what they say goes to `log`, which may lie elsewhere."""
 
     name = ""
 
-    def __init__(self, port, overrides=()):
+    def __init__(self, port, overrides=(), log=None):
         self.port, self.overrides = port, [*OVERRIDES, *overrides]
         self.directory = Path(tempfile.mkdtemp(prefix="compat-cluster-"))
+        self.log_path = log or self.directory / "log"
         self.bootstrap = ",".join(f"127.0.0.1:{port + number}" for number in range(BROKERS))
 
     def __enter__(self):
@@ -57,17 +60,22 @@ class Steadfast(Cluster):
 
     name = "Steadfast"
 
-    def __init__(self, binary, port, overrides=()):
-        super().__init__(port, overrides)
+    def __init__(self, binary, port, overrides=(), log=None):
+        super().__init__(port, overrides, log)
         self.binary, self.dev, self.restarted = Path(binary).resolve(), None, []
         self.options = [word for text in self.overrides for word in ("--override", text)]
 
     def start(self):
-        self.log = open(self.directory / "log", "w", encoding="utf-8")
-        self.dev = subprocess.Popen([self.binary, "dev", "--brokers", str(BROKERS), "--data-dir", self.directory / "data", "--kafka-port", str(self.port),
-                                     *self.options], stdout=subprocess.PIPE, stderr=self.log, text=True)
-        if not self.dev.stdout.readline().startswith("ready:"):
-            raise AssertionError(f"the cluster did not become ready:\n{(self.directory / 'log').read_text()[-2000:]}")
+        self.log = open(self.log_path, "w", encoding="utf-8")
+        said = self.directory / "said"
+        with open(said, "w", encoding="utf-8") as output:
+            self.dev = subprocess.Popen([self.binary, "dev", "--brokers", str(BROKERS), "--data-dir", self.directory / "data", "--kafka-port", str(self.port),
+                                         *self.options], stdin=subprocess.DEVNULL, stdout=output, stderr=self.log)
+        deadline = time.monotonic() + START_SECONDS
+        while not said.read_text().startswith("ready:"):
+            if self.dev.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"the cluster did not become ready:\n{self.log_path.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.02)  # Between two looks at the condition.
 
     def pid_file(self, broker):
         return self.directory / f"data/broker-{broker}/steadfast.pid"
@@ -81,15 +89,15 @@ class Steadfast(Cluster):
             process.terminate()
         for process in [*self.restarted, *([self.dev] if self.dev else [])]:
             try:
-                process.wait(30)
+                process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
 
-    def complaints(self):
-        """The last of what the brokers logged as errors."""
-        self.log.flush()
-        lines = (self.directory / "log").read_text(errors="replace").splitlines()
-        return [line for line in lines if "ERROR" in line or "panic" in line][-10:]
+    def complaints(self, words=("ERROR", "panic")):
+        """The last lines that brokers logged with one of the words."""
+        lines = self.log_path.read_text(errors="replace").splitlines()
+        return [line for line in lines if any(word in line for word in words)][-30:]
 
 
 class Kafka(Cluster):
@@ -97,13 +105,14 @@ class Kafka(Cluster):
 
     name = "Kafka 4.3.1"
 
-    def __init__(self, kafka_dir, port, overrides=()):
-        super().__init__(port, overrides)
+    def __init__(self, kafka_dir, port, overrides=(), log=None):
+        super().__init__(port, overrides, log)
         self.script = str(Path(kafka_dir).resolve() / "kafka")
 
     def start(self):
-        subprocess.run([self.script, "start", "--dir", self.directory / "kafka", "--port", str(self.port), "--heap", "512m", "--", *self.overrides],
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, timeout=120)
+        with open(self.log_path, "w", encoding="utf-8") as log:
+            subprocess.run([self.script, "start", "--dir", self.directory / "kafka", "--port", str(self.port), "--heap", "512m", "--", *self.overrides],
+                           stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True, timeout=START_SECONDS)
 
     def pid_file(self, broker):
         return self.directory / f"kafka/node-{broker}/pid"
@@ -112,16 +121,16 @@ class Kafka(Cluster):
         subprocess.run([self.script, "up", str(broker), "--dir", self.directory / "kafka"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
 
     def stop(self):
-        subprocess.run([self.script, "stop", "--dir", self.directory / "kafka"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, timeout=60)
+        subprocess.run([self.script, "stop", "--dir", self.directory / "kafka"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, timeout=STOP_SECONDS)
 
-    def complaints(self):
+    def complaints(self, words=()):
         return []
 
 
-def add_arguments(parser):
+def add_arguments(parser, kafka=os.environ.get("KAFKA_DIR") or None, port=27_092):
     parser.add_argument("--steadfast", help="the binary: run on a cluster of it")
-    parser.add_argument("--kafka", default=os.environ.get("KAFKA_DIR") or None, help="directory of Kafka's script and jars: run on a cluster of it (KAFKA_DIR)")
-    parser.add_argument("--port", type=int, default=27_092, help="Kafka port of the first broker")
+    parser.add_argument("--kafka", default=kafka, help=f"directory of Kafka's script and jars: run on a cluster of it (default: {kafka})")
+    parser.add_argument("--port", type=int, default=port, help="Kafka port of the first broker")
 
 
 def targets(options):

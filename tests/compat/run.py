@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Foreign clients against a cluster, one line a case.
 
-  run.py --bootstrap HOST:PORT,...        every client that is installed (install.sh)
-  run.py --bootstrap ... --only kcat      the cases whose name contains a word
+  run.py --steadfast PROGRAM              every client that is installed (install.sh), on a cluster of three that it starts and stops
+  run.py --kafka DIR                      the same on Kafka
+  run.py --bootstrap HOST:PORT,...        on a cluster that runs
+  run.py ... --only kcat                  the cases whose name contains a word
 
 What is proven stands in record_cases.py, group_cases.py and command_cases.py. Exit status 0 when every case passed.
 """
@@ -18,6 +20,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
+import cluster  # noqa: E402
 import record_cases  # noqa: E402
 from clients import clients  # noqa: E402
 
@@ -77,7 +80,8 @@ def run(cases, jobs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bootstrap", required=True, help="host:port of one or more brokers, separated by commas")
+    cluster.add_arguments(parser, kafka=None, port=29_092)
+    parser.add_argument("--bootstrap", help="host:port of one or more brokers, separated by commas; nothing is started then")
     parser.add_argument("--tools", default=str(HERE.parent.parent / "target/compat"), help="where install.sh put the clients")
     parser.add_argument("--only", default="", help="run the cases whose name contains this")
     parser.add_argument("--jobs", type=int, default=4, help="record cases at the same time")
@@ -85,7 +89,20 @@ def main():
     options = parser.parse_args()
     tools = Path(options.tools).resolve()
     use_installed_python(tools)
+    if options.bootstrap:
+        return run_all(options.bootstrap, tools, options)
+    status = 0
+    for start in cluster.targets(options) or parser.error("neither --steadfast nor --kafka nor --bootstrap"):
+        with start() as target:
+            failed = run_all(target.bootstrap, tools, options)
+            for line in target.complaints(("WARN", "ERROR", "panic")) if failed else []:
+                print(f"        {line}", file=sys.stderr)
+        status |= failed
+    return status
 
+
+def run_all(bootstrap, tools, options):
+    """Runs what was chosen on one cluster; the exit status."""
     found, missing = clients(tools)
     if not any(client.name.startswith("confluent-kafka") for client in found):
         missing.append("group cases: their observer, confluent-kafka,")
@@ -93,8 +110,8 @@ def main():
         print(f"skip  {name}: not installed", flush=True)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
-        of_records = cases_of_records(found, options.bootstrap, Path(scratch))
-        of_groups = [] if missing and missing[-1].startswith("group") else cases_of_groups(found, options.bootstrap, tools)
+        of_records = cases_of_records(found, bootstrap, Path(scratch))
+        of_groups = [] if missing and missing[-1].startswith("group") else cases_of_groups(found, bootstrap, tools)
         of_records, of_groups = ([case for case in cases if options.only in case[0]] for cases in (of_records, of_groups))
         failed = run(of_records, options.jobs) + run(of_groups, options.group_jobs)
     count = len(of_records) + len(of_groups)

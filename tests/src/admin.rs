@@ -24,19 +24,38 @@ impl Admin {
     /// When `bootstrap` names no servers.
     #[must_use]
     pub fn new(bootstrap: &str) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime can be made");
-        let config = ClientConfig {
+        Self::with_config(ClientConfig {
             // A broker that hangs must not hold a question up for long: another one is asked then.
             request_timeout: Duration::from_secs(3),
             connect_timeout: Duration::from_secs(1),
             api_timeout: Duration::from_secs(30),
             ..ClientConfig::new(bootstrap).expect("a list of servers")
-        };
+        })
+    }
+
+    /// The same with other timeouts.
+    ///
+    /// # Panics
+    /// When no runtime can be made.
+    #[must_use]
+    pub fn with_config(config: ClientConfig) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime can be made");
         Self { runtime, client: Client::new(config, Tasks::default()) }
+    }
+
+    /// The client itself, for questions that only one test has.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Waits for an answer of the client's.
+    pub fn block_on<T>(&self, answer: impl Future<Output = T>) -> T {
+        self.runtime.block_on(answer)
     }
 
     /// Creates a topic with this many partitions, three replicas each, and waits until every partition has a leader.

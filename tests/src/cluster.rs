@@ -43,6 +43,8 @@ pub enum Signal {
     Kill,
     /// SIGTERM: an ordered stop.
     Terminate,
+    /// SIGINT: Ctrl-C.
+    Interrupt,
     /// SIGSTOP: a process that hangs.
     Stop,
     /// SIGCONT: it goes on.
@@ -54,10 +56,32 @@ impl Signal {
         match self {
             Self::Kill => "KILL",
             Self::Terminate => "TERM",
+            Self::Interrupt => "INT",
             Self::Stop => "STOP",
             Self::Continue => "CONT",
         }
     }
+
+    /// Sends it to a process; false when that is not there.
+    #[must_use]
+    pub fn send(self, pid: u32) -> bool {
+        Command::new("kill")
+            .args(["-s", self.name(), &pid.to_string()])
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    }
+}
+
+/// A command of a program that takes no configuration from this program's environment.
+pub(crate) fn plain_command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("STEADFAST_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// The binary under test: `STEADFAST_BIN`, or the one that cargo built beside this program.
@@ -138,8 +162,7 @@ impl Cluster {
     /// When it runs already or the program cannot be started.
     pub fn launch_without_waiting(&mut self) -> mpsc::Receiver<String> {
         assert!(self.dev.is_none(), "the cluster runs already");
-        let mut dev = self
-            .command()
+        let mut dev = plain_command(&self.steadfast)
             .arg("dev")
             .args(["--brokers", &self.brokers.to_string()])
             .args(["--kafka-port", &self.base_port.to_string()])
@@ -186,17 +209,6 @@ impl Cluster {
     #[must_use]
     pub fn binary(&self) -> &Path {
         &self.steadfast
-    }
-
-    /// A command of the binary that takes no configuration from this program's environment.
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.steadfast);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("STEADFAST_") {
-                command.env_remove(name);
-            }
-        }
-        command
     }
 
     fn override_arguments(&self) -> impl Iterator<Item = &str> {
@@ -284,13 +296,26 @@ impl Cluster {
         String::from_utf8_lossy(&command_line).contains(&*own.to_string_lossy()).then_some(pid)
     }
 
+    /// Memory of a broker's process that is in RAM, in KiB.
+    ///
+    /// # Panics
+    /// When the process is not there.
+    #[must_use]
+    pub fn resident_kib(&self, broker: u16) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid(broker)))
+            .expect("the broker lives");
+        let size = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = size.and_then(|size| size.split_whitespace().next()?.parse().ok());
+        kib.expect("a process has a resident size in KiB")
+    }
+
     /// Sends a signal to a broker.
     ///
     /// # Panics
     /// When the signal cannot be sent.
     pub fn signal(&self, broker: u16, signal: Signal) {
         let pid = self.pid(broker);
-        assert!(send(pid, signal), "cannot send {signal:?} to broker {broker}, process {pid}");
+        assert!(signal.send(pid), "cannot send {signal:?} to broker {broker}, process {pid}");
     }
 
     /// Kills a broker and waits until the process is gone.
@@ -306,7 +331,7 @@ impl Cluster {
             brokers.iter().filter_map(|broker| self.running_pid(*broker)).collect();
         for pid in &pids {
             // One that ended by itself meanwhile is as dead as it should be.
-            send(*pid, Signal::Kill);
+            let _sent = Signal::Kill.send(*pid);
         }
         for pid in pids {
             self.wait_gone(pid);
@@ -341,8 +366,7 @@ impl Cluster {
     /// # Panics
     /// When the program cannot be started.
     pub fn start_broker(&mut self, broker: u16) {
-        let child = self
-            .command()
+        let child = plain_command(&self.steadfast)
             .arg("server")
             .arg("--config")
             .arg(self.broker_dir(broker).join("server.properties"))
@@ -438,7 +462,7 @@ impl Cluster {
             .collect();
         for child in &mut children {
             if matches!(child.try_wait(), Ok(None)) {
-                send(child.id(), Signal::Terminate);
+                let _sent = Signal::Terminate.send(child.id());
             }
         }
         let deadline = Instant::now() + STOP_LIMIT;
@@ -451,14 +475,6 @@ impl Cluster {
             let _ended = child.wait();
         }
     }
-}
-
-fn send(pid: u32, signal: Signal) -> bool {
-    Command::new("kill")
-        .args(["-s", signal.name(), &pid.to_string()])
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
 }
 
 impl Drop for Cluster {
@@ -478,7 +494,7 @@ impl Drop for Cluster {
         }
         for broker in 1..=self.brokers {
             if let Some(pid) = self.running_pid(broker) {
-                send(pid, Signal::Kill);
+                let _sent = Signal::Kill.send(pid);
             }
         }
         self.end_dev();

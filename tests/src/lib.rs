@@ -4,6 +4,7 @@
 
 pub mod admin;
 pub mod cluster;
+pub mod command_line;
 pub mod content;
 pub mod deadline;
 pub mod disk;

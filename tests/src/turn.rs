@@ -4,15 +4,19 @@
 //! The lock is a file that the kernel frees when its holder ends, however it ends.
 
 use std::fs::{File, TryLockError};
+use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::report::line;
 
 /// How long a test waits for all those before it; the whole package takes less.
 const LIMIT: Duration = Duration::from_secs(1_200);
 
-/// The right to run a cluster; it ends with the value.
+/// The right to run a cluster; it ends with the value, which tells how long it was.
 #[derive(Debug)]
 pub struct Turn {
     _lock: File,
+    since: Instant,
 }
 
 impl Turn {
@@ -32,12 +36,21 @@ impl Turn {
         let deadline = Instant::now() + LIMIT;
         loop {
             match file.try_lock() {
-                Ok(()) => return Self { _lock: file },
+                Ok(()) => return Self { _lock: file, since: Instant::now() },
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => panic!("{}: {error}", path.display()),
             }
             assert!(Instant::now() < deadline, "waited {LIMIT:?} in vain for {}", path.display());
-            std::thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // The harness names a test's thread after the test.
+        if let Some(test) = thread::current().name().filter(|name| *name != "main") {
+            line(&format!("turn: {test}: {:.1} s", self.since.elapsed().as_secs_f64()));
         }
     }
 }

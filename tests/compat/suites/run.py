@@ -16,10 +16,13 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
-import cluster  # noqa: E402
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 import known  # noqa: E402
 import suites  # noqa: E402
+from cluster import BROKERS, Kafka, Steadfast  # noqa: E402
+
+PORT = 9092  # Stands in the sources of some suites.
+SETTINGS = ["auto.create.topics.enable=true"]  # What all suites want.
 
 
 def main():
@@ -29,7 +32,7 @@ def main():
     target = "steadfast" if options.steadfast else "kafka"
     logs = tools / "logs" / target
     entries = known.read(Path(options.known), target)
-    found, missing = suites.installed(tools, cluster.BROKERS)
+    found, missing = suites.installed(tools, [f"127.0.0.1:{PORT + number}" for number in range(BROKERS)])
     for name in missing:
         print(f"skip  {name}: not installed", flush=True)
 
@@ -62,8 +65,8 @@ def run(suite, options, logs):
     """Runs a suite against a cluster of its own. A broker that panics is a failed case, whatever the suite saw of it."""
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / "brokers.log"
-    started = cluster.steadfast(options.steadfast, suite.settings, log) if options.steadfast else cluster.kafka(options.kafka, suite.settings, log)
-    with started:
+    kind, where = (Steadfast, options.steadfast) if options.steadfast else (Kafka, options.kafka)
+    with kind(where, PORT, [*SETTINGS, *suite.settings], log):
         cases = suite.run(logs)
     panics = [line for line in log.read_text(errors="replace").splitlines() if "panicked at" in line]
     if panics:

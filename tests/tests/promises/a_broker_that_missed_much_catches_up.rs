@@ -2,13 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use cluster_tests::admin::Admin;
-use cluster_tests::cluster::Cluster;
 use cluster_tests::load::{Load, LoadOptions, Rate};
 use cluster_tests::read_back;
 use cluster_tests::report::{measured, millis};
 
-use crate::{LIMIT, LONGEST_GAP, PARTITIONS, assert_kept, number_from};
+use crate::{LIMIT, LONGEST_GAP, PARTITIONS, assert_kept, number_from, with_topic};
 
 /// Enough for a million records on a busy machine.
 const LONG: Duration = Duration::from_secs(120);
@@ -16,9 +14,7 @@ const LONG: Duration = Duration::from_secs(120);
 #[test]
 fn a_broker_comes_back_after_missing_many_records() {
     let missed = number_from("STEADFAST_TEST_MISSED", 200_000);
-    let mut cluster = Cluster::start(3);
-    let admin = Admin::new(&cluster.bootstrap());
-    admin.create_topic("missed", PARTITIONS);
+    let (mut cluster, admin) = with_topic("missed", PARTITIONS);
     admin.create_topic("meanwhile", PARTITIONS);
     cluster.kill(3);
     let options = LoadOptions {

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use cluster_tests::admin::Admin;
 use cluster_tests::cluster::{Cluster, Signal};
 use cluster_tests::load::{Load, LoadOptions};
 use cluster_tests::report::{line, measured, millis};
@@ -11,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 
-use crate::{LIMIT, PARTITIONS, assert_kept, number_from};
+use crate::{LIMIT, PARTITIONS, assert_kept, number_from, with_topic};
 
 /// What happens to some brokers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +30,7 @@ const LONGEST_ABSENCE: Duration = Duration::from_millis(1_500);
 fn everything_acknowledged_is_there_at_the_end_of_a_hard_day() {
     let seed = number_from("STEADFAST_TEST_SEED", 1);
     let mut random = StdRng::seed_from_u64(seed);
-    let mut cluster = Cluster::start(3);
-    let admin = Admin::new(&cluster.bootstrap());
-    admin.create_topic("day", PARTITIONS);
+    let (mut cluster, admin) = with_topic("day", PARTITIONS);
     let options = LoadOptions {
         request_timeout: Duration::from_secs(2),
         ..LoadOptions::new("day", PARTITIONS)

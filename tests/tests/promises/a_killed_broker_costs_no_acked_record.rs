@@ -10,7 +10,7 @@ use cluster_tests::read_back;
 use cluster_tests::report::{measured, median_of, millis};
 use model::Acks;
 
-use crate::{LIMIT, LONGEST_GAP, assert_kept, heal, number_from, others};
+use crate::{LIMIT, LONGEST_GAP, assert_kept, heal, number_from, others, with_topic};
 
 /// What the broker is that dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,9 +91,7 @@ fn leader_and_controller_in_one_are_killed() {
 #[test]
 fn the_leader_of_many_partitions_is_killed() {
     let partitions = 150;
-    let mut cluster = Cluster::start(3);
-    let admin = Admin::new(&cluster.bootstrap());
-    admin.create_topic("many", partitions);
+    let (mut cluster, admin) = with_topic("many", partitions);
     let load = Load::start(&cluster.bootstrap(), LoadOptions::new("many", partitions));
     load.wait_for_new_acks(LIMIT);
     let leader = admin.wait_for_leader("many", 0);

@@ -9,39 +9,20 @@ use std::time::{Duration, Instant};
 use client::consumer::OffsetReset;
 use client::group_consumer::{GroupConsumerConfig, GroupEvent};
 use client::groups::CommittedOffset;
-use client::{Client, ClientConfig, GroupConsumer, Tasks};
+use client::{Client, GroupConsumer};
 use cluster_tests::admin::Admin;
 use cluster_tests::cluster::Cluster;
 use cluster_tests::deadline::wait_until;
 use cluster_tests::load::{Load, LoadOptions};
 use cluster_tests::report::{measured, millis};
 use model::{Offset, TopicPartition};
-use tokio::runtime::Runtime;
 
-use crate::{LIMIT, LONGEST_GAP, PARTITIONS, heal};
+use crate::{LIMIT, LONGEST_GAP, PARTITIONS, heal, with_topic};
 
 /// So many that each broker coordinates some.
 const GROUPS: usize = 12;
 
 const OFFSETS_TOPIC: &str = "__consumer_offsets";
-
-fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime can be made")
-}
-
-fn client(bootstrap: &str) -> Client {
-    let config = ClientConfig {
-        request_timeout: Duration::from_secs(3),
-        connect_timeout: Duration::from_secs(1),
-        api_timeout: Duration::from_secs(30),
-        ..ClientConfig::new(bootstrap).expect("a list of servers")
-    };
-    Client::new(config, Tasks::default())
-}
 
 /// What one group has been told.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,14 +54,13 @@ impl Commits {
         let (shared, ended) = (Arc::clone(&state), Arc::clone(&stop));
         let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
         let thread = std::thread::spawn(move || {
-            let runtime = runtime();
-            let client = client(&bootstrap);
+            let admin = Admin::new(&bootstrap);
             let partition = TopicPartition { topic, partition: 0 };
             let mut offset = 0;
             while !ended.load(Ordering::Relaxed) {
                 offset += 1;
                 for group in (0..GROUPS).map(|index| format!("group-{index}")) {
-                    runtime.block_on(commit(&client, &shared, &group, &partition, offset));
+                    admin.block_on(commit(admin.client(), &shared, &group, &partition, offset));
                 }
             }
         });
@@ -109,15 +89,14 @@ impl Commits {
     }
 
     /// Ends the commits and asserts that every group has what it was told last.
-    fn stop(self, bootstrap: &str, topic: &str) {
+    fn stop(self, admin: &Admin, topic: &str) {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().expect("the commits end");
         let state = std::mem::take(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner));
         assert_eq!(state.wrong, [""; 0]);
         let partition = TopicPartition { topic: topic.to_owned(), partition: 0 };
-        let (runtime, client) = (runtime(), client(bootstrap));
         for (group, told) in state.told {
-            let found = runtime.block_on(committed(&client, &group, &partition));
+            let found = admin.block_on(committed(admin.client(), &group, &partition));
             let found = found.unwrap_or_else(|error| panic!("{group}: {error}"));
             assert!((told.acked..=told.tried).contains(&found), "{group}: {found}, {told:?}");
         }
@@ -172,9 +151,7 @@ async fn commit(
 
 /// Three brokers, a topic, and commits of many groups.
 fn committing(topic: &str) -> (Cluster, Admin, Commits) {
-    let cluster = Cluster::start(3);
-    let admin = Admin::new(&cluster.bootstrap());
-    admin.create_topic(topic, PARTITIONS);
+    let (cluster, admin) = with_topic(topic, PARTITIONS);
     let commits = Commits::start(&cluster.bootstrap(), topic);
     commits.wait_for_new_acks();
     (cluster, admin, commits)
@@ -192,7 +169,7 @@ fn what_was_committed_outlives_each_coordinator_that_is_killed() {
         assert!(gap < LONGEST_GAP, "{gap:?} without a commit");
         heal(&mut cluster, &admin, broker, OFFSETS_TOPIC);
     }
-    commits.stop(&cluster.bootstrap(), "killed");
+    commits.stop(&admin, "killed");
 }
 
 #[test]
@@ -207,7 +184,7 @@ fn a_coordinator_that_is_told_to_stop_hands_its_groups_over() {
         assert!(gap < LONGEST_GAP, "{gap:?} without a commit");
         heal(&mut cluster, &admin, broker, OFFSETS_TOPIC);
     }
-    commits.stop(&cluster.bootstrap(), "stopped");
+    commits.stop(&admin, "stopped");
 }
 
 #[test]
@@ -220,7 +197,7 @@ fn what_was_committed_outlives_all_brokers_killed_at_once() {
         cluster.wait_for_launch(&ready);
         admin.wait_for_full_isr(OFFSETS_TOPIC, LIMIT);
     }
-    commits.stop(&cluster.bootstrap(), "all-killed");
+    commits.stop(&admin, "all-killed");
 }
 
 /// A member that reads until it is told to stop, and counts what it read.
@@ -233,7 +210,8 @@ fn member(
     let (counted, ended) = (Arc::clone(&read), Arc::clone(stop));
     let (bootstrap, topic) = (bootstrap.to_owned(), topic.to_owned());
     let thread = std::thread::spawn(move || {
-        runtime().block_on(async {
+        let admin = Admin::new(&bootstrap);
+        admin.block_on(async {
             let config = GroupConsumerConfig {
                 session_timeout: Duration::from_secs(6),
                 heartbeat_interval: Duration::from_millis(500),
@@ -242,7 +220,7 @@ fn member(
                 auto_commit_interval: Some(Duration::from_millis(200)),
                 ..GroupConsumerConfig::new("members", vec![topic])
             };
-            let mut member = GroupConsumer::new(client(&bootstrap), config);
+            let mut member = GroupConsumer::new(admin.client().clone(), config);
             while !ended.load(Ordering::Relaxed) {
                 match member.poll().await {
                     Ok(GroupEvent::Records(records)) => {
@@ -261,9 +239,7 @@ fn member(
 
 #[test]
 fn members_go_on_when_their_coordinator_is_killed() {
-    let mut cluster = Cluster::start(3);
-    let admin = Admin::new(&cluster.bootstrap());
-    admin.create_topic("members", PARTITIONS);
+    let (mut cluster, admin) = with_topic("members", PARTITIONS);
     let load = Load::start(&cluster.bootstrap(), LoadOptions::new("members", PARTITIONS));
     let stop = Arc::new(AtomicBool::new(false));
     let members: Vec<_> = (0..2).map(|_| member(&cluster.bootstrap(), "members", &stop)).collect();
@@ -274,15 +250,13 @@ fn members_go_on_when_their_coordinator_is_killed() {
     };
     all_read_more();
     for _round in 0..2 {
-        let coordinator = coordinator(&cluster.bootstrap(), "members");
-        let before = group_sum(&cluster.bootstrap(), "members");
+        let coordinator = coordinator(&admin, "members");
+        let before = group_sum(&admin, "members");
         let killed = Instant::now();
         cluster.kill(coordinator);
         all_read_more();
         // What they read is committed with the successor.
-        wait_until("commits of the members", LIMIT, || {
-            group_sum(&cluster.bootstrap(), "members") > before
-        });
+        wait_until("commits of the members", LIMIT, || group_sum(&admin, "members") > before);
         let took = format!("{} ms", millis(killed.elapsed()));
         measured("SIGKILL of a coordinator, until each member reads and commits again", took);
         heal(&mut cluster, &admin, coordinator, OFFSETS_TOPIC);
@@ -295,15 +269,15 @@ fn members_go_on_when_their_coordinator_is_killed() {
 }
 
 /// Sums what a group has committed.
-fn group_sum(bootstrap: &str, group: &str) -> i64 {
-    let offsets = runtime().block_on(client(bootstrap).group_offsets(group, None));
+fn group_sum(admin: &Admin, group: &str) -> i64 {
+    let offsets = admin.block_on(admin.client().group_offsets(group, None));
     let offsets = offsets.unwrap_or_else(|error| panic!("{error}"));
     offsets.values().map(|committed| committed.offset.0).sum()
 }
 
-fn coordinator(bootstrap: &str, group: &str) -> u16 {
+fn coordinator(admin: &Admin, group: &str) -> u16 {
     let groups = [group.to_owned()];
-    let found = runtime().block_on(client(bootstrap).find_coordinators(&groups));
+    let found = admin.block_on(admin.client().find_coordinators(&groups));
     let found = found.unwrap_or_else(|error| panic!("{error}"));
     u16::try_from(found[group].broker.0).expect("a small id")
 }

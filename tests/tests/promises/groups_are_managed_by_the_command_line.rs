@@ -1,68 +1,17 @@
 //! Groups by the command line: what `consume --group` printed is committed, describe shows it, a reset is planned before it is done, and a group with members is
 //! left alone.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Command, Output, Stdio};
+use std::io::{BufRead as _, BufReader};
+use std::process::Child;
 
-use cluster_tests::cluster::{Cluster, steadfast_binary};
-use serde_json::Value;
+use cluster_tests::cluster::{Cluster, Signal};
+use cluster_tests::command_line::CommandLine;
 
-/// `steadfast` on one cluster.
-struct CommandLine {
-    bootstrap: String,
-}
-
-impl CommandLine {
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(steadfast_binary());
-        command
-            .args(arguments)
-            .env("STEADFAST_BOOTSTRAP_SERVERS", &self.bootstrap)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    fn start(&self, arguments: &[&str]) -> Child {
-        self.command(arguments).spawn().expect("the program can be started")
-    }
-
-    fn run(&self, arguments: &[&str], input: &str) -> Output {
-        let mut child = self.start(arguments);
-        // A command that refuses its arguments reads nothing.
-        let _written = child.stdin.take().expect("stdin is piped").write_all(input.as_bytes());
-        child.wait_with_output().expect("it ends")
-    }
-
-    fn succeed(&self, arguments: &[&str], input: &str) -> String {
-        let output = self.run(arguments, input);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
-        String::from_utf8(output.stdout).expect("text")
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let text = self.succeed(&[arguments, &["--json"][..]].concat(), "");
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-    }
-
-    /// Runs what must fail with this exit code and one line, and returns the line.
-    fn fail(&self, arguments: &[&str], code: i32) -> String {
-        let output = self.run(arguments, "");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-        assert_eq!(said.lines().count(), 1, "{arguments:?} says more than one line: {said}");
-        assert!(output.stdout.is_empty(), "{arguments:?} printed something although it failed");
-        said
-    }
-
-    /// Returns a group's committed offsets, by partition.
-    fn committed(&self, group: &str) -> Vec<Option<i64>> {
-        let described = self.json(&["group", "describe", group]);
-        let partitions = described[0]["partitions"].as_array().expect("a list").clone();
-        partitions.iter().map(|partition| partition["current_offset"].as_i64()).collect()
-    }
+/// Returns a group's committed offsets, by partition.
+fn committed(cli: &CommandLine, group: &str) -> Vec<Option<i64>> {
+    let described = cli.json(&["group", "describe", group]);
+    let partitions = described[0]["partitions"].as_array().expect("a list").clone();
+    partitions.iter().map(|partition| partition["current_offset"].as_i64()).collect()
 }
 
 /// A member that prints and stays, ended when the value is dropped.
@@ -86,9 +35,7 @@ impl Reader {
 
     /// Ends it as Ctrl-C does and says whether it ended well.
     fn interrupt(&mut self) -> bool {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", "INT", &pid]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "the signal cannot be sent");
+        assert!(Signal::Interrupt.send(self.child.id()), "the signal cannot be sent");
         self.child.wait().is_ok_and(|status| status.success())
     }
 }
@@ -104,7 +51,7 @@ impl Drop for Reader {
 #[test]
 fn a_group_is_read_described_reset_and_deleted() {
     let cluster = Cluster::start(3);
-    let cli = CommandLine { bootstrap: cluster.bootstrap() };
+    let cli = CommandLine::of(&cluster);
     cli.succeed(&["topic", "create", "lines", "-p", "1"], "");
     cli.succeed(&["produce", "lines"], "one\ntwo\nthree\n");
     let unknown = cli.fail(&["group", "describe", "nobody"], 1);
@@ -114,7 +61,7 @@ fn a_group_is_read_described_reset_and_deleted() {
     let read = ["consume", "lines", "--group", "readers", "--from", "earliest"];
     let two = cli.succeed(&[&read[..], &["--max-records", "2"]].concat(), "");
     assert_eq!(two, "one\ntwo\n");
-    assert_eq!(cli.committed("readers"), [Some(2)]);
+    assert_eq!(committed(&cli, "readers"), [Some(2)]);
     let rest = cli.succeed(&[&read[..], &["--until-end"]].concat(), "");
     assert_eq!(rest, "three\n");
     let described = cli.json(&["group", "describe", "readers"]);
@@ -131,9 +78,9 @@ fn a_group_is_read_described_reset_and_deleted() {
     assert_eq!(to(&["--to-offset", "99"])["new_offset"], 3);
     assert_eq!(to(&["--to-datetime", "2001-01-01T00:00:00.000"])["new_offset"], 0);
     assert_eq!(to(&["--by-duration", "PT0S"])["new_offset"], 3);
-    assert_eq!(cli.committed("readers"), [Some(3)], "a plan has changed something");
+    assert_eq!(committed(&cli, "readers"), [Some(3)], "a plan has changed something");
     cli.succeed(&[&reset[..], &["--shift-by", "-2", "--execute"]].concat(), "");
-    assert_eq!(cli.committed("readers"), [Some(1)]);
+    assert_eq!(committed(&cli, "readers"), [Some(1)]);
     let again = cli.succeed(&[&read[..], &["--until-end"]].concat(), "");
     assert_eq!(again, "two\nthree\n");
     cli.fail(
@@ -146,7 +93,7 @@ fn a_group_is_read_described_reset_and_deleted() {
     cli.succeed(&["group", "delete-offsets", "--group", "readers", "--topic", "lines"], "");
     let gone = cli.json(&["group", "list"]);
     if gone.as_array().is_some_and(|groups| !groups.is_empty()) {
-        assert!(cli.committed("readers").is_empty());
+        assert!(committed(&cli, "readers").is_empty());
         cli.succeed(&["group", "delete", "readers"], "");
     }
     assert_eq!(cli.succeed(&["group", "list"], ""), "");
@@ -155,7 +102,7 @@ fn a_group_is_read_described_reset_and_deleted() {
 #[test]
 fn a_group_with_a_member_is_shown_and_left_alone() {
     let cluster = Cluster::start(3);
-    let cli = CommandLine { bootstrap: cluster.bootstrap() };
+    let cli = CommandLine::of(&cluster);
     cli.succeed(&["topic", "create", "lines", "-p", "2"], "");
     cli.succeed(&["produce", "lines"], "one\n");
     let arguments = ["consume", "lines", "--group", "readers", "--from", "earliest"];
@@ -182,7 +129,7 @@ fn a_group_with_a_member_is_shown_and_left_alone() {
     assert!(reader.interrupt(), "the reader did not end well");
     let described = cli.json(&["group", "describe", "readers"]);
     assert_eq!(described[0]["state"], "Empty", "{described}");
-    let committed: i64 = cli.committed("readers").into_iter().flatten().sum();
+    let committed: i64 = committed(&cli, "readers").into_iter().flatten().sum();
     assert_eq!(committed, 1);
     let none = cli.succeed(&[&arguments[..], &["--until-end"]].concat(), "");
     assert_eq!(none, "");
@@ -191,7 +138,7 @@ fn a_group_with_a_member_is_shown_and_left_alone() {
 
 #[test]
 fn wrong_usage_of_groups_is_2() {
-    let cli = CommandLine { bootstrap: "127.0.0.1:1".to_owned() };
+    let cli = CommandLine::ALONE;
     for arguments in [
         &["group", "describe"][..],
         &["group", "reset-offsets", "--group", "g", "--topic", "t"],
@@ -202,8 +149,6 @@ fn wrong_usage_of_groups_is_2() {
         &["consume", "t", "--group", "g", "--from", "7"],
         &["consume", "t", "--group-instance-id", "i"],
     ] {
-        let output = cli.run(arguments, "");
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert!(!output.stderr.is_empty(), "{arguments:?}");
+        cli.refuse_usage(arguments);
     }
 }

@@ -5,14 +5,13 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use cluster_tests::admin::Admin;
 use cluster_tests::cluster::Cluster;
 use cluster_tests::deadline::wait_until;
 use cluster_tests::load::{Load, LoadOptions};
 use cluster_tests::read_back;
 use cluster_tests::report::{measured, millis};
 
-use crate::LIMIT;
+use crate::{LIMIT, with_topic};
 
 /// Aimed at: 1 s, 30 MiB a broker, 2 % of a core for three. Here: what a busy machine makes of it, and still far from a regression that matters.
 const LONGEST_START: Duration = Duration::from_secs(10);
@@ -30,7 +29,7 @@ fn three_brokers_start_and_idle() {
     let started = Instant::now();
     wait_until("the end of an idle time", IDLE * 2, || started.elapsed() >= IDLE);
     let percent = (cpu_seconds(&cluster) - before) / started.elapsed().as_secs_f64() * 100.0;
-    let resident: Vec<u64> = (1..=3).map(|broker| resident_kib(cluster.pid(broker))).collect();
+    let resident: Vec<u64> = (1..=3).map(|broker| cluster.resident_kib(broker)).collect();
     let mebibytes: Vec<String> =
         resident.iter().map(|kib| format!("{:.1}", to_f64(*kib) / 1024.0)).collect();
     measured("idle memory of each broker, MiB", mebibytes.join(" "));
@@ -42,9 +41,7 @@ fn three_brokers_start_and_idle() {
 
 #[test]
 fn a_directory_that_holds_a_cluster_starts_again_as_it_is() {
-    let mut cluster = Cluster::start(3);
-    let admin = Admin::new(&cluster.bootstrap());
-    admin.create_topic("kept", 3);
+    let (mut cluster, _admin) = with_topic("kept", 3);
     let options = LoadOptions { records: Some(1_000), ..LoadOptions::new("kept", 3) };
     let history = Load::start(&cluster.bootstrap(), options.clone()).finish(LIMIT);
     let started = Instant::now();
@@ -74,15 +71,6 @@ fn a_directory_that_holds_a_cluster_starts_again_as_it_is() {
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.contains(named), "{said}");
     }
-}
-
-fn resident_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the broker lives");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .expect("a process has a resident size");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number of KiB")
 }
 
 /// CPU time of the three brokers together.

@@ -12,6 +12,7 @@ mod a_killed_broker_costs_no_acked_record;
 mod a_stopped_broker_costs_no_client_an_error;
 mod a_wiped_broker_is_replaced;
 mod all_brokers_killed_at_once_lose_nothing;
+mod bad_bytes_cost_nothing;
 mod groups;
 mod groups_are_managed_by_the_command_line;
 mod it_starts_fast_and_idles_cheaply;
@@ -68,11 +69,17 @@ fn heal(cluster: &mut Cluster, admin: &Admin, broker: u16, topic: &str) {
     admin.wait_for_full_isr(topic, LIMIT);
 }
 
-/// Three brokers, a client, and a topic of [`PARTITIONS`] partitions under load.
-fn under_load(topic: &str) -> (Cluster, Admin, Load) {
+/// Three brokers, a client, and a topic.
+fn with_topic(topic: &str, partitions: i32) -> (Cluster, Admin) {
     let cluster = Cluster::start(3);
     let admin = Admin::new(&cluster.bootstrap());
-    admin.create_topic(topic, PARTITIONS);
+    admin.create_topic(topic, partitions);
+    (cluster, admin)
+}
+
+/// The same with [`PARTITIONS`] partitions under load.
+fn under_load(topic: &str) -> (Cluster, Admin, Load) {
+    let (cluster, admin) = with_topic(topic, PARTITIONS);
     let load = Load::start(&cluster.bootstrap(), LoadOptions::new(topic, PARTITIONS));
     load.wait_for_new_acks(LIMIT);
     (cluster, admin, load)

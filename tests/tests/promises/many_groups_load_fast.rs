@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use client::groups::CommittedOffset;
-use client::{Client, ClientConfig, Tasks};
+use client::{Client, ClientConfig};
 use cluster_tests::admin::Admin;
 use cluster_tests::cluster::Cluster;
 use cluster_tests::report::{measured, millis};
@@ -22,14 +22,14 @@ const CONCURRENCY: usize = 32;
 /// The longest load that passes, on a machine that is busy with other things. The printed figure tells the truth.
 const LONGEST_LOAD: Duration = Duration::from_secs(20);
 
-fn client(bootstrap: &str) -> Client {
-    let config = ClientConfig {
+/// A client that waits longer than others do: so much is asked at once.
+fn patient(bootstrap: &str) -> Admin {
+    Admin::with_config(ClientConfig {
         request_timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(1),
         api_timeout: Duration::from_secs(60),
         ..ClientConfig::new(bootstrap).expect("a list of servers")
-    };
-    Client::new(config, Tasks::default())
+    })
 }
 
 fn name(group: u64) -> String {
@@ -74,18 +74,12 @@ async fn ask_all(client: &Client, topic: &str, groups: u64) {
 fn many_groups_are_served_soon_after_a_coordinators_death() {
     let groups = number_from("STEADFAST_TEST_GROUPS", 1_000);
     let mut cluster = Cluster::start(3);
-    let admin = Admin::new(&cluster.bootstrap());
+    let admin = patient(&cluster.bootstrap());
     admin.create_topic("ledger", i32::try_from(OFFSETS).expect("a small number"));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime can be made");
-    let client = client(&cluster.bootstrap());
-    runtime.block_on(commit_all(&client, "ledger", groups));
+    admin.block_on(commit_all(admin.client(), "ledger", groups));
     let timed = || {
         let asked = Instant::now();
-        runtime.block_on(ask_all(&client, "ledger", groups));
+        admin.block_on(ask_all(admin.client(), "ledger", groups));
         asked.elapsed()
     };
     let usual = timed();

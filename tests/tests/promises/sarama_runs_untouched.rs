@@ -4,15 +4,16 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use cluster_tests::admin::Admin;
 use cluster_tests::cluster::Cluster;
 use cluster_tests::deadline::wait_until;
 use cluster_tests::read_back::read_values;
 use cluster_tests::report::{measured, skipped};
 
-use crate::{LIMIT, PARTITIONS, heal};
+use crate::{LIMIT, PARTITIONS, heal, with_topic};
+
+/// Bytes of the file of confirmations that come between two kills: some fifty lines.
+const SOME_CONFIRMATIONS: u64 = 200;
 
 fn tool(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("COMPAT_TOOLS").map_or_else(
@@ -67,21 +68,24 @@ fn a_sync_producer_goes_through_kills() {
             "tests/compat/install.sh did not build sarama-failover",
         );
     };
-    let mut cluster = Cluster::start(3);
-    let admin = Admin::new(&cluster.bootstrap());
-    admin.create_topic("sarama", PARTITIONS);
+    let (mut cluster, admin) = with_topic("sarama", PARTITIONS);
     let directory = tempfile::tempdir().unwrap();
-    let confirmed = directory.path().join("confirmed");
-    let child = Command::new(program)
-        .args([&cluster.bootstrap(), "sarama", "12"])
-        .arg(&confirmed)
+    let file = directory.path().join("confirmed");
+    // It writes a line to the file for each confirmation, until its standard input ends.
+    let mut child = Command::new(program)
+        .args([&cluster.bootstrap(), "sarama"])
+        .arg(&file)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let started = Instant::now();
-    for kill in 0..3_u32 {
-        let due = Duration::from_secs(2) + Duration::from_secs(3) * kill;
-        wait_until("the time of a kill", LIMIT, || started.elapsed() >= due);
+    let wait_for_confirmations = || {
+        let size = || std::fs::metadata(&file).map_or(0, |file| file.len());
+        let before = size();
+        wait_until("confirmations", LIMIT, || size() > before + SOME_CONFIRMATIONS);
+    };
+    wait_for_confirmations();
+    for _kill in 0..3 {
         let leader = admin.wait_for_leader("sarama", 0);
         cluster.kill(leader);
         // The new leaders are there before the old one returns, so that each kill is one of a leader.
@@ -89,11 +93,13 @@ fn a_sync_producer_goes_through_kills() {
             admin.leader("sarama", 0).is_some_and(|now| now != leader)
         });
         heal(&mut cluster, &admin, leader, "sarama");
+        wait_for_confirmations();
     }
+    drop(child.stdin.take());
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let confirmed = std::fs::read_to_string(&confirmed).unwrap();
+    let confirmed = std::fs::read_to_string(&file).unwrap();
     let confirmed: BTreeSet<&str> = confirmed.lines().collect();
     let values = read_values(&cluster.bootstrap(), "sarama", PARTITIONS, LIMIT).unwrap();
     let log: BTreeSet<&str> =

@@ -1,43 +1,11 @@
 //! What scripts rely on: exit codes 0, 1 and 2, an error as one line on standard error that says what and where, `--json` on what prints.
 
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
-
-use cluster_tests::cluster::{Cluster, steadfast_binary};
+use cluster_tests::cluster::Cluster;
+use cluster_tests::command_line::CommandLine;
 use serde_json::Value;
 
-/// Runs `steadfast` with these arguments and this standard input.
-fn steadfast(arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(steadfast_binary())
-        .args(arguments)
-        .env_remove("STEADFAST_BOOTSTRAP_SERVERS")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program can be started");
-    // A command that refuses its arguments reads nothing.
-    let _written = child.stdin.take().expect("stdin is piped").write_all(input.as_bytes());
-    child.wait_with_output().expect("it ends")
-}
-
-fn succeed(arguments: &[&str], input: &str) -> String {
-    let output = steadfast(arguments, input);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
-    String::from_utf8(output.stdout).expect("text")
-}
-
-/// Runs what must fail with this exit code and one line, and returns the line.
-fn fail(arguments: &[&str], code: i32) -> String {
-    let output = steadfast(arguments, "");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-    assert_eq!(said.lines().count(), 1, "{arguments:?} says more than one line: {said}");
-    assert!(said.matches("os error").count() <= 1, "{arguments:?} repeats the reason: {said}");
-    assert!(output.stdout.is_empty(), "{arguments:?} printed something although it failed");
-    said
-}
+/// The program without a cluster in its environment.
+const STEADFAST: CommandLine = CommandLine::ALONE;
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -46,18 +14,16 @@ fn json(text: &str) -> Value {
 #[test]
 fn wrong_usage_is_2() {
     for arguments in [&["nonsense"][..], &["topic", "create"], &["dev", "--brokers", "many"]] {
-        let output = steadfast(arguments, "");
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert!(!output.stderr.is_empty(), "{arguments:?}");
+        STEADFAST.refuse_usage(arguments);
     }
-    let said = fail(&["topic", "list", "-b", "host:none"], 2);
+    let said = STEADFAST.fail(&["topic", "list", "-b", "host:none"], 2);
     assert!(said.contains("host:none"), "{said}");
 }
 
 #[test]
 fn a_cluster_that_is_not_there_is_1_and_named() {
     let arguments = ["topic", "list", "-b", "127.0.0.1:1", "--timeout", "300ms"];
-    let said = fail(&arguments, 1);
+    let said = STEADFAST.fail(&arguments, 1);
     assert!(said.contains("127.0.0.1:1"), "{said}");
 }
 
@@ -66,12 +32,12 @@ fn a_key_that_nobody_knows_is_an_error_that_names_the_nearest() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("server.properties");
     std::fs::write(&file, "node.id=1\nlog.dir=/nowhere\nmin.insync.replica=2\n").unwrap();
-    let output = steadfast(&["server", "--config", &file.to_string_lossy()], "");
+    let output = STEADFAST.run(&["server", "--config", &file.to_string_lossy()], "");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(matches!(output.status.code(), Some(1 | 2)), "{said}");
     assert!(said.contains("min.insync.replicas"), "{said}");
 
-    let missing = fail(&["server", "--config", "/nowhere/server.properties"], 2);
+    let missing = STEADFAST.fail(&["server", "--config", "/nowhere/server.properties"], 2);
     assert!(missing.contains("/nowhere/server.properties"), "{missing}");
 }
 
@@ -81,7 +47,7 @@ fn dev_refuses_a_port_that_is_taken() {
     let port = taken.local_addr().unwrap().port().to_string();
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().to_string_lossy().into_owned();
-    let said = fail(&["dev", "--data-dir", &data, "--kafka-port", &port], 1);
+    let said = STEADFAST.fail(&["dev", "--data-dir", &data, "--kafka-port", &port], 1);
     assert!(said.contains(&port), "{said}");
 }
 
@@ -90,7 +56,7 @@ fn topics_records_and_health_by_the_command_line() {
     let cluster = Cluster::start(3);
     let bootstrap = cluster.bootstrap();
     let run = |arguments: &[&str], input: &str| {
-        succeed(&[arguments, &["-b", &bootstrap][..]].concat(), input)
+        STEADFAST.succeed(&[arguments, &["-b", &bootstrap][..]].concat(), input)
     };
     let created = run(&["topic", "create", "lines", "-p", "1", "--json"], "");
     assert_eq!(json(&created)["replication_factor"], 3, "{created}");
@@ -107,9 +73,9 @@ fn topics_records_and_health_by_the_command_line() {
     assert_eq!((values.len(), &values[1]["value"]), (2, &Value::from("two")), "{as_json}");
     assert_eq!(json(&run(&["health", "--json", "--brokers", "3"], ""))["healthy"], true);
 
-    let twice = fail(&["topic", "create", "lines", "-b", &bootstrap], 1);
+    let twice = STEADFAST.fail(&["topic", "create", "lines", "-b", &bootstrap], 1);
     assert!(twice.contains("lines"), "{twice}");
-    let nowhere = fail(&["topic", "describe", "nowhere", "-b", &bootstrap], 1);
+    let nowhere = STEADFAST.fail(&["topic", "describe", "nowhere", "-b", &bootstrap], 1);
     assert!(nowhere.contains("nowhere"), "{nowhere}");
     run(&["topic", "delete", "lines"], "");
     assert_eq!(run(&["topic", "list"], ""), "");

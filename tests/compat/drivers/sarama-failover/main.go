@@ -1,11 +1,11 @@
-// An untouched sarama SyncProducer that writes for a while and counts: what was confirmed, what was refused, how long nothing was confirmed.
-// BROKERS TOPIC SECONDS FILE; the confirmed values go to FILE, one a line; prints one JSON object.
+// An untouched sarama SyncProducer that writes until its standard input ends and counts: what was confirmed, what was refused, how long nothing was confirmed.
+// BROKERS TOPIC FILE; each confirmed value goes to FILE at once, one a line; prints one JSON object.
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -15,10 +15,11 @@ import (
 )
 
 func main() {
-	seconds, err := strconv.Atoi(os.Args[3])
-	if err != nil {
-		panic(err)
-	}
+	stopped := make(chan struct{})
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		close(stopped)
+	}()
 	config := sarama.NewConfig()
 	config.Producer.Return.Successes = true
 	producer, err := sarama.NewSyncProducer(strings.Split(os.Args[1], ","), config)
@@ -26,16 +27,19 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	file, err := os.Create(os.Args[4])
+	file, err := os.Create(os.Args[3])
 	if err != nil {
 		panic(err)
 	}
-	out := bufio.NewWriter(file)
 	errors := map[string]int{}
 	acked, sent, longest := 0, 0, time.Duration(0)
-	started := time.Now()
-	last := started
-	for time.Since(started) < time.Duration(seconds)*time.Second {
+	last := time.Now()
+	for running := true; running; {
+		select {
+		case <-stopped:
+			running = false
+		default:
+		}
 		value := strconv.Itoa(sent)
 		sent++
 		_, _, err := producer.SendMessage(&sarama.ProducerMessage{Topic: os.Args[2], Value: sarama.StringEncoder(value)})
@@ -49,9 +53,9 @@ func main() {
 		}
 		last = now
 		acked++
-		fmt.Fprintln(out, value)
+		fmt.Fprintln(file, value)
 	}
-	if err := out.Flush(); err != nil {
+	if err := file.Close(); err != nil {
 		panic(err)
 	}
 	producer.Close()

@@ -1,9 +1,10 @@
 //! What no client should send, again and again: Kafka's error or a closed connection, memory flat, the broker lives.
 
-use std::fs;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cluster_tests::cluster::Cluster;
+use cluster_tests::deadline::wait_until;
 use cluster_tests::wire::{RawConnection, Reply};
 use model::record_batch::{BatchBuilder, BatchOptions, NewRecord};
 use model::{ErrorCode, TopicId, UnixMillis};
@@ -18,15 +19,6 @@ const ROUNDS: usize = 200;
 
 /// Growth of the broker's memory that is still called flat: caches and thread stacks, no frame of a hundred megabytes.
 const FLAT_KIB: u64 = 48 * 1024;
-
-fn resident_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the broker lives");
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .expect("a process has a resident size");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number of KiB")
-}
 
 fn assert_closed(connection: &mut RawConnection, what: &str) {
     match connection.reply() {
@@ -88,14 +80,10 @@ fn create_topic(address: &str, topic: &str) {
         ..Default::default()
     };
     let mut connection = RawConnection::open(address);
-    cluster_tests::deadline::wait_until(
-        "the topic's leader",
-        std::time::Duration::from_secs(10),
-        || {
-            let response = connection.ask(&request, 4);
-            response.topics[0].partitions.first().is_some_and(|partition| partition.leader_id >= 0)
-        },
-    );
+    wait_until("the topic's leader", Duration::from_secs(10), || {
+        let response = connection.ask(&request, 4);
+        response.topics[0].partitions.first().is_some_and(|partition| partition.leader_id >= 0)
+    });
 }
 
 fn frames_that_no_client_sends(random: &mut StdRng) -> Vec<(&'static str, Vec<u8>)> {
@@ -162,9 +150,9 @@ fn bad_bytes_close_the_connection_and_cost_no_memory() {
         }
     };
     send_all(3);
-    let before = resident_kib(pid);
+    let before = cluster.resident_kib(1);
     send_all(ROUNDS);
-    let after = resident_kib(pid);
+    let after = cluster.resident_kib(1);
     assert!(after < before + FLAT_KIB, "resident memory went from {before} to {after} KiB");
     assert_eq!(cluster.pid(1), pid);
     assert!(
@@ -176,17 +164,17 @@ fn bad_bytes_close_the_connection_and_cost_no_memory() {
 #[test]
 fn a_half_sent_frame_is_dropped_when_its_sender_leaves() {
     let cluster = Cluster::start(1);
-    let (address, pid) = (cluster.address(1), cluster.pid(1));
+    let address = cluster.address(1);
     create_topic(&address, "t");
     let whole = [header(3, 1), 0_i32.to_be_bytes().to_vec()].concat();
-    let before = resident_kib(pid);
+    let before = cluster.resident_kib(1);
     for _ in 0..ROUNDS {
         let mut connection = RawConnection::open(&address);
         // Announces 50 MiB, sends a few bytes of them and goes away.
         connection.send(&(50 * 1024 * 1024_i32).to_be_bytes());
         connection.send(&whole);
     }
-    let after = resident_kib(pid);
+    let after = cluster.resident_kib(1);
     assert!(after < before + FLAT_KIB, "resident memory went from {before} to {after} KiB");
     create_topic(&address, "still-here");
 }
