@@ -7,6 +7,9 @@ use std::process::Child;
 use cluster_tests::cluster::{Cluster, Signal};
 use cluster_tests::command_line::CommandLine;
 
+/// An empty group does not wait for more members than the one that comes.
+const AT_ONCE: &str = "group.initial.rebalance.delay.ms=0";
+
 /// Returns a group's committed offsets, by partition.
 fn committed(cli: &CommandLine, group: &str) -> Vec<Option<i64>> {
     let described = cli.json(&["group", "describe", group]);
@@ -50,7 +53,7 @@ impl Drop for Reader {
 
 #[test]
 fn a_group_is_read_described_reset_and_deleted() {
-    let cluster = Cluster::start(3);
+    let cluster = Cluster::start_with(3, &[AT_ONCE]);
     let cli = CommandLine::of(&cluster);
     cli.succeed(&["topic", "create", "lines", "-p", "1"], "");
     cli.succeed(&["produce", "lines"], "one\ntwo\nthree\n");
@@ -101,7 +104,7 @@ fn a_group_is_read_described_reset_and_deleted() {
 
 #[test]
 fn a_group_with_a_member_is_shown_and_left_alone() {
-    let cluster = Cluster::start(3);
+    let cluster = Cluster::start_with(3, &[AT_ONCE]);
     let cli = CommandLine::of(&cluster);
     cli.succeed(&["topic", "create", "lines", "-p", "2"], "");
     cli.succeed(&["produce", "lines"], "one\n");
