@@ -29,8 +29,8 @@ test: ## installs what the tests need, runs them all, and prints how long each p
 	$(TIMED) table
 
 script: ## golden scripts whose name has these words, shown whole: make script NAME=acks_zero; UPDATE_SCRIPTS=1 writes them anew
-	@scripts=$$(ls crates/*/src/*/testscripts/*$(NAME)*) || exit; for machine in $$(echo "$$scripts" | cut -d/ -f2,4 | uniq); do \
-	  SCRIPT='$(NAME)' cargo test -q -p $${machine%/*} --lib $${machine#*/}::tests::every_script || exit; done
+	@scripts=$$(find crates -path '*/testscripts/*$(NAME)*' | sed -E 's#crates/([^/]+)/.*/([^/]+)/testscripts/.*#\1/\2#' | sort -u); \
+	[ "$$scripts" ] || { echo "no script has $(NAME) in its name"; exit 1; }; for machine in $$scripts; do SCRIPT='$(NAME)' cargo test -q -p $${machine%/*} --lib $${machine#*/}::tests::every_script || exit; done
 
 sim: ## one run of each simulator, with its log: make sim SEED=7; or many: SEED=0..100000
 	SEED=$(SEED) $(TEST) -q --test simulation one_seed -- --test-threads=1
