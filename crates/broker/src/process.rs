@@ -1,7 +1,7 @@
 //! What a process owes the system it runs in: its limits, its signals, its duties as process 1, and a short end when it panics.
 //!
 //! Invariant: a panic ends the process after one line, as a kill would, so no lock is ever poisoned. The one exception is a panic inside
-//! [`guarded`], which runs pure decoding of what a client sent.
+//! `guarded`, which runs pure decoding of what a client sent.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};

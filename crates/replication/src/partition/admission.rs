@@ -30,7 +30,7 @@ pub enum BatchesRefused {
     /// They belong to another leader, epoch or generation, or the replica is truncating: drop them.
     #[error("the batches are of another leader epoch or generation")]
     Stale,
-    /// They do not begin at the log end offset: step [`Event::FetchFailed`].
+    /// They do not begin at the log end offset: step [`Event::FetchFailed`](super::Event::FetchFailed).
     #[error("the batches do not begin at the log end offset {log_end_offset}")]
     NotContiguous {
         /// Where they should begin.
@@ -62,7 +62,7 @@ impl Partition {
     /// caller has checked CRCs and that no batch's epoch is above `leader_epoch`.
     ///
     /// # Errors
-    /// [`BatchesRefused::Stale`]: drop the message; [`BatchesRefused::NotContiguous`]: step [`Event::FetchFailed`].
+    /// [`BatchesRefused::Stale`]: drop the message; [`BatchesRefused::NotContiguous`]: step [`Event::FetchFailed`](super::Event::FetchFailed).
     pub fn admit_batches(
         &self,
         leader: BrokerId,

@@ -1,8 +1,8 @@
-//! Runs the golden scripts: one file per scenario, what was fed above the line, the whole observable output below it.
-//! `UPDATE_SCRIPTS=1` writes the outputs anew, for a human to review.
+//! Golden scripts of who is alive (`testscripts/<a sentence>`, one scenario each); `scripts` says how they are run and rewritten.
 
 use std::fmt::Write;
-use std::path::Path;
+
+use scripts::{Scenario, Scripts};
 
 use super::*;
 
@@ -15,8 +15,8 @@ struct Script {
     output: String,
 }
 
-impl Script {
-    fn new() -> Self {
+impl Default for Script {
+    fn default() -> Self {
         let now = Timestamp::ZERO;
         Self {
             now,
@@ -25,8 +25,10 @@ impl Script {
             output: String::new(),
         }
     }
+}
 
-    fn line(&mut self, line: &str) {
+impl Scenario for Script {
+    fn run(&mut self, line: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
         writeln!(self.output, "{} {line}", self.now).unwrap();
         match words[0] {
@@ -96,6 +98,12 @@ impl Script {
         }
     }
 
+    fn end(self) -> String {
+        self.output
+    }
+}
+
+impl Script {
     /// Lets time pass as a punctual driver would: every timer is met.
     fn advance(&mut self, millis: u64) {
         let end = self.now + Duration::from_millis(millis);
@@ -130,23 +138,10 @@ fn session(words: &[&str]) -> SessionId {
 }
 
 #[test]
-fn every_script_gives_its_golden_output() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/active/liveness/testscripts");
-    let mut paths: Vec<_> =
-        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    assert!(paths.len() >= 10, "the scripts are there");
-    for path in paths {
-        let text = std::fs::read_to_string(&path).unwrap();
-        let (input, golden) = text.split_once("---\n").unwrap_or((&text, ""));
-        let mut script = Script::new();
-        for line in input.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            script.line(line);
-        }
-        if std::env::var_os("UPDATE_SCRIPTS").is_some() {
-            std::fs::write(&path, format!("{input}---\n{}", script.output)).unwrap();
-        } else {
-            assert_eq!(script.output, golden, "{}", path.display());
-        }
+fn every_script_yields_its_golden_output() {
+    Scripts {
+        folder: concat!(env!("CARGO_MANIFEST_DIR"), "/src/active/liveness/testscripts"),
+        least: 10,
     }
+    .check::<Script>();
 }
