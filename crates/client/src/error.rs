@@ -6,7 +6,7 @@ use model::{BrokerId, ErrorCode};
 use protocol::{ApiKey, DecodeError, EncodeError};
 
 /// Says why a request brought no response. Whether the broker has acted on it is then unknown, except where
-/// [`RequestError::is_certainly_unsent`].
+/// `RequestError::is_certainly_unsent`.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RequestError {
     /// No connection.
