@@ -85,7 +85,7 @@ def main():
     parser.add_argument("--tools", default=str(HERE.parent.parent / "target/compat"), help="where install.sh put the clients")
     parser.add_argument("--only", default="", help="run the cases whose name contains this")
     parser.add_argument("--jobs", type=int, default=4, help="record cases at the same time")
-    parser.add_argument("--group-jobs", type=int, default=4, help="group cases at the same time: they mostly wait")
+    parser.add_argument("--group-jobs", type=int, default=6, help="group cases at the same time: they mostly wait")
     options = parser.parse_args()
     tools = Path(options.tools).resolve()
     use_installed_python(tools)

@@ -85,18 +85,25 @@ def skip_brackets(code, start):
 
 
 def public_items(text, code):
-    """(documented, all) of a file's `pub` items."""
+    """(documented, all) of a file's `pub` items; what a macro names (`$name`) is an item where it is used."""
     lines, count, documented = text.split("\n"), 0, 0
     for number, line in enumerate(code.split("\n")):
         item = re.match(r"\s*pub (?:(?:const |async |unsafe )*(fn|struct|enum|trait|type|const|static|mod)|(\w+)\s*:)\b", line + " ")
-        if not item or re.match(r"\s*pub const fn", line) and item[1] != "fn":
+        if not item or "$" in line or line.lstrip().startswith("pub const fn") and item[1] != "fn":
             continue
         count += 1
-        above = number - 1
-        while above >= 0 and re.match(r"\s*(#\[|#!\[|\)\]|[^/]*\)\]$|expect\(|not\(|feature|unreachable_pub|reason)", lines[above]):
-            above -= 1
-        documented += item[1] == "mod" or above >= 0 and lines[above].lstrip().startswith("///")
+        documented += item[1] == "mod" or is_documented(lines, number)
     return documented, count
+
+
+def is_documented(lines, number):
+    """Says whether a doc comment stands above a line, with nothing but attributes between."""
+    for above in reversed(lines[:number]):
+        if above.lstrip().startswith("///"):
+            return True
+        if not above.strip() or above.rstrip()[-1] in "};{":
+            return False
+    return False
 
 
 def is_test(path):
