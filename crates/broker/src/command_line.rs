@@ -51,13 +51,13 @@ struct ServerArguments {
 #[derive(Debug, Args)]
 struct DevArguments {
     /// Number of brokers [default: 3, or as the directory holds].
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=i64::from(dev::MAX_BROKERS)))]
     brokers: Option<u16>,
     /// Directory of the cluster; one that holds a cluster is started again as it is.
     #[arg(long, default_value = "steadfast-data", value_name = "DIR")]
     data_dir: PathBuf,
     /// Kafka port of the first broker; replication is 100, HTTP 200 and control 300 above it [default: 9092, or as the directory holds].
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     kafka_port: Option<u16>,
     /// Set a configuration key of every broker.
     #[arg(long = "override", value_name = "KEY=VALUE")]
@@ -124,11 +124,13 @@ fn development_cluster(arguments: DevArguments) -> ExitCode {
         overrides: arguments.overrides,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    finish(
-        runtime
-            .map_err(anyhow::Error::from)
-            .and_then(|runtime| runtime.block_on(dev::run(options))),
-    )
+    let result = runtime
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(dev::run(options)));
+    match result {
+        Err(error) if dev::is_wrong_usage(&error) => usage(&error),
+        other => finish(other),
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "the page is this command's output")]

@@ -6,7 +6,6 @@
 pub mod command_line;
 pub mod config;
 pub mod connection;
-pub mod dev;
 pub mod listener;
 pub mod metrics;
 pub mod process;
@@ -14,6 +13,7 @@ pub mod process;
 mod cli;
 mod context;
 mod coordinators;
+mod dev;
 mod dispatch;
 mod error_code;
 mod handlers;

@@ -67,3 +67,21 @@ fn a_server_leaves_a_directory_alone_that_is_not_its_own() {
     assert!(line.contains("holds broker-1, broker-2;") && line.contains("log.dirs"), "{told}");
     assert_eq!(content(dir.path()), before);
 }
+
+#[test]
+fn arguments_that_make_no_cluster_are_wrong_usage() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().display().to_string();
+    for (arguments, named) in [
+        (&["--brokers", "0"][..], "--brokers"),
+        (&["--brokers", "101"], "--brokers"),
+        (&["--kafka-port", "0"], "--kafka-port"),
+        (&["--kafka-port", "65500"], "--kafka-port"),
+    ] {
+        let refused = steadfast(&[&["dev", "--data-dir", &data_dir], arguments].concat());
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{arguments:?}: {told}");
+        assert!(told.contains(named), "{arguments:?}: {told}");
+        assert_eq!(content(dir.path()), [], "{arguments:?}");
+    }
+}

@@ -10,6 +10,7 @@ use rustix::process::Pid;
 
 use crate::config::listeners::parse_listeners;
 use crate::config::{Settings, SettingsError};
+use crate::server::PID_FILE;
 
 /// Distance of the replication port from the Kafka port.
 const REPLICATION_PORT_OFFSET: u16 = 100;
@@ -19,7 +20,7 @@ const HTTP_PORT_OFFSET: u16 = 200;
 const CONTROL_PORT_OFFSET: u16 = 300;
 
 /// Most brokers of one cluster on one machine: beyond, the ports of one kind would run into those of the next.
-const MAX_BROKERS: u16 = 100;
+pub(crate) const MAX_BROKERS: u16 = 100;
 
 const DEFAULT_BROKERS: u16 = 3;
 const DEFAULT_KAFKA_PORT: u16 = 9092;
@@ -166,11 +167,7 @@ impl Layout {
     }
 
     fn write(dir: &Path, brokers: u16, kafka_port: u16) -> Result<Self, LayoutError> {
-        if !(1..=MAX_BROKERS).contains(&brokers) {
-            let text = format!("--brokers {brokers}: from 1 to {MAX_BROKERS} are possible");
-            return Err(LayoutError::Arguments(text));
-        }
-        if kafka_port == 0 || u16::MAX - kafka_port < CONTROL_PORT_OFFSET + brokers {
+        if u16::MAX - kafka_port < CONTROL_PORT_OFFSET + brokers {
             let text = format!("--kafka-port {kafka_port}: the ports above it are too few");
             return Err(LayoutError::Arguments(text));
         }
@@ -297,9 +294,6 @@ pub(super) const OWN_KEYS: &[&str] = &[
     "controller.quorum.voters",
 ];
 
-/// Name of the file with the number of a broker's process, beside its `server.properties`.
-pub(crate) const PID_FILE: &str = "steadfast.pid";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -349,9 +343,9 @@ mod tests {
     }
 
     #[test]
-    fn impossible_arguments_are_refused() {
+    fn a_cluster_whose_ports_would_end_beyond_the_last_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(Layout::prepare(dir.path(), Some(0), None).is_err());
-        assert!(Layout::prepare(dir.path(), Some(3), Some(65_500)).is_err());
+        let refused = Layout::prepare(dir.path(), Some(3), Some(65_500));
+        assert!(matches!(refused, Err(LayoutError::Arguments(_))), "{refused:?}");
     }
 }

@@ -16,10 +16,10 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
-pub(crate) use layout::PID_FILE;
+pub(crate) use layout::MAX_BROKERS;
 
 use crate::config::variable_of_key;
-use layout::{Layout, Member, OWN_KEYS};
+use layout::{Layout, LayoutError, Member, OWN_KEYS};
 
 /// Hidden option of `server`: end when the process that started it ends.
 pub(crate) const EXIT_WITH_PARENT: &str = "--exit-with-parent";
@@ -36,7 +36,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(30);
 /// What `steadfast dev` was asked for; what is `None` follows an existing cluster, else has a default.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
-    /// Number of brokers, 1 to 100; 3 by default.
+    /// Number of brokers, 1 to [`MAX_BROKERS`]; 3 by default.
     pub(crate) brokers: Option<u16>,
     /// Directory of the cluster.
     pub(crate) data_dir: PathBuf,
@@ -76,6 +76,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     };
     cluster.stop().await;
     failed.map_or(Ok(()), Err)
+}
+
+/// Says whether a run failed by its arguments alone.
+pub(crate) fn is_wrong_usage(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(LayoutError::Arguments(_)))
 }
 
 #[expect(clippy::print_stdout, reason = "the line that scripts wait for is this command's output")]

@@ -21,6 +21,8 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use pid_file::PID_FILE;
+
 use crate::config::BrokerConfig;
 use crate::metrics::Metrics;
 use crate::{http, listener, process};

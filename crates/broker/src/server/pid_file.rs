@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::BrokerConfig;
-use crate::dev::PID_FILE;
+
+/// Its name.
+pub(crate) const PID_FILE: &str = "steadfast.pid";
 
 /// The file, beside the configuration of a cluster that `dev` made; nothing where the configuration lies elsewhere.
 pub(super) struct PidFile(Option<PathBuf>);
