@@ -32,5 +32,3 @@ pub use partition_handle::{
 };
 pub use replicas::{OpenReplicasError, Replicas, ReplicasOptions};
 pub use requests::ReplicaRequest;
-pub use stream::leader_end::ReplicationService;
-pub use stream::tune_server;

@@ -8,17 +8,14 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use controller::Controller;
 use coordinator::config::CoordinatorConfig;
-use futures_util::StreamExt as _;
 use log_storage::{FatalHandler, FileSystem, Flusher, FlusherOptions, OsFileSystem};
 use model::{BrokerEpoch, Clock, TopicIdPartition};
-use replication::{Registration, Replicas, ReplicasOptions, ReplicationMetrics, tune_server};
+use replication::{Registration, Replicas, ReplicasOptions, ReplicationMetrics};
 use socket2::Socket;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::Server;
 
 use super::data_directory::DataDirectory;
 use super::image_applier::ImageApplier;
@@ -92,8 +89,8 @@ pub(super) async fn start(
         Coordinators::start(&controller, &replicas, coordinator_config.clone(), &metrics);
     let readers = ImageReaders { replicas: &replicas, coordinators: &coordinators };
     follow_image(&controller, readers, broker_epoch, &background, &background_stop).await?;
-    serve_replication(&replicas, ports.replication, &background, background_stop.clone());
     let stop = background_stop.clone();
+    serve_replication(Arc::clone(&replicas), ports.replication, &background, stop.clone());
     background.spawn(replica_requests::run(Arc::clone(&replicas), controller.clone(), stop));
     replicas.settled().await;
 
@@ -228,25 +225,13 @@ async fn follow_image(
 
 /// Serves followers on the replication port until `stop` is cancelled.
 fn serve_replication(
-    replicas: &Arc<Replicas>,
+    replicas: Arc<Replicas>,
     listener: TcpListener,
     tasks: &TaskTracker,
     stop: CancellationToken,
 ) {
-    let incoming = TcpListenerStream::new(listener).inspect(|accepted| {
-        if let Ok(stream) = accepted
-            && let Err(error) = stream.set_nodelay(true)
-        {
-            tracing::debug!("cannot set TCP_NODELAY: {error}");
-        }
-    });
-    let serving = tune_server(Server::builder()).serve_with_incoming_shutdown(
-        replicas.service().into_server(),
-        incoming,
-        stop.cancelled_owned(),
-    );
     tasks.spawn(async move {
-        if let Err(error) = serving.await {
+        if let Err(error) = replicas.serve(listener, stop).await {
             tracing::error!(
                 "the replication listener ended, no broker can follow this one: restart it: {error}"
             );

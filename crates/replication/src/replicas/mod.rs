@@ -258,8 +258,7 @@ impl Replicas {
     }
 
     /// Returns the gRPC service that followers open their streams to.
-    #[must_use]
-    pub fn service(&self) -> ReplicationService {
+    pub(crate) fn service(&self) -> ReplicationService {
         ReplicationService::new(Arc::clone(&self.local), Arc::clone(&self.streams))
     }
 

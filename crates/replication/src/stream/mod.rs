@@ -10,4 +10,4 @@ mod proto;
 mod transport;
 mod wire;
 
-pub use transport::tune_server;
+pub(crate) use transport::tune_server;

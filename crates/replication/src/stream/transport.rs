@@ -5,8 +5,7 @@ use std::time::Duration;
 use tonic::transport::{Endpoint, Server};
 
 /// Sets a server up as the streams want it. What it is served from must set `TCP_NODELAY` itself.
-#[must_use]
-pub fn tune_server(server: Server) -> Server {
+pub(crate) fn tune_server(server: Server) -> Server {
     server
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)

@@ -5,5 +5,5 @@ mod service;
 mod streams;
 mod updates;
 
-pub use service::ReplicationService;
+pub(crate) use service::ReplicationService;
 pub(crate) use streams::Streams;

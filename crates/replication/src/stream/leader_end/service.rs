@@ -18,7 +18,7 @@ use crate::stream::{proto, wire};
 
 /// The service, to be added to the server of the replication port.
 #[derive(Clone, Debug)]
-pub struct ReplicationService {
+pub(crate) struct ReplicationService {
     local: Arc<LocalBroker>,
     streams: Arc<Streams>,
 }
@@ -29,8 +29,7 @@ impl ReplicationService {
     }
 
     /// Wraps the service for a tonic server.
-    #[must_use]
-    pub fn into_server(self) -> ReplicationServer<Self> {
+    pub(crate) fn into_server(self) -> ReplicationServer<Self> {
         ReplicationServer::new(self)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
