@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use broker::config::listeners::{HostPort, Listener};
-use broker::connection::{Accepted, Handler, Limits, MAX_IN_FLIGHT, Outcome, Pipelining, Request};
+use broker::connection::{
+    Accepted, Closed, FrameError, Handler, Limits, MAX_IN_FLIGHT, Outcome, Pipelining, Request,
+};
 use broker::listener::{self, Shared};
 use broker::metrics::ConnectionMetrics;
 use bytes::Bytes;
@@ -314,4 +316,17 @@ async fn a_stop_answers_what_is_in_flight_and_ends() {
     assert!(is_closed(&mut client).await);
     served.tasks.close();
     within(served.tasks.wait()).await;
+}
+
+#[test]
+fn why_a_connection_ended_is_told_once() {
+    let broken = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+    for closed in [Closed::from(broken), Closed::from(FrameError::Http)] {
+        let told = closed.to_string();
+        let mut source = std::error::Error::source(&closed);
+        while let Some(below) = source {
+            assert!(!told.contains(&below.to_string()), "{told}: {below}");
+            source = below.source();
+        }
+    }
 }

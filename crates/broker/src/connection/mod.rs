@@ -126,10 +126,10 @@ pub enum Closed {
     #[error("this broker stops")]
     Stopping,
     /// The transport failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] std::io::Error),
     /// The bytes are no Kafka frame.
-    #[error("{0}")]
+    #[error(transparent)]
     Frame(#[from] FrameError),
     /// The request was refused.
     #[error("{0}")]
