@@ -4,6 +4,7 @@
 //! returns. A test beside the table in [`crate::dispatch`] holds `VERSIONS` against `protocol`'s, so that no version is advertised that nobody thought of.
 
 mod admin;
+mod answer_text;
 mod authorized_operations;
 mod brokers;
 mod cluster;

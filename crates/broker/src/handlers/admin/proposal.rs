@@ -10,6 +10,7 @@ use protocol::KafkaString;
 
 use crate::context::Context;
 use crate::error_code::ToErrorCode as _;
+use crate::handlers::answer_text::answer_text;
 
 /// Whether a command is applied or only tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,5 +82,5 @@ pub(super) fn told(result: Result<(), Refusal>) -> (ErrorCode, Option<KafkaStrin
 
 /// Turns a text into the wire's.
 pub(super) fn text(message: &str) -> Option<KafkaString> {
-    (!message.is_empty()).then(|| message.into())
+    (!message.is_empty()).then(|| answer_text(message))
 }

@@ -13,6 +13,7 @@ use protocol::{KafkaString, VersionRange};
 use super::{UNEXPECTED, answers, ask, wire};
 use crate::context::{Call, Context};
 use crate::error_code::ToErrorCode as _;
+use crate::handlers::answer_text::answer_text;
 use crate::handlers::authorized_operations;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 6 };
@@ -100,7 +101,7 @@ fn unknown(version: i16, group_id: KafkaString) -> DescribedGroup {
     }
     DescribedGroup {
         error_code: ErrorCode::GroupIdNotFound,
-        error_message: Some(format!("Group {} not found.", group_id.as_str()).into()),
+        error_message: Some(answer_text(&format!("Group {} not found.", group_id.as_str()))),
         group_id,
         group_state,
         ..DescribedGroup::default()

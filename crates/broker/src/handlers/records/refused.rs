@@ -8,6 +8,7 @@ use replication::{LeaderHint, ProduceError};
 use super::leader::{Elsewhere, Hints};
 use crate::context::Call;
 use crate::error_code::{ToErrorCode as _, leader_hint};
+use crate::handlers::answer_text::answer_text;
 
 /// First version whose client knows KAFKA_STORAGE_ERROR.
 const STORAGE_ERROR_VERSION: i16 = 4;
@@ -44,7 +45,7 @@ impl Refused {
         call: &Call,
         hints: &mut Hints,
     ) -> PartitionProduceResponse {
-        let message = self.message.as_deref().map(Into::into);
+        let message = self.message.as_deref().map(answer_text);
         let record_errors = self.record_index.into_iter().map(|batch_index| {
             let batch_index_error_message = message.clone();
             BatchIndexAndErrorMessage { batch_index, batch_index_error_message }
