@@ -86,3 +86,47 @@ fn a_request_that_quotes_the_longest_name_gets_its_code_and_no_closed_connection
     let message = answer.error_message.as_ref();
     assert_told("a group", answer.error_code, message, ErrorCode::GroupIdNotFound);
 }
+
+#[test]
+fn a_key_that_is_changed_twice_changes_nothing() {
+    let broker = Broker::start();
+    assert_eq!(broker.create(topic("t", 1)).error_code, ErrorCode::None);
+    let change = |name: &str, value: &str| incremental_alter_configs::AlterableConfig {
+        name: name.into(),
+        config_operation: 0,
+        value: Some(value.into()),
+    };
+    let resource = incremental_alter_configs::AlterConfigsResource {
+        resource_type: TOPIC,
+        resource_name: "t".into(),
+        configs: vec![
+            change("unknown", "1"),
+            change("retention.ms", "1000"),
+            change("segment.bytes", "1048576"),
+            change("retention.ms", "2000"),
+        ],
+    };
+    let request =
+        IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+    let answer = broker.ask(1, &request).responses.remove(0);
+    assert_eq!(answer.error_code, ErrorCode::InvalidRequest);
+    assert_eq!(answer.error_message.unwrap(), "retention.ms is changed twice");
+    assert_eq!(broker.topic_config("t", "segment.bytes").unwrap(), "1073741824");
+}
+
+#[test]
+fn a_full_request_of_names_is_answered_soon() {
+    let broker = Broker::start();
+    // Nothing is created: a topic has one partition at least.
+    let mut topics: Vec<_> = (0..50_000).map(|index| topic(&format!("t{index}"), 0)).collect();
+    topics.push(topic("t7", 0));
+    let request = CreateTopicsRequest { topics, timeout_ms: 1_000, validate_only: true };
+    // Within the deadline of a read.
+    let answers = broker.ask(7, &request).topics;
+    let twice: Vec<usize> = (0..answers.len())
+        .filter(|index| answers[*index].error_code == ErrorCode::InvalidRequest)
+        .collect();
+    assert_eq!(twice, [7, 50_000]);
+    let others = answers.iter().filter(|one| one.error_code == ErrorCode::InvalidPartitions);
+    assert_eq!(others.count(), 49_999);
+}

@@ -42,11 +42,12 @@ pub(super) async fn alter(
     let sound = wanted.iter().filter_map(|wanted| wanted.change.as_ref().ok().cloned());
     let changes: Vec<ConfigChange> = sound.collect();
     let outcome = if changes.is_empty() {
-        Ok(Vec::new())
+        Ok(Outcomes::new())
     } else {
         let command = Command::AlterConfigs(AlterConfigs { changes });
         match proposal::propose(context, mode, command).await {
-            Ok(Outcome::ConfigsAltered(altered)) => Ok(altered),
+            // Of a resource that is named twice, what came first is told.
+            Ok(Outcome::ConfigsAltered(altered)) => Ok(altered.into_iter().rev().collect()),
             Ok(_) => Err(proposal::unexpected()),
             Err(refusal) => Err(refusal),
         }
@@ -62,17 +63,16 @@ pub(super) async fn alter(
 }
 
 /// What became of each resource, as the controller answers.
-type Outcomes = Vec<(ConfigResource, Result<(), Refusal>)>;
+type Outcomes = BTreeMap<ConfigResource, Result<(), Refusal>>;
 
 fn result_of(
     outcome: &Result<Outcomes, Refusal>,
     resource: &ConfigResource,
 ) -> Result<(), Refusal> {
     match outcome {
-        Ok(altered) => altered
-            .iter()
-            .find(|(other, _)| other == resource)
-            .map_or_else(|| Err(proposal::unexpected()), |(_, result)| result.clone()),
+        Ok(altered) => {
+            altered.get(resource).cloned().unwrap_or_else(|| Err(proposal::unexpected()))
+        }
         Err(refusal) => Err(refusal.clone()),
     }
 }

@@ -13,6 +13,7 @@ use protocol::messages::create_topics::{
 use protocol::messages::{CreateTopicsRequest, CreateTopicsResponse};
 
 use super::proposal::{self, Mode};
+use super::twice::named_twice;
 use super::{configs, describe_configs};
 use crate::context::{Call, Context};
 use crate::topics::internal::{METADATA_LOG, TRANSACTIONS_TOPIC};
@@ -31,10 +32,10 @@ pub(crate) async fn handle(
     let image = context.controller.image();
     let mut results: Vec<CreatableTopicResult> = Vec::with_capacity(request.topics.len());
     let mut wanted = Vec::new();
+    let twice = named_twice(request.topics.iter().map(|topic| topic.name.as_str()));
     for (position, topic) in request.topics.iter().enumerate() {
         results.push(CreatableTopicResult { name: topic.name.clone(), ..Default::default() });
-        let twice = request.topics.iter().filter(|other| other.name == topic.name).count() > 1;
-        let checked = if twice {
+        let checked = if twice.contains(topic.name.as_str()) {
             Err(Refusal::new(ErrorCode::InvalidRequest, "the topic is named twice"))
         } else if topic.name == METADATA_LOG {
             Err(Refusal::new(ErrorCode::InvalidRequest, "the name of the metadata log is taken"))

@@ -10,6 +10,7 @@ use protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigs
 
 use super::configs::{self, Altered, Wanted};
 use super::proposal::Mode;
+use super::twice::named_twice;
 use crate::context::{Call, Context};
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 1 };
@@ -35,13 +36,13 @@ pub(crate) async fn handle(
 
 fn change(resource: &AlterConfigsResource) -> Result<ConfigChange, Refusal> {
     let target = configs::resource(resource.resource_type, &resource.resource_name)?;
+    let twice = named_twice(resource.configs.iter().map(|config| config.name.as_str()));
+    if let Some(name) = twice.first() {
+        let text = format!("{name} is changed twice");
+        return Err(Refusal::new(ErrorCode::InvalidRequest, text));
+    }
     let mut operations = Vec::with_capacity(resource.configs.len());
     for config in &resource.configs {
-        let twice = resource.configs.iter().filter(|other| other.name == config.name).count() > 1;
-        if twice {
-            let text = format!("{} is changed twice", &*config.name);
-            return Err(Refusal::new(ErrorCode::InvalidRequest, text));
-        }
         configs::declaration(&target, &config.name)?;
         let operation = operation(config)?;
         match &operation {

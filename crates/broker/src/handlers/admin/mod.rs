@@ -12,3 +12,4 @@ pub(crate) mod incremental_alter_configs;
 
 mod configs;
 mod proposal;
+mod twice;
