@@ -52,6 +52,16 @@ fn dev_refuses_a_port_that_is_taken() {
 }
 
 #[test]
+fn a_second_process_of_a_broker_ends_and_leaves_the_first_ones_file() {
+    let cluster = Cluster::start(1);
+    let pid = cluster.pid(1);
+    let config = cluster.broker_dir(1).join("server.properties");
+    let said = STEADFAST.fail(&["server", "--config", &config.to_string_lossy()], 1);
+    assert!(said.contains("in use"), "{said}");
+    assert_eq!(cluster.pid(1), pid);
+}
+
+#[test]
 fn topics_records_and_health_by_the_command_line() {
     let cluster = Cluster::start(3);
     let bootstrap = cluster.bootstrap();

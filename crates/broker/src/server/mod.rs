@@ -43,7 +43,6 @@ pub(crate) fn run(mut config: BrokerConfig, config_file: Option<&Path>) -> anyho
         usize::try_from(files.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX);
     config.max_connections = config.max_connections.min(for_connections.max(64));
     warn_about(&config);
-    let _pid_file = PidFile::write(&config, config_file);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.network_threads)
         .max_blocking_threads(16)
@@ -51,12 +50,12 @@ pub(crate) fn run(mut config: BrokerConfig, config_file: Option<&Path>) -> anyho
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(run_broker(config));
+    let result = runtime.block_on(run_broker(config, config_file));
     runtime.shutdown_background();
     result
 }
 
-async fn run_broker(config: BrokerConfig) -> anyhow::Result<()> {
+async fn run_broker(config: BrokerConfig, config_file: Option<&Path>) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     let metrics = Arc::new(Metrics::new());
@@ -65,6 +64,8 @@ async fn run_broker(config: BrokerConfig) -> anyhow::Result<()> {
     // The HTTP port ends last of all, so that it can be asked what a stop waits for.
     let end = CancellationToken::new();
     let http_listener = listener::bind(&config.http_listener, config.listen_backlog).await?;
+    // After the first port: a second process of this configuration ends there, and must not take the file of the one that runs.
+    let _pid_file = PidFile::write(&config, config_file);
     let shown: Arc<dyn http::Status> = Arc::clone(&status) as Arc<dyn http::Status>;
     tasks.spawn(http::run(http_listener, shown, tasks.clone(), end.clone()));
     tasks.spawn(Arc::clone(&status).tell(stop.clone()));
