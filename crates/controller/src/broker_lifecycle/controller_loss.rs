@@ -2,8 +2,9 @@
 //! an election.
 //!
 //! A plain TCP connect to the control port decides: refused says that no process is there. A voter with that proof asks openraft for an
-//! election again and again until another node leads; openraft ignores it while the dead leader's lease runs and a pre-vote asks the others
-//! first, so that false evidence does no harm.
+//! election again and again until a candidacy has begun; openraft ignores it while the dead leader's lease runs and a pre-vote asks the others
+//! first, so that false evidence does no harm. A candidacy is left alone: another request would replace it at a higher term, so that votes
+//! which take long to save would never elect anybody. One that fails is followed by openraft's own, after its election timeout.
 
 use std::time::Duration;
 
@@ -31,14 +32,14 @@ pub(super) struct ControllerLoss<'a> {
 }
 
 impl ControllerLoss<'_> {
-    /// Finds out what became of the active controller whose session broke. Returns when another leads, or when it can be talked to again.
+    /// Finds out what became of the active controller whose session broke. Returns when its term is over, or when it can be talked to again.
     pub(super) async fn judge(&self, watch: &mut StatusWatch, lost: &RaftStatus) {
         let Some((_, broker_id)) = lost.leader else { return };
         let Some(address) = self.addresses.address_of(broker_id) else {
             sleep(LOOK_AGAIN).await;
             return;
         };
-        let is_replaced = |status: &RaftStatus| status.leader.is_some() && status != lost;
+        let is_over = |status: &RaftStatus| status.term != lost.term;
         let looked = tokio::select! {
             () = self.cancel.cancelled() => return,
             looked = dial(&address) => looked,
@@ -49,21 +50,24 @@ impl ControllerLoss<'_> {
                 let (turn, turns) = self.election_turn(broker_id);
                 let mut pause = ELECTION_TURN * turn;
                 while Instant::now() < evidence_until {
-                    if self.wait(watch, pause, &is_replaced).await {
+                    if self.wait(watch, pause, &is_over).await {
                         return;
                     }
                     if turns > 0 {
-                        self.raft.elect().await;
+                        tokio::select! {
+                            () = self.cancel.cancelled() => return,
+                            () = self.raft.succeed(lost.term) => {}
+                        }
                     }
                     pause = ELECTION_TURN * turns.max(1);
                 }
             }
             // A process is there: it may answer, or its kernel has not closed the port yet.
             Ok(_) => {
-                self.wait(watch, ELECTION_TURN, &is_replaced).await;
+                self.wait(watch, ELECTION_TURN, &is_over).await;
             }
             Err(ConnectError::Unreachable(_)) => {
-                self.wait(watch, LOOK_AGAIN, &is_replaced).await;
+                self.wait(watch, LOOK_AGAIN, &is_over).await;
             }
         }
     }

@@ -293,10 +293,15 @@ impl RaftNode {
         changed.map(|_| ()).map_err(|error| error.to_string())
     }
 
-    /// Tries to be elected, if a pre-vote says that it would be. Ignored while the present leader's lease runs.
-    pub(crate) async fn elect(&self) {
+    /// Tries to be elected after the leader of `term`, if a pre-vote says that it would be. Ignored while that leader's lease runs, and once
+    /// this node's vote has left that term: a candidacy has begun then, which another one would replace.
+    pub(crate) async fn succeed(&self, term: u64) {
+        // Openraft itself is asked, as it answers behind a vote that it is saving; the status does not show that vote before it is durable.
+        let now = self.raft.with_raft_state(|state| state.vote_ref().leader_id.term).await;
         // An error says that the node has stopped, which its owner learns elsewhere.
-        let _ = self.raft.trigger().elect(true).await;
+        if now.is_ok_and(|now| now == term) {
+            let _ = self.raft.trigger().elect(true).await;
+        }
     }
 
     /// Hands leadership to the voter whose log is nearest, and waits until another node leads.
