@@ -70,6 +70,9 @@ impl Replicas {
     }
 
     /// Puts new replicas into the map and steps the newest image that came for each meanwhile.
+    ///
+    /// One that leads is stepped before it can be found, so that no producer is sent away by a replica that has not heard of its leadership yet. One that follows can be found
+    /// before it is stepped: a stream that opens meanwhile tells those that it finds, and a leader that none of them follows loses its stream.
     fn created(self: &Arc<Self>, partitions: Vec<Arc<PartitionHandle>>) {
         // Under the lock, so that an image is either handed over here or finds the replica in the map.
         let mut pending = self.pending();
@@ -80,9 +83,15 @@ impl Replicas {
                 None => unwanted.push(partition),
             }
         }
+        let own = self.local.id();
+        let (leading, others): (Vec<_>, Vec<_>) =
+            wanted.iter().partition(|(_, assigned)| assigned.metadata.leader == Some(own));
+        for (partition, assigned) in leading {
+            partition.metadata_changed(assigned.metadata.clone(), &assigned.config);
+        }
         let visible: Vec<_> = wanted.iter().map(|(partition, _)| Arc::clone(partition)).collect();
         self.local.add_partitions(&visible);
-        for (partition, assigned) in &wanted {
+        for (partition, assigned) in others {
             partition.metadata_changed(assigned.metadata.clone(), &assigned.config);
         }
         drop(pending);

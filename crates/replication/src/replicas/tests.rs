@@ -9,6 +9,7 @@ use model::{Acks, LeaderEpoch, Offset};
 
 use super::*;
 use crate::fixture::{TestBroker, assigned};
+use crate::partition::ReplicaRole;
 use crate::partition_handle::ProduceOptions;
 
 fn batch() -> Vec<u8> {
@@ -44,6 +45,42 @@ async fn a_coordinator_writes_and_trims_in_its_own_epoch_alone() {
     // The topic is compacted: clients may not delete its records, its coordinator may.
     partition.trim(Offset(2), own).unwrap();
     assert_eq!(partition.status().log_start_offset, Offset(2));
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_leader_is_found_in_its_role_and_a_new_follower_before_it_asks_for_a_stream() {
+    let broker = TestBroker::start(Vec::new()).await;
+    let local = Arc::clone(&broker.replicas.local);
+    let (follower, mut leader) = (assigned(&[2, 1]), assigned(&[1, 2]));
+    leader.id.partition = 1;
+    let (followed_id, led_id) = (follower.id, leader.id);
+    // Those who open streams wait for the first wish, not for the lock that the test takes.
+    tokio::task::yield_now().await;
+    // Whoever asks for a stream waits for this look at the followers to end.
+    let (asked, looks) = std::sync::mpsc::channel();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let looking = Arc::clone(&local);
+    let look = std::thread::spawn(move || {
+        looking.host.outboxes.retire(BrokerId(2), || {
+            asked.send(()).unwrap();
+            let _ = ended.recv();
+            true
+        })
+    });
+    looks.recv().unwrap();
+    let partitions = vec![PartitionChange::Assigned(follower), PartitionChange::Assigned(leader)];
+    broker.replicas.apply(ImageUpdate { brokers: Vec::new(), partitions });
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while local.partition(&followed_id).is_none() {
+        assert!(tokio::time::Instant::now() < deadline, "a stream that opens now would miss it");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let role = broker.replicas.get(&led_id).unwrap().role();
+    assert_eq!(role, ReplicaRole::Leader(LeaderEpoch(0)));
+    drop(end);
+    assert!(!look.join().unwrap());
+    broker.replicas.settled().await;
     broker.stop().await;
 }
 
