@@ -2,7 +2,6 @@
 
 use log_storage::{TimestampAndOffset, TimestampQuery};
 use model::{LeaderEpoch, Offset, UnixMillis};
-use tokio::sync::oneshot;
 
 use super::read::Isolation;
 use super::{PartitionHandle, State};
@@ -58,12 +57,8 @@ impl PartitionHandle {
                 let lookup = state.log.timestamp_lookup(query, upper_bound);
                 (lookup, state.log.log_start_offset())
             };
-            let (sender, receiver) = oneshot::channel();
-            self.host.storage.run_job(move || {
-                // The request may have gone away meanwhile.
-                let _ = sender.send(lookup.execute());
-            });
-            let Ok(result) = receiver.await else {
+            let looking = self.host.storage.run_and_wait(move || lookup.execute());
+            let Some(result) = looking.await else {
                 return Err(NotServed::Storage.into());
             };
             match result {

@@ -5,7 +5,6 @@ use std::error::Error;
 use bytes::Bytes;
 use log_storage::{Minimum, ReadError, ReadPlan};
 use model::{LeaderEpoch, Offset};
-use tokio::sync::oneshot;
 
 use super::fetch_waiter::FetchWaiter;
 use super::{PartitionHandle, State};
@@ -136,12 +135,8 @@ impl PartitionHandle {
         let result = if plan.is_hot() {
             plan.execute()
         } else {
-            let (sender, receiver) = oneshot::channel();
-            self.host.storage.run_job(move || {
-                // The request may have gone away meanwhile.
-                let _ = sender.send(plan.execute());
-            });
-            receiver.await.map_err(|_| FetchError::Changed)?
+            let read = self.host.storage.run_and_wait(move || plan.execute());
+            read.await.ok_or(FetchError::Changed)?
         };
         match result {
             Ok(bytes) => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use log_storage::config::CleanupPolicy;
 use log_storage::{AppendOrigin, LogConfig};
 use model::record_batch::{BatchBuilder, BatchOptions, NewRecord};
@@ -81,6 +82,32 @@ async fn a_new_leader_is_found_in_its_role_and_a_new_follower_before_it_asks_for
     drop(end);
     assert!(!look.join().unwrap());
     broker.replicas.settled().await;
+    broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_read_that_nobody_waits_for_any_more_is_left_out() {
+    let broker = TestBroker::start(Vec::new()).await;
+    let storage = &broker.replicas.local.host.storage;
+    // More than there are threads: what is asked now waits behind them, as behind a slow disk.
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let ended = Arc::new(Mutex::new(ended));
+    for _ in 0..64 {
+        let ended = Arc::clone(&ended);
+        storage.run_job(move || {
+            let _ = ended.lock().unwrap().recv();
+        });
+    }
+    let read = Arc::new(Mutex::new(Vec::new()));
+    let reading = |name: &'static str| {
+        let read = Arc::clone(&read);
+        storage.run_and_wait(move || read.lock().unwrap().push(name))
+    };
+    assert_eq!(reading("given up").now_or_never(), None);
+    let waited_for = reading("waited for");
+    drop(end);
+    assert_eq!(waited_for.await, Some(()));
+    assert_eq!(*read.lock().unwrap(), ["waited for"]);
     broker.stop().await;
 }
 

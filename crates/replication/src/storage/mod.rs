@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use log_storage::{Checkpoints, DiskReserve, FatalError, FatalHandler, FileSystem, Flusher};
+use tokio::sync::oneshot;
 
 use self::partition_directory as directory;
 
@@ -32,6 +33,22 @@ impl Storage {
         if self.flusher.run(move || run_once(&queued)).is_err() {
             run_once(&slot);
         }
+    }
+
+    /// Runs a read on a storage thread and waits for what it returns; `None` when the threads were stopped before it ran. Left out when nobody waits any more: requests that are
+    /// given up must not keep a slow disk busy.
+    pub(crate) async fn run_and_wait<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.run_job(move || {
+            if !sender.is_closed() {
+                // The asker may have gone away meanwhile.
+                let _ = sender.send(read());
+            }
+        });
+        receiver.await.ok()
     }
 
     /// Ends the process by the fatal handler.
