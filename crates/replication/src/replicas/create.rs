@@ -3,12 +3,13 @@
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use log_storage::Log;
 use model::{TopicIdPartition, TopicPartition};
 
-use super::Replicas;
 use super::open::open_options;
+use super::{Pending, Replicas};
 use crate::image_update::AssignedPartition;
 use crate::partition_handle::PartitionHandle;
 use crate::storage::partition_directory::{self as directory, LostMark};
@@ -37,18 +38,42 @@ impl Replicas {
 
     fn create_group(self: &Arc<Self>, group: &[(TopicIdPartition, TopicPartition)]) {
         let storage = &self.local.host.storage;
+        let (mut made, mut without_room) = (Vec::with_capacity(group.len()), Vec::new());
         for (id, name) in group {
+            if !self.is_wanted(id) {
+                self.free_name(name);
+                continue;
+            }
             let path = storage.data_dir.join(name.to_string());
             // Values of a directory that went missing say nothing about this one.
             storage.checkpoints.remove(name, id.topic_id);
             let (fs, data_dir) = (storage.fs.as_ref(), &storage.data_dir);
-            if let Err(error) = directory::create(fs, data_dir, &path, id.topic_id) {
-                return storage.failed("creating", &path, error);
+            match directory::create(fs, data_dir, &path, id.topic_id) {
+                Ok(()) => made.push((*id, name.clone())),
+                Err(error) if directory::is_out_of_space(&error) => {
+                    without_room.push((*id, name.clone()));
+                }
+                Err(error) => return storage.failed("creating", &path, error),
             }
         }
-        if let Err(error) = storage.fs.sync_dir(&storage.data_dir) {
+        if !without_room.is_empty() {
+            self.try_again(without_room);
+        }
+        // Nothing to sync: a full disk is left alone.
+        if !made.is_empty()
+            && let Err(error) = storage.fs.sync_dir(&storage.data_dir)
+        {
             return storage.failed("syncing", &storage.data_dir, error);
         }
+        self.created(self.open_new(&made));
+    }
+
+    /// Opens the logs of directories that were just created.
+    fn open_new(
+        self: &Arc<Self>,
+        group: &[(TopicIdPartition, TopicPartition)],
+    ) -> Vec<Arc<PartitionHandle>> {
+        let storage = &self.local.host.storage;
         let mut partitions = Vec::with_capacity(group.len());
         for (id, name) in group {
             let path = storage.data_dir.join(name.to_string());
@@ -60,13 +85,49 @@ impl Replicas {
                 }
                 Err(error) => {
                     tracing::error!(partition = %name, path = %path.display(), error = &error as &dyn Error, "a new log cannot be opened: this broker has no replica of the partition until it is started again");
-                    if self.pending().creating.remove(id).is_none() {
+                    let mut pending = self.pending();
+                    pending.without_room.remove(id);
+                    let is_wanted = pending.creating.remove(id).is_some();
+                    drop(pending);
+                    if !is_wanted {
                         self.delete(*id, name, &path);
                     }
                 }
             }
         }
-        self.created(partitions);
+        partitions
+    }
+
+    /// Creates replicas that found no room on the disk once more, after a pause: until it has room, and for as long as they are wanted.
+    fn try_again(self: &Arc<Self>, group: Vec<(TopicIdPartition, TopicPartition)>) {
+        let Some(running) = self.local.running() else { return };
+        {
+            let mut pending = self.pending();
+            let Pending { creating, without_room, .. } = &mut *pending;
+            let news: Vec<_> = group
+                .iter()
+                .filter(|(id, _)| creating.contains_key(id) && without_room.insert(*id))
+                .map(|(_, name)| name.to_string())
+                .collect();
+            if !news.is_empty() {
+                let data_dir = self.local.host.storage.data_dir.display();
+                tracing::error!(partitions = ?news, %data_dir, "the disk has no room for new replicas: they stay offline and are created as soon as there is room; delete topics or enlarge the disk");
+            }
+        }
+        let (me, stop) = (Arc::clone(self), running.stop.clone());
+        let again = async move {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(NO_ROOM_PAUSE) => {}
+            }
+            let storage = Arc::clone(&me.local.host);
+            storage.storage.run_job(move || me.create_group(&group));
+        };
+        running.tasks.spawn_on(again, &running.runtime);
+    }
+
+    fn is_wanted(&self, id: &TopicIdPartition) -> bool {
+        self.pending().creating.contains_key(id)
     }
 
     /// Puts new replicas into the map and steps the newest image that came for each meanwhile.
@@ -78,6 +139,7 @@ impl Replicas {
         let mut pending = self.pending();
         let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
         for partition in partitions {
+            pending.without_room.remove(&partition.id());
             match pending.creating.remove(&partition.id()) {
                 Some(assigned) => wanted.push((partition, assigned)),
                 None => unwanted.push(partition),
@@ -110,6 +172,7 @@ impl Replicas {
         let mut pending = self.pending();
         // A creation that is under way finds itself unwanted when it is done, and deletes what it made.
         if let Some(assigned) = pending.creating.remove(&id) {
+            pending.without_room.remove(&id);
             let name = name_of(&assigned);
             // One that still waits for the name has made nothing.
             let waits = pending.deleting.get_mut(&name).is_some_and(|waiting| {
@@ -149,6 +212,11 @@ impl Replicas {
         if let Err(error) = deleted {
             return storage.failed("deleting", path, error);
         }
+        self.free_name(name);
+    }
+
+    /// Lets those have a name that wait for it.
+    fn free_name(self: &Arc<Self>, name: &TopicPartition) {
         let waiting = {
             let mut pending = self.pending();
             let ids = pending.deleting.remove(name).unwrap_or_default();
@@ -167,3 +235,6 @@ fn name_of(assigned: &AssignedPartition) -> TopicPartition {
 
 /// Directories that are created with one sync of the data directory.
 const GROUP: usize = 32;
+
+/// How long a replica that found no room on the disk waits before it is created once more.
+const NO_ROOM_PAUSE: Duration = Duration::from_secs(1);

@@ -10,7 +10,7 @@ mod open;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -100,6 +100,8 @@ pub struct Replicas {
 struct Pending {
     /// Replicas that are being created, with the newest image of each.
     creating: HashMap<TopicIdPartition, AssignedPartition>,
+    /// Those of them that the disk had no room for when they were last tried.
+    without_room: HashSet<TopicIdPartition>,
     /// Names whose directories are being deleted, with the replicas that wait for the name: a topic that was deleted and created again.
     deleting: HashMap<TopicPartition, Vec<TopicIdPartition>>,
     /// Replicas that were found damaged at the start, until another broker leads and they can be cut and fetched again: nothing is created in their place.
@@ -188,11 +190,15 @@ impl Replicas {
         self.create(new);
     }
 
-    /// Waits until each replica that an applied image asked for is there.
+    /// Waits until each replica that an applied image asked for is there, or has found no room on the disk.
     pub async fn settled(&self) {
         loop {
             let created = self.created.notified();
-            if self.pending().creating.is_empty() {
+            let is_settled = {
+                let pending = self.pending();
+                pending.creating.keys().all(|id| pending.without_room.contains(id))
+            };
+            if is_settled {
                 return;
             }
             created.await;
@@ -219,6 +225,12 @@ impl Replicas {
     #[must_use]
     pub fn get(&self, id: &TopicIdPartition) -> Option<Arc<PartitionHandle>> {
         self.local.partition(id)
+    }
+
+    /// Says whether a replica is not there because the disk has no room for it (KAFKA_STORAGE_ERROR). It is created as soon as there is room.
+    #[must_use]
+    pub fn is_without_room(&self, id: &TopicIdPartition) -> bool {
+        self.pending().without_room.contains(id)
     }
 
     /// Returns all replicas of this broker, in no order.

@@ -62,9 +62,20 @@ pub(crate) fn create(
     if fs.exists(path)? && read_topic_id(fs, path)? != Some(topic_id) {
         set_aside(fs, data_dir, path)?;
     }
+    let is_new = !fs.exists(path)?;
     fs.create_dir(path)?;
     let text = format!("version: 0\ntopic_id: {topic_id}\n");
-    write_aside(fs, &path.join(PARTITION_METADATA), text.as_bytes())
+    let named = write_aside(fs, &path.join(PARTITION_METADATA), text.as_bytes());
+    if is_new && named.as_ref().is_err_and(is_out_of_space) {
+        // Nothing is in it yet. One that stays all the same is set aside by the next attempt.
+        let _ = fs.remove_dir_all(path);
+    }
+    named
+}
+
+/// Says whether an operation failed for want of room alone, so that it may succeed another time.
+pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Renames a directory so that no partition is found in it any more.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use log_storage::LogConfig;
+use log_storage::{FileSystem as _, LogConfig, SimulatedDisk};
 use model::record_batch::Batches;
 use model::{Acks, LeaderEpoch, Offset, UnixMillis};
 use replication::{
@@ -15,7 +15,7 @@ use replication::{
 
 use crate::gate::gated;
 use crate::support::{
-    self, Cluster, Setup, batch, batch_at, eventually, in_time, options, read_from,
+    self, Broker, Cluster, Setup, batch, batch_at, eventually, in_time, options, read_from,
 };
 
 #[tokio::test]
@@ -303,5 +303,54 @@ async fn a_close_waits_for_the_checkpoint_that_is_under_way_and_flushes_what_it_
     in_time("the close", closing).await.unwrap().unwrap();
     assert!(!goes_on);
     assert_eq!(partition.status().flushed_offset, Offset(3));
+    cluster.stop(broker).await;
+}
+
+/// Starts broker 1 on a disk that has no room.
+async fn start_on_full_disk(cluster: &Cluster) -> (SimulatedDisk, Broker) {
+    let disk = SimulatedDisk::new(1);
+    let config = ReplicationConfig {
+        high_watermark_checkpoint_interval: Duration::from_secs(3_600),
+        flush_checkpoint_interval: Duration::from_secs(3_600),
+        ..ReplicationConfig::default()
+    };
+    let setup = Setup { fs: Arc::new(disk.clone()), config, ..Setup::default() };
+    let broker = cluster.start(1, setup).await;
+    disk.set_total_bytes(0);
+    (disk, broker)
+}
+
+#[tokio::test]
+async fn a_replica_that_finds_no_room_is_created_once_there_is_room() {
+    let cluster = Cluster::new();
+    let (disk, broker) = start_on_full_disk(&cluster).await;
+    // Nothing waits for it: a broker with a full disk starts and serves what it has.
+    cluster.create(0, &[&broker], 1).await;
+    let id = support::partition_id(0);
+    assert!(broker.replicas.is_without_room(&id));
+    assert!(broker.replicas.get(&id).is_none());
+    disk.set_total_bytes(1 << 40);
+    in_time("the replica", broker.replicas.made(&id)).await;
+    assert!(!broker.replicas.is_without_room(&id));
+    broker.acknowledged(0, batch(1, 10), Acks::All).await;
+    let entries = disk.list(&cluster.data_dir(1)).unwrap();
+    assert!(!entries.iter().any(|entry| entry.name.ends_with("-stray")), "{entries:?}");
+    cluster.stop(broker).await;
+}
+
+#[tokio::test]
+async fn a_topic_that_is_deleted_before_there_was_room_for_it_gives_its_name_away() {
+    let cluster = Cluster::new();
+    let (disk, broker) = start_on_full_disk(&cluster).await;
+    cluster.create(0, &[&broker], 1).await;
+    cluster.remove(0);
+    let (old, new) = (support::partition_id(0), support::partition_id(1_000));
+    assert!(!broker.replicas.is_without_room(&old));
+    cluster.begin_to_create(1_000, &[&broker], 1);
+    eventually("the attempt to create its successor", || broker.replicas.is_without_room(&new))
+        .await;
+    disk.set_total_bytes(1 << 40);
+    in_time("the successor", broker.replicas.made(&new)).await;
+    assert!(broker.replicas.get(&old).is_none());
     cluster.stop(broker).await;
 }

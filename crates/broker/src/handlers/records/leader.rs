@@ -43,7 +43,11 @@ pub(super) fn find(
         return Err(ErrorCode::LeaderNotAvailable.into());
     };
     if leader == context.broker_id() {
-        return Ok(context.replicas.get(&id));
+        let replica = context.replicas.get(&id);
+        if replica.is_none() && context.replicas.is_without_room(&id) {
+            return Err(ErrorCode::KafkaStorageError.into());
+        }
+        return Ok(replica);
     }
     if brokers::is_doubtful(context, image, leader) {
         return Err(ErrorCode::LeaderNotAvailable.into());
