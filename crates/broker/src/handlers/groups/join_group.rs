@@ -32,7 +32,7 @@ pub(crate) async fn handle(
     if request.group_id.is_empty() {
         return refused(context, call, ErrorCode::InvalidGroupId, request.member_id.as_str());
     }
-    // Whole, so that nothing of the frame is left when the wait begins.
+    // Whole: what is left of the frame is let go in the coordinator, before the wait begins.
     let longest = context.coordinators.max_session_timeout();
     let wish = wish(call, request, longest);
     let (group_id, member_id) = (wish.group_id.clone(), wish.member_id.clone());
@@ -65,7 +65,7 @@ fn wish(call: &Call, request: JoinGroupRequest, longest: Duration) -> JoinGroup 
     };
     let protocols = request.protocols.iter().map(|protocol| JoinProtocol {
         name: String::from(&protocol.name),
-        metadata: wire::copied(&protocol.metadata),
+        metadata: protocol.metadata.clone(),
     });
     JoinGroup {
         group_id: request.group_id.as_str().into(),

@@ -27,7 +27,7 @@ pub(crate) async fn handle(
     if call.version >= PROTOCOL_VERSION && !is_told {
         return refused(context, call, ErrorCode::InconsistentGroupProtocol);
     }
-    // Whole, so that nothing of the frame is left when the wait begins.
+    // Whole: what is left of the frame is let go in the coordinator, before the wait begins.
     let wish = wish(request);
     let group_id = wish.member.group_id.clone();
     match ask(context, group_id.as_str(), Request::Sync(wish)).await {
@@ -53,9 +53,10 @@ fn wish(request: SyncGroupRequest) -> SyncGroup {
         request.group_instance_id.as_ref(),
         request.generation_id,
     );
-    let assignments = request.assignments.iter().map(|assignment| {
-        (assignment.member_id.as_str().into(), wire::copied(&assignment.assignment))
-    });
+    let assignments = request
+        .assignments
+        .iter()
+        .map(|assignment| (assignment.member_id.as_str().into(), assignment.assignment.clone()));
     SyncGroup {
         member,
         protocol_type: request.protocol_type.as_ref().map(String::from),

@@ -1,8 +1,8 @@
 //! Texts and bytes of requests and answers about groups.
 //!
-//! What a client sent is a slice of its frame and keeps the whole of it in memory: what reaches the coordinator is a copy.
+//! What a client sent is a slice of its frame and keeps the whole of it in memory: texts reach the coordinator as copies, and of opaque bytes the
+//! group machine copies what it keeps.
 
-use bytes::Bytes;
 use coordinator::group::ids::{GenerationId, GroupInstanceId, MemberId};
 use coordinator::group::request::MemberRef;
 use protocol::KafkaString;
@@ -25,11 +25,6 @@ pub(super) fn member(
 /// Copies a static name.
 pub(super) fn instance(id: Option<&KafkaString>) -> Option<GroupInstanceId> {
     id.map(|id| id.as_str().into())
-}
-
-/// Copies opaque bytes out of the frame.
-pub(super) fn copied(bytes: &Bytes) -> Bytes {
-    Bytes::copy_from_slice(bytes)
 }
 
 /// Turns a text that may be missing into the wire's.
