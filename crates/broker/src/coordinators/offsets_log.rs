@@ -161,7 +161,7 @@ fn write_error(leadership: Leadership, error: &ProduceError) -> WriteError {
         ProduceError::Refused(AppendError::FencedLeaderEpoch { .. }) => WriteError::NotLeader,
         ProduceError::Refused(_) | ProduceError::Compression(_) => {
             let source = std::error::Error::source(error).map(ToString::to_string);
-            tracing::error!(shard = %leadership, source, "a group coordinator cannot write: {error}");
+            tracing::error!(partition = %leadership, source, "a group coordinator cannot write: {error}");
             WriteError::Storage
         }
     }
