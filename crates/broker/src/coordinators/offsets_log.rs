@@ -39,12 +39,16 @@ impl OffsetsLog {
 
     /// Finds a leadership's replica; there is none yet while it is being created, and none any more when its topic is gone.
     fn replica(&self, leadership: Leadership) -> Option<Arc<PartitionHandle>> {
-        let Leadership { topic_id, partition, .. } = leadership;
-        self.replicas.get(&TopicIdPartition { topic_id, partition })
+        self.replicas.get(&id_of(leadership))
     }
 }
 
 impl PartitionWriter for OffsetsLog {
+    fn made(&self, leadership: Leadership) -> BoxFuture<'static, ()> {
+        let replicas = Arc::clone(&self.replicas);
+        async move { drop(replicas.made(&id_of(leadership)).await) }.boxed()
+    }
+
     fn admits(&self, leadership: Leadership) -> Result<(), WriteError> {
         let replica = self.replica(leadership).ok_or(WriteError::NotLeader)?;
         replica.admits(leadership.leader_epoch).map_err(|error| write_error(leadership, &error))
@@ -136,6 +140,11 @@ impl PartitionWriter for OffsetsLog {
         let known = self.controller.image().topic_id(topic.name.as_str());
         known.is_some_and(|known| topic.id.is_none_or(|id| id == known))
     }
+}
+
+fn id_of(leadership: Leadership) -> TopicIdPartition {
+    let Leadership { topic_id, partition, .. } = leadership;
+    TopicIdPartition { topic_id, partition }
 }
 
 fn not_served(error: &NotServed) -> WriteError {

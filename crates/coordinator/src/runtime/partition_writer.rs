@@ -82,6 +82,9 @@ pub enum ReadError {
 ///
 /// Calls that return no future are made under a shard's lock and never block: a shard's lock comes before its partition's. Nothing calls back from in there.
 pub trait PartitionWriter: fmt::Debug + Send + Sync + 'static {
+    /// Waits until this broker's replica of the partition is there: a new topic's is still being made when its coordinator is elected. For the caller to end: one that is gone never comes.
+    fn made(&self, leadership: Leadership) -> BoxFuture<'static, ()>;
+
     /// Says whether the partition takes writes now: this broker leads it in that epoch and enough replicas are in sync. Cheap; asked before each step that may write.
     ///
     /// # Errors

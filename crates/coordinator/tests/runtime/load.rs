@@ -41,6 +41,21 @@ async fn an_election_that_the_replica_has_not_heard_of_yet_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_partition_that_is_being_made_is_loaded_as_soon_as_it_is_there() {
+    let log = MemoryLog::new();
+    let broker = Broker::start(&log);
+    log.set_unmade(true);
+    broker.coordinator.elected(log.elect(PARTITION, 0));
+    settle().await;
+    assert_eq!(broker.committed("readers").await, Err(Refusal::LoadInProgress));
+    let began = tokio::time::Instant::now();
+    log.set_unmade(false);
+    broker.loaded(PARTITION).await;
+    let took = began.elapsed();
+    assert!(took < Duration::from_millis(10), "an event, not a pause: {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_load_of_an_older_epoch_is_never_published() {
     let log = MemoryLog::new();
     let first = Broker::leading(&log, 0).await;

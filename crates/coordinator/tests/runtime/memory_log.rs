@@ -19,6 +19,8 @@ use uuid::Uuid;
 pub(crate) struct MemoryLog {
     partitions: Arc<Mutex<BTreeMap<i32, Partition>>>,
     unknown_topics: Mutex<BTreeSet<TopicIdentity>>,
+    /// No partition is there yet.
+    is_unmade: watch::Sender<bool>,
     /// Wakes whoever waits for a commit.
     changed: Arc<watch::Sender<()>>,
 }
@@ -61,6 +63,7 @@ impl MemoryLog {
         Arc::new(Self {
             partitions: Arc::default(),
             unknown_topics: Mutex::default(),
+            is_unmade: watch::Sender::new(false),
             changed: Arc::new(watch::Sender::new(())),
         })
     }
@@ -108,6 +111,11 @@ impl MemoryLog {
     /// Makes the next append fail.
     pub(crate) fn fail_next_append(&self, partition: i32, error: WriteError) {
         self.change(partition, |log| log.next_failure = Some(error));
+    }
+
+    /// Lets the partitions be in the making, or be there.
+    pub(crate) fn set_unmade(&self, is_unmade: bool) {
+        self.is_unmade.send_replace(is_unmade);
     }
 
     /// Takes a topic out of the metadata.
@@ -225,6 +233,15 @@ impl Partition {
 }
 
 impl PartitionWriter for MemoryLog {
+    fn made(&self, _leadership: Leadership) -> BoxFuture<'static, ()> {
+        let mut is_unmade = self.is_unmade.subscribe();
+        async move {
+            // A log that goes away has nobody left who waits for it.
+            let _ = is_unmade.wait_for(|is_unmade| !is_unmade).await;
+        }
+        .boxed()
+    }
+
     fn admits(&self, leadership: Leadership) -> Result<(), WriteError> {
         let mut partitions = self.lock();
         let log = partitions.entry(leadership.partition).or_default();
@@ -291,7 +308,8 @@ impl PartitionWriter for MemoryLog {
     fn log_range(&self, leadership: Leadership) -> Result<LogRange, ReadError> {
         let mut partitions = self.lock();
         let log = partitions.entry(leadership.partition).or_default();
-        if log.is_led(leadership) { Ok(log.range()) } else { Err(ReadError::NotLeader) }
+        let is_led = log.is_led(leadership) && !*self.is_unmade.borrow();
+        if is_led { Ok(log.range()) } else { Err(ReadError::NotLeader) }
     }
 
     fn read(

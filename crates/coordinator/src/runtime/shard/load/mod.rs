@@ -97,6 +97,7 @@ async fn load(context: &Arc<Context>, shard: &Arc<ShardHandle>, cause: Cause) {
         // What refused the append may last; a load for each request that comes meanwhile would only add to it.
         tokio::time::sleep(AFTER_FAILED_APPEND).await;
     }
+    context.writer.made(shard.leadership()).await;
     loop {
         match attempt(context, shard, &mut complaints).await {
             Ok(LogContents { replayed, topics, skipped }) => {
