@@ -165,6 +165,8 @@ def static(referee, client, bootstrap):
             raise AssertionError(f"the group went through {sorted(watch.states)}")
         if owned(after) != owned(before) or after["three"] != before["three"]:
             raise AssertionError(f"assignments before {before}, after {after}")
+        # A client tells its generation after the records of the poll in which it learned of it.
+        until(lambda: all(member.generation for member in members.values()), lambda: "a member that came back shows no generation")
         generations = [member.generation for member in members.values()]
         if members["three"].changes(quiet_since) or set(generations) != {generation}:
             raise AssertionError(f"generation {generation} became {generations}; the member that stayed saw {members['three'].changes(quiet_since)}")
