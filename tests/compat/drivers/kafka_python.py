@@ -40,10 +40,10 @@ def member(group, strategy, instance):
                              partition_assignment_strategy=[assignor(strategy)], session_timeout_ms=member_events.SESSION_TIMEOUT_MS,
                              heartbeat_interval_ms=member_events.HEARTBEAT_INTERVAL_MS, **extra)
     orders, generation = member_events.Orders(), member_events.Generation()
-    # 3.0.12 joins before it knows the topic, and again once it does; when a poll ends in the middle of that second join, its assignment is lost for good
-    # (`join_group_async` looks at `need_rejoin` first, and that has become false). A topic that is known beforehand needs no second join.
-    consumer.partitions_for_topic(topic)
     consumer.subscribe([topic], listener=Told())
+    # 3.0.12 joins before it knows the topic it subscribed to, and again once it does; when a poll ends in the middle of that second join, its assignment is lost for
+    # good (`join_group_async` looks at `need_rejoin` first, and that has become false). A topic that is asked for between subscribe and poll needs no second join.
+    consumer.partitions_for_topic(topic)
     while not orders.leave.is_set():
         batches = consumer.poll(timeout_ms=100)
         for batch in batches.values():
