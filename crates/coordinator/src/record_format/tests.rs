@@ -438,54 +438,6 @@ fn what_is_live_is_estimated_well_enough_to_compare_with_a_logs_size() {
     assert!(estimated.abs_diff(written) < written / 20, "{estimated} for {written}");
 }
 
-/// Run it alone, optimised: `cargo test --profile quick -p coordinator a_million -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn a_million_offsets_of_ten_thousand_groups_are_loaded_fast() {
-    let mut log = Vec::new();
-    // Ten times, each group commits ten partitions of another topic: neighbours share a group as in real logs, and groups come back.
-    for round in 0..10 {
-        for group in 0..10_000 {
-            let records: Vec<_> = (0..10)
-                .map(|partition| GroupRecord::Offset {
-                    group_id: GroupId::from(format!("group-{group:05}").as_str()),
-                    topic: TopicName::from(format!("topic-{round}").as_str()),
-                    partition,
-                    value: Some(committed(i64::from(partition), 1_700_000_000_000)),
-                })
-                .collect();
-            log.extend(encode(&records, UnixMillis(1), 1 << 20).unwrap().concat());
-        }
-    }
-    let log = Bytes::from(log);
-    let start = cpu_time();
-    let decoded = decode(&log).map(Result::unwrap).count();
-    println!("{} MB, {decoded} records, decoded in {:?}", log.len() >> 20, cpu_time() - start);
-    let (start, memory) = (cpu_time(), resident_kib());
-    let mut shard = Shard::new(CoordinatorConfig::default().group);
-    for record in decode(&log) {
-        shard.replay(record.unwrap());
-    }
-    let elapsed = cpu_time() - start;
-    let mib = (resident_kib() - memory) >> 10;
-    println!("decoded and replayed in {elapsed:?}, which took {mib} MiB");
-    assert_eq!(shard.counts().offset_count, 1_000_000);
-    assert!(elapsed < Duration::from_millis(1_500));
-}
-
-/// What this thread has used of a core, so that a busy machine does not count.
-fn cpu_time() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    let nanos = text.split(' ').next().and_then(|nanos| nanos.parse().ok());
-    Duration::from_nanos(nanos.expect("the first number is the time on a core"))
-}
-
-fn resident_kib() -> usize {
-    let text = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is there");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
-}
-
 #[test]
 fn batches_come_one_by_one_and_an_error_names_its_record() {
     let group = |name: &str, metadata: usize| GroupRecord::Offset {

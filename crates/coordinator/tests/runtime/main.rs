@@ -7,7 +7,6 @@
 mod failures;
 mod leadership;
 mod load;
-mod load_time;
 mod memory_log;
 mod metrics;
 mod rewrite;
