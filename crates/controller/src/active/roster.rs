@@ -17,15 +17,6 @@ use super::liveness::{Action, Event, Heartbeat, Liveness, SessionId};
 use crate::metadata::{LiveSet, RaftId};
 use crate::suspicions::Suspicions;
 
-/// What became of a node's wish to join.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Welcome {
-    /// It will be added.
-    Noted,
-    /// Another process has its broker id.
-    BrokerIdInUse,
-}
-
 /// The term's roster, or a closed one.
 pub(crate) struct Roster {
     session_timeout: Duration,
@@ -228,22 +219,20 @@ impl Roster {
         self.wake.notify_one();
     }
 
-    /// Notes a node that said hello and is in no membership. Refused while another storage of the same broker id has a session: two processes
-    /// must not share a broker id, and the one that serves stays.
-    pub(crate) fn welcome(&self, raft_id: RaftId, broker_id: BrokerId) -> Welcome {
-        let mut guard = self.lock();
-        let Some(term) = guard.as_mut() else { return Welcome::Noted };
-        let is_in_use =
-            |open: &SessionEntry| open.broker_id == broker_id && open.raft_id != raft_id;
-        if term.sessions.values().any(is_in_use) {
-            return Welcome::BrokerIdInUse;
-        }
-        if term.strangers.len() < MAX_STRANGERS {
+    /// Says whether another storage of the same broker id has a session: two processes must not share a broker id, and the one that serves stays.
+    pub(crate) fn is_in_use(&self, broker_id: BrokerId, raft_id: RaftId) -> bool {
+        let is_other = |open: &SessionEntry| open.broker_id == broker_id && open.raft_id != raft_id;
+        self.lock().as_ref().is_some_and(|term| term.sessions.values().any(is_other))
+    }
+
+    /// Notes a node that said hello and is in no membership, if this node leads.
+    pub(crate) fn note_stranger(&self, raft_id: RaftId, broker_id: BrokerId) {
+        if let Some(term) = self.lock().as_mut()
+            && term.strangers.len() < MAX_STRANGERS
+        {
             term.strangers.insert(raft_id, broker_id);
         }
-        drop(guard);
         self.newcomers.notify_one();
-        Welcome::Noted
     }
 
     /// Takes the nodes that said hello and are in no membership.

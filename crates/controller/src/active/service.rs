@@ -14,11 +14,11 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::liveness::{Heartbeat, SessionId};
 use super::proposer::Proposer;
-use super::roster::{Roster, Welcome};
+use super::roster::Roster;
 use crate::image_feed::ImageFeed;
 use crate::metadata::{Address, Command, RaftId};
 use crate::peers::address_book::AddressBook;
@@ -38,8 +38,20 @@ const MAX_HOST_BYTES: usize = 255;
 /// How long a session waits for the term of a controller that has just been elected.
 const TERM_PATIENCE: Duration = Duration::from_millis(500);
 
+/// Refuses a session of a storage that is in no membership while another storage has a session under its broker id.
+pub(crate) const BROKER_ID_IN_USE: Code = Code::AlreadyExists;
+
 /// What travels to a session's broker.
 pub(crate) type SessionAnswer = Result<proto::SessionResponse, Status>;
+
+/// What became of a node's wish to join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Welcome {
+    /// It is a member, or will be added.
+    Noted,
+    /// Another process has its broker id.
+    BrokerIdInUse,
+}
 
 /// Serves `Hello` and `Session`. Cheap to clone.
 #[derive(Clone)]
@@ -70,10 +82,8 @@ impl ControllerService for Service {
             let address = address(request.control_host, request.control_port)?;
             self.addresses.announce(caller, address);
             let raft_id = RaftId(request.raft_id);
-            if self.roster.is_open() && !self.raft.members().contains(raft_id) {
-                let welcome = self.roster.welcome(raft_id, caller);
-                broker_id_in_use = welcome == Welcome::BrokerIdInUse;
-            }
+            // A member hears so too: one that slipped in while the other was silent would wait for a log that goes to the other's address.
+            broker_id_in_use = self.greet(raft_id, caller) == Welcome::BrokerIdInUse;
         }
         let active_controller = self.raft.status().leader.and_then(|(_, broker_id)| {
             let address = self.addresses.address_of(broker_id)?;
@@ -161,14 +171,28 @@ impl Service {
         let address = address(opening.control_host, opening.control_port)?;
         self.addresses.announce(broker_id, address);
         if !self.raft.members().contains(raft_id) {
-            // One that is refused hears so by its next hello.
-            let _ = self.roster.welcome(raft_id, broker_id);
-            return Err(Status::unavailable("the node is not yet in the membership"));
+            return Err(match self.greet(raft_id, broker_id) {
+                Welcome::BrokerIdInUse => {
+                    Status::new(BROKER_ID_IN_USE, "another process has this broker id")
+                }
+                Welcome::Noted => Status::unavailable("the node is not yet in the membership"),
+            });
         }
         let broker_epoch = opening.broker_epoch.map(BrokerEpoch);
         self.roster
             .open(broker_id, raft_id, broker_epoch)
             .ok_or_else(|| Status::unavailable("this node is not the active controller"))
+    }
+
+    /// Notes a node that is in no membership yet. Says whether another process has its broker id; a node that does not lead cannot know.
+    fn greet(&self, raft_id: RaftId, broker_id: BrokerId) -> Welcome {
+        if self.roster.is_in_use(broker_id, raft_id) {
+            return Welcome::BrokerIdInUse;
+        }
+        if !self.raft.members().contains(raft_id) {
+            self.roster.note_stranger(raft_id, broker_id);
+        }
+        Welcome::Noted
     }
 
     fn cluster_id(&self) -> String {

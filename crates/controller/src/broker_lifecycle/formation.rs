@@ -12,6 +12,7 @@ use model::{BrokerId, ClusterId};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::broker_id_claim::BrokerIdClaim;
 use crate::failure::Failure;
 use crate::metadata::{Address, RaftId};
 use crate::options::Voter;
@@ -97,6 +98,7 @@ fn decide(
 pub(crate) struct Greeter {
     pub(crate) settings: Arc<Settings>,
     pub(crate) raft: Arc<RaftNode>,
+    pub(crate) claim: BrokerIdClaim,
     pub(crate) failure: Failure,
     pub(crate) cancel: CancellationToken,
 }
@@ -106,9 +108,6 @@ impl Greeter {
     pub(crate) async fn form_or_join(self) {
         let begun = Instant::now();
         let mut next_line = begun + WAITING_LINE_INTERVAL;
-        // The session of a process that died ends within its timeout.
-        let patience = self.settings.session_timeout * 3;
-        let mut in_use_since = None;
         while self.raft.is_blank() && !self.cancel.is_cancelled() {
             let answers = self.round().await;
             if !self.raft.is_blank() {
@@ -123,14 +122,9 @@ impl Greeter {
                     }
                 },
                 Verdict::Join(controllers) => {
-                    if self.ask_to_join(controllers).await == Asked::BrokerIdInUse {
-                        let since = *in_use_since.get_or_insert_with(Instant::now);
-                        if since.elapsed() > patience {
-                            self.failure.set(in_use_line(self.settings.broker_id()));
-                            return;
-                        }
-                    } else {
-                        in_use_since = None;
+                    for address in controllers {
+                        // What it answers is heard in `hello`; one that is silent is asked again in the next round.
+                        let _ = self.hello(&address).await;
                     }
                 }
                 Verdict::Foreign(found) => {
@@ -150,17 +144,6 @@ impl Greeter {
                 () = sleep(pause) => {}
             }
         }
-    }
-
-    /// Says hello to whoever may be the active controller.
-    async fn ask_to_join(&self, controllers: Vec<Address>) -> Asked {
-        let mut asked = Asked::Welcome;
-        for address in controllers {
-            if self.hello(&address).await.is_ok_and(|response| response.broker_id_in_use) {
-                asked = Asked::BrokerIdInUse;
-            }
-        }
-        asked
     }
 
     /// Says hello whenever nobody is known to lead: whoever does learns where this node is, and its operator for whom it waits.
@@ -232,24 +215,17 @@ impl Greeter {
         let answer =
             timeout(HELLO_TIMEOUT, async { ControllerClient::new(channel).hello(request).await });
         match answer.await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Ok(response)) => {
+                let response = response.into_inner();
+                if response.broker_id_in_use {
+                    self.claim.is_in_use();
+                }
+                Ok(response)
+            }
             Ok(Err(status)) => Err(status.message().to_owned()),
             Err(_) => Err("no answer".to_owned()),
         }
     }
-}
-
-/// What became of asking to join.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    /// Nobody said no.
-    Welcome,
-    /// Another process has this node's broker id.
-    BrokerIdInUse,
-}
-
-fn in_use_line(broker_id: BrokerId) -> String {
-    format!("another process of the cluster has node.id {broker_id}: give each broker its own")
 }
 
 fn foreign_line(found: &ClusterId, configured: Option<&ClusterId>) -> String {

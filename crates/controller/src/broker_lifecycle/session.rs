@@ -14,10 +14,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
+use super::broker_id_claim::BrokerIdClaim;
 use super::controller_loss::ControllerLoss;
 use super::proposal_queue::{Applied, ProposalQueue};
 use super::wish::Wish;
-use crate::active::service::{Service, SessionAnswer};
+use crate::active::service::{BROKER_ID_IN_USE, Service, SessionAnswer};
 use crate::error::ProposeError;
 use crate::failure::Failure;
 use crate::image_feed::ImageFeed;
@@ -63,6 +64,7 @@ pub(crate) struct SessionKeeper {
     pub(crate) active_controller: watch::Sender<Option<BrokerId>>,
     /// Serves this broker when this node leads.
     pub(crate) service: Service,
+    pub(crate) claim: BrokerIdClaim,
     pub(crate) failure: Failure,
     pub(crate) cancel: CancellationToken,
 }
@@ -213,7 +215,13 @@ impl<'a> Session<'a> {
                 }
                 answer = answers.next() => match answer {
                     Some(Ok(answer)) => self.handle(answer),
-                    Some(Err(_)) | None => return End::Broken,
+                    Some(Err(status)) => {
+                        if status.code() == BROKER_ID_IN_USE {
+                            self.keeper.claim.is_in_use();
+                        }
+                        return End::Broken;
+                    }
+                    None => return End::Broken,
                 },
                 () = self.keeper.queue.to_send() => {}
                 // Nothing is wished any more once the handle is gone.

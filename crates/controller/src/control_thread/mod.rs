@@ -24,6 +24,7 @@ use crate::active::membership_keeper::MembershipKeeper;
 use crate::active::proposer::Proposer;
 use crate::active::roster::Roster;
 use crate::active::service::Service;
+use crate::broker_lifecycle::broker_id_claim::BrokerIdClaim;
 use crate::broker_lifecycle::formation::Greeter;
 use crate::broker_lifecycle::proposal_queue::{ProposalQueue, keep_deadlines};
 use crate::broker_lifecycle::self_watch::SelfWatch;
@@ -78,6 +79,7 @@ struct Running {
     raft: Arc<RaftNode>,
     addresses: Arc<AddressBook>,
     roster: Arc<Roster>,
+    claim: BrokerIdClaim,
     tasks: TaskTracker,
     cancel: CancellationToken,
 }
@@ -156,11 +158,14 @@ impl ControlThread {
             alive: self.alive,
         });
         let roster = Roster::new(settings.session_timeout, settings.clock, Arc::clone(suspicions));
+        let (own, session_timeout) = (settings.broker_id(), settings.session_timeout);
+        let claim = BrokerIdClaim::new(own, session_timeout, failure.clone());
         let running = Running {
             raft: Arc::new(raft.await?),
             shared: self.shared,
             addresses,
             roster: Arc::new(roster),
+            claim,
             tasks: TaskTracker::new(),
             cancel: CancellationToken::new(),
         };
@@ -246,6 +251,7 @@ impl Running {
             wish,
             active_controller,
             service,
+            claim: self.claim.clone(),
             failure,
             cancel: self.cancel.clone(),
         };
@@ -258,6 +264,7 @@ impl Running {
         let greeter = Greeter {
             settings: Arc::clone(&settings),
             raft: Arc::clone(&self.raft),
+            claim: self.claim.clone(),
             failure: failure.clone(),
             cancel: self.cancel.clone(),
         };

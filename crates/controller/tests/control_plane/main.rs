@@ -44,7 +44,6 @@ struct Cluster {
     sites: Vec<Site>,
     voter_count: usize,
     cluster_id: Option<ClusterId>,
-    session_timeout: Duration,
 }
 
 impl Cluster {
@@ -65,12 +64,7 @@ impl Cluster {
                 epoch: None,
             }
         };
-        Self {
-            sites: (1..=broker_count).map(site).collect(),
-            voter_count,
-            cluster_id: None,
-            session_timeout: Duration::from_secs(1),
-        }
+        Self { sites: (1..=broker_count).map(site).collect(), voter_count, cluster_id: None }
     }
 
     fn config(&mut self, index: usize) -> ControllerConfig {
@@ -79,7 +73,6 @@ impl Cluster {
             .map(|site| Voter { broker_id: site.broker_id, address: site.address.clone() })
             .collect();
         let cluster_id = self.cluster_id.clone();
-        let session_timeout = self.session_timeout;
         let site = &mut self.sites[index];
         let port = site.address.port;
         let listener = site
@@ -98,7 +91,7 @@ impl Cluster {
             clock: Clock::start(),
             cluster_configs: BTreeMap::from([("num.partitions".to_owned(), "4".to_owned())]),
             heartbeat_interval: Duration::from_millis(300),
-            session_timeout,
+            session_timeout: Duration::from_secs(1),
         }
     }
 
@@ -131,17 +124,30 @@ impl Cluster {
 
     async fn register(&mut self, index: usize) {
         let controller = self.at(index).clone();
-        let proof = RegistrationProof {
+        let proof = self.proof(index);
+        let registered =
+            tokio::time::timeout(DEADLINE, controller.register(proof)).await.unwrap().unwrap();
+        self.sites[index].epoch = Some(registered.broker_epoch);
+    }
+
+    /// Waits until a site's registration fails because another process has its broker id.
+    async fn expect_broker_id_in_use(&self, index: usize) {
+        let proof = self.proof(index);
+        let refused = tokio::time::timeout(DEADLINE, self.at(index).register(proof)).await.unwrap();
+        let Err(RegisterError::Failed(reason)) = refused else { panic!("unexpected {refused:?}") };
+        let expected = format!("node.id {}", self.sites[index].broker_id);
+        assert!(reason.contains(&expected), "{reason}");
+    }
+
+    fn proof(&self, index: usize) -> RegistrationProof {
+        RegistrationProof {
             stored_broker_epoch: self.sites[index].epoch,
             last_shutdown: LastShutdown::Clean,
             lost_replicas: Vec::new(),
             endpoints: Vec::new(),
             replication_address: self.sites[index].address.clone(),
             rack: None,
-        };
-        let registered =
-            tokio::time::timeout(DEADLINE, controller.register(proof)).await.unwrap().unwrap();
-        self.sites[index].epoch = Some(registered.broker_epoch);
+        }
     }
 
     async fn unfence(&self, index: usize) {
@@ -397,31 +403,46 @@ async fn a_controlled_shutdown_moves_every_leadership_away_first() {
     cluster.stop(0).await;
 }
 
+/// A site that claims the broker id of another one, which listens elsewhere.
+fn twin_of(broker_id: BrokerId) -> Site {
+    Site { broker_id, ..Cluster::new(1, 1).sites.remove(0) }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_process_with_the_same_broker_id_is_refused_while_the_first_lives() {
     let mut cluster = Cluster::new(3, 3);
-    cluster.session_timeout = Duration::from_millis(400);
     cluster.start_all().await;
     cluster.join_all().await;
-    let twin = Cluster::new(1, 1).sites.remove(0);
     let broker_id = cluster.sites[1].broker_id;
-    cluster.sites.push(Site { broker_id, ..twin });
+    cluster.sites.push(twin_of(broker_id));
     cluster.start(3).await;
-    let controller = cluster.at(3).clone();
-    let proof = RegistrationProof {
-        stored_broker_epoch: None,
-        last_shutdown: LastShutdown::Clean,
-        lost_replicas: Vec::new(),
-        endpoints: Vec::new(),
-        replication_address: cluster.sites[3].address.clone(),
-        rack: None,
-    };
-    let refused = tokio::time::timeout(DEADLINE, controller.register(proof)).await.unwrap();
-    let Err(RegisterError::Failed(reason)) = refused else { panic!("unexpected {refused:?}") };
-    assert!(reason.contains("node.id 2"), "{reason}");
+    cluster.expect_broker_id_in_use(3).await;
     let first = cluster.at(1);
     assert_eq!(first.image().voters().get(&broker_id), Some(&first.raft_id()));
     assert!(first.image().is_unfenced(broker_id));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_whose_place_another_storage_took_while_it_was_away_is_refused() {
+    let mut cluster = Cluster::new(3, 3);
+    cluster.start_all().await;
+    cluster.join_all().await;
+    let active = cluster.active().await;
+    let away = (0..3).find(|index| *index != active).unwrap();
+    let owner = cluster.sites[away].broker_id;
+    cluster.kill(away).await;
+    let directory =
+        std::mem::replace(&mut cluster.sites[away].directory, tempfile::tempdir().unwrap());
+    cluster.sites[away].epoch = None;
+    cluster.start(away).await;
+    cluster.join(away).await;
+    let voter = cluster.at(away).raft_id();
+    until(cluster.at(active), |controller| controller.image().voters().get(&owner) == Some(&voter))
+        .await;
+    cluster.sites.push(Site { directory, ..twin_of(owner) });
+    cluster.start(3).await;
+    cluster.expect_broker_id_in_use(3).await;
+    assert!(cluster.at(active).image().is_unfenced(owner));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
