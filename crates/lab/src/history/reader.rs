@@ -35,8 +35,8 @@ impl HistoryReader {
     /// # Errors
     /// [`ReadError::Io`].
     pub(crate) fn open(path: &Path) -> Result<Self, ReadError> {
-        let file = File::open(path)
-            .map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
+        let file =
+            File::open(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
         let lines = BufReader::with_capacity(1 << 20, file);
         Ok(Self { path: path.to_owned(), lines, line: 0, text: Vec::new() })
     }

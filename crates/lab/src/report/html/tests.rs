@@ -1,0 +1,119 @@
+//! The page in a real browser, where there is one: no errors, no network, nothing wider than a phone, and it follows the colour scheme.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::super::{RunReport, sample};
+use super::html;
+use crate::report::format::escape_html;
+
+const SCREENSHOT: &str = "screenshot.png";
+
+/// Chromium, or nothing where the machine has none; said aloud, since a test that was skipped proves nothing.
+fn browser() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let found = std::env::split_paths(&path).map(|at| at.join("chromium")).find(|at| at.is_file());
+    if found.is_none() {
+        eprintln!("skipped: there is no chromium on the PATH");
+    }
+    found
+}
+
+/// What a browser printed, and its complaints.
+fn run(browser: &Path, scratch: &Path, page: &str, options: &[&str]) -> (String, String) {
+    let file = scratch.join("page.html");
+    fs::write(&file, page).unwrap();
+    let output = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+        .args(["--enable-logging=stderr", "--virtual-time-budget=2000", "--hide-scrollbars"])
+        .arg(format!("--user-data-dir={}", scratch.join("profile").display()))
+        .args(options)
+        .arg(format!("file://{}", file.display()))
+        .current_dir(scratch)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (text(output.stdout), text(output.stderr))
+}
+
+/// The page in a frame as wide as a phone, and a script that writes what is too wide into the title.
+fn in_a_frame(report: &RunReport, width: u32) -> String {
+    format!(
+        "<!doctype html><body><iframe style=\"width:{width}px;height:800px;border:0\" \
+         srcdoc=\"{}\"></iframe><script>\
+         document.querySelector('iframe').onload = function () {{\
+           var inner = this.contentDocument;\
+           var wide = [];\
+           inner.querySelectorAll('body *').forEach(function (element) {{\
+             if (element.closest('.scroll, pre')) return;\
+             if (element.getBoundingClientRect().right > {width} + 1) wide.push(element.tagName + '.' + element.className);\
+           }});\
+           document.title = 'measured ' + inner.documentElement.scrollWidth + ' of {width}; too wide: [' + wide.join(' ') + ']';\
+         }};</script></body>",
+        escape_html(&html(report))
+    )
+}
+
+#[test]
+fn the_page_asks_for_nothing_from_a_network() {
+    for report in [sample::broken(), sample::valid(), sample::durability()] {
+        let page = html(&report);
+        for forbidden in ["http://", "https://", "src=", "url(", "@import", "//cdn"] {
+            assert!(!page.contains(forbidden), "{forbidden} in the page");
+        }
+        assert_eq!(page.matches("href=").count(), 1, "the empty icon alone");
+    }
+}
+
+#[test]
+fn the_plots_stay_small_when_a_run_is_long() {
+    let page = html(&sample::broken());
+    assert!(page.len() < 1_000_000, "{} bytes", page.len());
+}
+
+#[test]
+fn a_browser_shows_the_page_without_complaint() {
+    let Some(browser) = browser() else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let page = html(&sample::broken());
+    let (dom, complaints) = run(&browser, scratch.path(), &page, &["--dump-dom"]);
+    assert!(!complaints.contains("CONSOLE"), "{complaints}");
+    // The script has run: it shows the switch and adds a cursor to each plot over time.
+    assert!(!dom.contains("type=\"button\" hidden"), "the script did not run");
+    assert_eq!(dom.matches("class=\"cursor\"").count(), 2);
+    assert!(dom.contains("3 acknowledged records were lost"));
+}
+
+#[test]
+fn nothing_is_wider_than_a_phone() {
+    let Some(browser) = browser() else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    for report in [sample::broken(), sample::durability()] {
+        let page = in_a_frame(&report, 360);
+        let (dom, _) = run(&browser, scratch.path(), &page, &["--dump-dom"]);
+        let expected = "measured 360 of 360; too wide: []";
+        let title = dom.split("<title>").nth(1).and_then(|rest| rest.split("</title>").next());
+        assert_eq!(title, Some(expected));
+    }
+}
+
+#[test]
+fn the_page_follows_the_colour_scheme() {
+    let Some(browser) = browser() else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let page = html(&sample::valid());
+    let shot = |scheme: &str| {
+        let scheme = format!("--blink-settings=preferredColorScheme={scheme}");
+        let screenshot = format!("--screenshot={SCREENSHOT}");
+        let options = [scheme.as_str(), screenshot.as_str(), "--window-size=800,600"];
+        run(&browser, scratch.path(), &page, &options);
+        fs::read(scratch.path().join(SCREENSHOT)).unwrap()
+    };
+    let (dark, light) = (shot("0"), shot("1"));
+    assert!(dark.starts_with(b"\x89PNG") && light.starts_with(b"\x89PNG"));
+    assert_ne!(dark, light);
+    assert_eq!(light, shot("1"), "the difference is the scheme's");
+}

@@ -1,0 +1,7 @@
+//! The report in a terminal: a live view while the run goes on, and the table that it ends with.
+
+mod live;
+mod summary;
+
+pub(crate) use live::{Live, LiveState};
+pub(crate) use summary::summary;
