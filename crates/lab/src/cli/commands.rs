@@ -1,0 +1,151 @@
+//! What each command does, and its exit code.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::arguments::{
+    Arguments, ChaosArguments, Command, DurabilityArguments, TargetArguments,
+};
+use crate::experiment::{
+    ChaosOptions, DurabilityOptions, ExperimentError, TargetOptions, chaos, durability, judge,
+};
+use crate::nemesis::{Fault, SCENARIOS};
+use crate::report::{RunReport, summary, write_all};
+
+/// Runs a command.
+///
+/// # Errors
+/// [`ExperimentError`]; an invalid verdict is none.
+pub(super) fn run(arguments: Arguments) -> Result<ExitCode, ExperimentError> {
+    match arguments.command {
+        Command::Chaos(arguments) => {
+            let (report, directory) = chaos(&chaos_options(arguments)?)?;
+            conclude(&report, Some(&directory))
+        }
+        Command::Durability(arguments) => {
+            let (report, directory) = durability(&durability_options(arguments)?)?;
+            conclude(&report, Some(&directory))
+        }
+        Command::Check { history, out } => {
+            let scratch = history.parent().unwrap_or(Path::new("."));
+            let judgement = judge(&history, scratch)?;
+            let report = RunReport {
+                title: format!("Check of {}", history.display()),
+                command: command_line(),
+                verdict: Some(judgement.verdict),
+                traffic: Some(judgement.traffic),
+                faults: judgement.faults,
+                ..RunReport::default()
+            };
+            conclude(&report, out.as_deref())
+        }
+        Command::Report { report: path } => {
+            let failed = |source| ExperimentError::Io { path: path.clone(), source };
+            let text = std::fs::read_to_string(&path).map_err(failed)?;
+            let report: RunReport = serde_json::from_str(&text).map_err(|error| {
+                ExperimentError::Usage(format!("{} is no report: {error}", path.display()))
+            })?;
+            conclude(&report, Some(path.parent().unwrap_or(Path::new("."))))
+        }
+        Command::List => {
+            list();
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Writes the pages, says what was found, and chooses the exit code.
+fn conclude(report: &RunReport, directory: Option<&Path>) -> Result<ExitCode, ExperimentError> {
+    say(&summary(report));
+    if let Some(directory) = directory {
+        let failed = |source| ExperimentError::Io { path: directory.to_owned(), source };
+        std::fs::create_dir_all(directory).map_err(failed)?;
+        let pages = write_all(directory, report).map_err(failed)?;
+        say(&format!("\nreport: {}", pages.html.display()));
+    }
+    let is_valid = report.verdict.as_ref().is_none_or(|verdict| verdict.valid);
+    Ok(if is_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn list() {
+    say("faults:");
+    for fault in Fault::ALL {
+        say(&format!("  {:<20} {}", fault.to_string(), fault.describe()));
+    }
+    say("scenarios:");
+    for scenario in SCENARIOS {
+        say(&format!("  {:<20} {}", scenario.name, scenario.describe));
+    }
+    say("targets: steadfast, kafka, compose, bootstrap, or the path of a target file");
+}
+
+#[expect(clippy::print_stdout, reason = "what a command was asked for goes to standard output")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+fn target_options(arguments: TargetArguments) -> Result<TargetOptions, ExperimentError> {
+    let mut variables = BTreeMap::new();
+    for variable in arguments.variables {
+        let Some((name, value)) = variable.split_once('=') else {
+            let usage = format!("--set {variable}: write NAME=VALUE");
+            return Err(ExperimentError::Usage(usage));
+        };
+        variables.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(TargetOptions {
+        name: arguments.target,
+        variables,
+        nodes: arguments.nodes,
+        bootstrap: arguments.bootstrap,
+        commands: arguments.commands,
+        compose_file: arguments.compose_file,
+        disk_mebibytes: arguments.disk,
+        out: arguments.out,
+    })
+}
+
+fn chaos_options(arguments: ChaosArguments) -> Result<ChaosOptions, ExperimentError> {
+    Ok(ChaosOptions {
+        target: target_options(arguments.target)?,
+        duration: arguments.duration,
+        seed: arguments.seed,
+        scenario: arguments.scenario,
+        faults: arguments.faults,
+        partitions: arguments.partitions,
+        records_per_second: arguments.rate,
+        record_bytes: arguments.record_bytes,
+        compression: arguments.compression,
+        key_skew: arguments.skew,
+        clients: arguments.clients,
+        command: command_line(),
+    })
+}
+
+fn durability_options(
+    arguments: DurabilityArguments,
+) -> Result<DurabilityOptions, ExperimentError> {
+    Ok(DurabilityOptions {
+        target: target_options(arguments.target)?,
+        rounds: arguments.rounds,
+        acks: arguments.acks,
+        faults: arguments.faults,
+        records_per_second: arguments.rate,
+        write_for: arguments.write_for,
+        command: command_line(),
+    })
+}
+
+/// This process's arguments as a shell would take them.
+fn command_line() -> String {
+    let quoted = std::env::args().skip(1).map(|argument| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
+        if !argument.is_empty() && argument.chars().all(is_plain) {
+            argument
+        } else {
+            format!("'{}'", argument.replace('\'', r"'\''"))
+        }
+    });
+    std::iter::once("steadfast-lab".to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
+}
