@@ -9,11 +9,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::BrokerId;
 
 use crate::config::{self, BrokerConfig, Settings};
+#[cfg(feature = "mutations")]
+use crate::mutation;
 use crate::{cli, dev, logging, process};
 
 /// Steadfast: a broker cluster that speaks the Kafka protocol and loses nothing it has acknowledged.
 #[derive(Debug, Parser)]
-#[command(name = "steadfast", version, disable_help_subcommand = true)]
+#[command(name = "steadfast", version = crate::VERSION, disable_help_subcommand = true)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
@@ -109,7 +111,16 @@ fn server(arguments: &ServerArguments) -> ExitCode {
         Ok(config) => config,
         Err(error) => return usage(&error),
     };
+    #[cfg(feature = "mutations")]
+    let mutation = match mutation::activate_from_environment() {
+        Ok(mutation) => mutation,
+        Err(error) => return usage(&error.into()),
+    };
     logging::init(config.node_id);
+    #[cfg(feature = "mutations")]
+    if let Some(mutation) = mutation {
+        tracing::warn!("this broker is broken on purpose and will lose data: mutation {mutation}");
+    }
     process::install_panic_hook();
     finish(crate::server::run(config, arguments.config.as_deref()))
 }

@@ -19,6 +19,15 @@ mod error_code;
 mod handlers;
 mod http;
 mod logging;
+#[cfg(feature = "mutations")]
+mod mutation;
 mod producer_ids;
 mod server;
 mod topics;
+
+/// What this program calls itself, with a word for builds that can be broken on purpose.
+const VERSION: &str = if cfg!(feature = "mutations") {
+    concat!(env!("CARGO_PKG_VERSION"), " with mutations (for experiments, broken on purpose)")
+} else {
+    env!("CARGO_PKG_VERSION")
+};

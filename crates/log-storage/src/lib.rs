@@ -13,6 +13,10 @@ mod generation;
 mod jobs;
 mod leader_epoch_cache;
 mod log;
+#[cfg(not(feature = "mutations"))]
+mod mutation;
+#[cfg(feature = "mutations")]
+pub mod mutation;
 mod producers;
 mod reads;
 mod recovery;

@@ -59,5 +59,10 @@ fn edit_distance(left: &str, right: &str) -> usize {
 /// Prefix of the environment variables that set keys: `STEADFAST_NODE_ID` sets `node.id`.
 pub(super) const ENVIRONMENT_PREFIX: &str = "STEADFAST_";
 
-/// Variables with the prefix that are no keys of a server: the client commands' bootstrap list and the log filter.
-pub(super) const OTHER_VARIABLES: &[&str] = &["STEADFAST_BOOTSTRAP_SERVERS", "STEADFAST_LOG"];
+/// Variables with the prefix that are no keys of a server: the client commands' bootstrap list, the log filter and, where it is known, the deliberate bug.
+pub(super) const OTHER_VARIABLES: &[&str] = &[
+    "STEADFAST_BOOTSTRAP_SERVERS",
+    "STEADFAST_LOG",
+    #[cfg(feature = "mutations")]
+    crate::mutation::MUTATION_VARIABLE,
+];

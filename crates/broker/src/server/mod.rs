@@ -69,7 +69,7 @@ async fn run_broker(config: BrokerConfig, config_file: Option<&Path>) -> anyhow:
     let shown: Arc<dyn http::Status> = Arc::clone(&status) as Arc<dyn http::Status>;
     tasks.spawn(http::run(http_listener, shown, tasks.clone(), end.clone()));
     tasks.spawn(Arc::clone(&status).tell(stop.clone()));
-    tracing::info!("Steadfast {} starts", env!("CARGO_PKG_VERSION"));
+    tracing::info!("Steadfast {} starts", crate::VERSION);
     let started = tokio::select! {
         started = start::start(config, metrics, Arc::clone(&status)) => Some(started),
         () = stop.cancelled() => None,

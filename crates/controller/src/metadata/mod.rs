@@ -37,7 +37,7 @@ pub use image::topic::Topic;
 pub use image::{BrokenInvariant, Image};
 pub use mutation::Mutation;
 #[cfg(feature = "mutations")]
-pub use mutation::activate;
+pub use mutation::{activate, activate_in_process};
 pub use outcome::{
     BrokerRegistered, IsrAltered, Outcome, PartitionResult, ProducerIdBlock, Refusal, TopicCreated,
     TopicResult,

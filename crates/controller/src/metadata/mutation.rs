@@ -1,6 +1,7 @@
 //! Deliberate bugs, by name, so that tests can show that the simulator and the scripts see them.
 //!
 //! Compiled out without the cargo feature `mutations`: [`is_active`] is then the constant `false`.
+//! A simulation picks one per thread; a broker is broken as a whole (`activate_in_process`), for its machines run on many threads.
 
 /// A rule that is left out or bent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +47,7 @@ impl Mutation {
 #[cfg(feature = "mutations")]
 mod switch {
     use std::cell::Cell;
+    use std::sync::OnceLock;
 
     use super::Mutation;
 
@@ -53,21 +55,28 @@ mod switch {
         static ACTIVE: Cell<Option<Mutation>> = const { Cell::new(None) };
     }
 
+    static OF_PROCESS: OnceLock<Mutation> = OnceLock::new();
+
     /// Turns one deliberate bug on, or all off, for the machines of this thread.
     pub fn activate(mutation: Option<Mutation>) {
         ACTIVE.set(mutation);
     }
 
+    /// Turns one deliberate bug on for all threads, for as long as the process lives. The first call counts.
+    pub fn activate_in_process(mutation: Mutation) {
+        OF_PROCESS.get_or_init(|| mutation);
+    }
+
     /// Says whether this deliberate bug is on.
     pub(in crate::metadata) fn is_active(mutation: Mutation) -> bool {
-        ACTIVE.get() == Some(mutation)
+        ACTIVE.get() == Some(mutation) || OF_PROCESS.get() == Some(&mutation)
     }
 }
 
 #[cfg(feature = "mutations")]
-pub use switch::activate;
-#[cfg(feature = "mutations")]
 pub(super) use switch::is_active;
+#[cfg(feature = "mutations")]
+pub use switch::{activate, activate_in_process};
 
 /// Says whether this deliberate bug is on: never, in a build without the feature.
 #[cfg(not(feature = "mutations"))]

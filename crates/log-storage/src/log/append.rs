@@ -14,6 +14,7 @@ use super::Log;
 use super::write::WriteError;
 use crate::config::LogConfig;
 use crate::error::{AppendError, FollowerAppendError};
+use crate::mutation::{Mutation, is_active};
 use crate::producers::state::Duplicate;
 
 /// The circumstances of a leader's append.
@@ -95,6 +96,7 @@ impl Log {
         }
         let mut header = check_batch(batch, &self.options.config, append)?;
         if append.origin == AppendOrigin::Client
+            && !is_active(Mutation::SequencesUnchecked)
             && let Some(producers) = &self.producers
             && let Some(duplicate) = producers.check(&header)?
         {
@@ -134,7 +136,10 @@ impl Log {
         append: FollowerAppend,
     ) -> Result<Option<Appended>, FollowerAppendError> {
         self.writable.map_err(FollowerAppendError::NotWritable)?;
-        let headers = self.check_follower_batches(batches, append.leader_epoch)?;
+        let mut headers = self.check_follower_batches(batches, append.leader_epoch)?;
+        if is_active(Mutation::FollowersForgetProducers) {
+            headers.iter_mut().for_each(|header| header.producer = None);
+        }
         let (Some(first), Some(last)) = (headers.first(), headers.last()) else {
             return Ok(None);
         };

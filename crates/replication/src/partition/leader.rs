@@ -349,6 +349,9 @@ fn check_position(log: &ReplicaLog, fetch: &FollowerFetch) -> Result<(), AnswerB
     if fetch.fetch_offset < log.start() {
         return Err(out_of_range);
     }
+    if is_active(Mutation::DivergenceByLength) && fetch.fetch_offset <= log.end() {
+        return Ok(());
+    }
     let Some(last_fetched_epoch) = fetch.last_fetched_epoch else {
         // A log without any epoch holds no data, so it can differ only in where it begins.
         return if fetch.fetch_offset > log.end() { Err(out_of_range) } else { Ok(()) };

@@ -1,6 +1,7 @@
 //! Deliberate bugs, by name, so that tests can show that the simulator and the scripts see them.
 //!
 //! Compiled out without the cargo feature `mutations`: [`is_active`] is then the constant `false`.
+//! A simulation picks one per thread; a broker is broken as a whole (`activate_in_process`), for its machines run on many threads.
 
 /// A rule that is left out or bent.
 #[cfg_attr(
@@ -38,12 +39,18 @@ pub enum Mutation {
     OldGenerationCounts,
     /// `acks=all` completes on the leader's own countable offset.
     AcksAllOnLeaderAlone,
+    /// A follower whose log is no longer than the leader's is believed to hold the same records.
+    DivergenceByLength,
+    /// Consumers read up to the log end. Of the driver: scripts and simulator do not run it.
+    UncommittedReads,
+    /// A batch that found no room on the disk is acknowledged. Of the driver, too.
+    FullDiskAcknowledged,
 }
 
 #[cfg(all(test, feature = "mutations"))]
 impl Mutation {
-    /// All of them.
-    pub(super) const ALL: [Self; 13] = [
+    /// All of the machine.
+    pub(super) const ALL: [Self; 14] = [
         Self::AckBeforeFlush,
         Self::HighWatermarkFromCommittedIsr,
         Self::TruncateToHighWatermark,
@@ -57,12 +64,15 @@ impl Mutation {
         Self::ProposalForgotten,
         Self::OldGenerationCounts,
         Self::AcksAllOnLeaderAlone,
+        Self::DivergenceByLength,
     ];
 }
 
 #[cfg(feature = "mutations")]
 mod switch {
     use std::cell::Cell;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::Mutation;
 
@@ -70,22 +80,48 @@ mod switch {
         static ACTIVE: Cell<Option<Mutation>> = const { Cell::new(None) };
     }
 
+    static OF_PROCESS: OnceLock<Mutation> = OnceLock::new();
+    static IS_SILENT: AtomicBool = AtomicBool::new(false);
+
     /// Turns one deliberate bug on, or all off, for the machines of this thread.
     pub fn activate(mutation: Option<Mutation>) {
         ACTIVE.set(mutation);
     }
 
+    /// Turns one deliberate bug on for all threads, for as long as the process lives. The first call counts.
+    pub fn activate_in_process(mutation: Mutation) {
+        OF_PROCESS.get_or_init(|| mutation);
+    }
+
     /// Says whether this deliberate bug is on.
     pub fn is_active(mutation: Mutation) -> bool {
-        ACTIVE.get() == Some(mutation)
+        ACTIVE.get() == Some(mutation) || OF_PROCESS.get() == Some(&mutation)
+    }
+
+    /// Ends the checks of invariants in this process: what is broken on purpose, here or elsewhere, is to be seen from outside.
+    pub fn silence_invariants() {
+        IS_SILENT.store(true, Ordering::Relaxed);
+    }
+
+    /// Says whether invariants go unchecked.
+    pub(crate) fn are_invariants_silent() -> bool {
+        IS_SILENT.load(Ordering::Relaxed)
     }
 }
 
 #[cfg(feature = "mutations")]
-pub use switch::{activate, is_active};
+pub(super) use switch::are_invariants_silent;
+#[cfg(feature = "mutations")]
+pub use switch::{activate, activate_in_process, is_active, silence_invariants};
 
 /// Says whether this deliberate bug is on: never, in a build without the feature.
 #[cfg(not(feature = "mutations"))]
-pub(super) const fn is_active(_mutation: Mutation) -> bool {
+pub(crate) const fn is_active(_mutation: Mutation) -> bool {
+    false
+}
+
+/// Says whether invariants go unchecked: never, in a build without the feature.
+#[cfg(not(feature = "mutations"))]
+pub(super) const fn are_invariants_silent() -> bool {
     false
 }

@@ -13,6 +13,7 @@ use super::effects::Effects;
 use super::{PartitionHandle, State};
 use crate::error::{NotServed, ProduceError};
 use crate::metrics::Outcome;
+use crate::partition::mutation::{Mutation, is_active};
 use crate::partition::{self, AdmissionError, Appended, Event, WaiterId};
 
 /// How a batch is to be appended and acknowledged.
@@ -224,6 +225,9 @@ impl PartitionHandle {
                     log_start_offset,
                 },
             )),
+            Err(AppendError::OutOfSpace(_)) if is_active(Mutation::FullDiskAcknowledged) => {
+                Ok((leader_epoch, nothing_appended(state)))
+            }
             Err(error) => {
                 match &error {
                     AppendError::OutOfSpace(_) => {
@@ -253,6 +257,17 @@ impl PartitionHandle {
         let (sender, receiver) = oneshot::channel();
         state.waiters.push(Some(sender));
         ProduceWaiter::waiting(produced, receiver)
+    }
+}
+
+/// Returns what a producer is told whose batch is not in the log but is said to be, by a deliberate bug.
+fn nothing_appended(state: &State) -> Produced {
+    let end_offset = state.log.log_end_offset();
+    Produced {
+        base_offset: end_offset,
+        end_offset,
+        log_append_time: None,
+        log_start_offset: state.log.log_start_offset(),
     }
 }
 

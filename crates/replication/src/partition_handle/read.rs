@@ -9,6 +9,7 @@ use model::{LeaderEpoch, Offset};
 use super::fetch_waiter::FetchWaiter;
 use super::{PartitionHandle, State};
 use crate::error::FetchError;
+use crate::partition::mutation::{Mutation, is_active};
 use crate::partition::{Event, ReplicaRole};
 
 /// What a consumer may see (Kafka's `isolation.level`).
@@ -82,7 +83,11 @@ impl PartitionHandle {
     pub fn read(&self, request: &ReadRequest) -> Result<Readable, FetchError> {
         let state = self.lock();
         state.check_leads(request.current_leader_epoch)?;
-        let high_watermark = state.machine.high_watermark();
+        let high_watermark = if is_active(Mutation::UncommittedReads) {
+            state.log.log_end_offset()
+        } else {
+            state.machine.high_watermark()
+        };
         let log_start_offset = state.log.log_start_offset();
         if request.offset < log_start_offset {
             return Err(FetchError::OutOfRange { log_start_offset, high_watermark });
