@@ -12,7 +12,7 @@
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutation {
-    /// A flush syncs nothing and says that it did.
+    /// A flush on a storage thread syncs nothing and says that it did. What does not go by a [`Flusher`](crate::Flusher), and checkpoints, stay whole.
     FlushWithoutSync,
     /// No sequence of an idempotent producer is checked.
     SequencesUnchecked,

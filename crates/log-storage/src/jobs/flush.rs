@@ -13,7 +13,6 @@ use super::turn::Turn;
 use crate::error::FatalError;
 use crate::file_system::{FileSystem, LazyFile};
 use crate::generation::TruncationGeneration;
-use crate::mutation::{Mutation, is_active};
 
 /// One flush that was begun: files and names to sync. Dropped without [`Flush::run`], it changes nothing.
 #[derive(Debug)]
@@ -57,9 +56,6 @@ impl Flush {
     }
 
     fn sync(&self) -> Result<(), FatalError> {
-        if is_active(Mutation::FlushWithoutSync) {
-            return Ok(());
-        }
         for file in &self.files {
             let failed = |error: io::Error| FatalError::new("fdatasync", file.path(), error);
             file.sync_data().map_err(failed)?;
