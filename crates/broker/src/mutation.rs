@@ -8,8 +8,8 @@
 //! | Name | What is broken | Fault | Anomaly |
 //! |---|---|---|---|
 //! | `ack-before-flush` | records count once appended, not once flushed | power loss of all brokers at once under load; sooner with a slow disk | lost-write |
-//! | `flush-without-sync` | a flush syncs nothing | power loss of all brokers, or of one after the other | lost-write |
-//! | `acks-all-on-leader-alone` | `acks=all` waits for the leader's disk alone | leader killed, paused or cut off under load | lost-write, then inconsistent-offsets |
+//! | `flush-without-sync` | a flush of a partition syncs nothing (Raft and checkpoints do) | power loss of all brokers, or of one after the other | lost-write |
+//! | `acks-all-on-leader-alone` | `acks=all` waits for the leader's disk alone | followers hang or the leader is cut off from them, then the leader dies (a kill alone leaves too small a window) | lost-write, then inconsistent-offsets |
 //! | `truncate-to-high-watermark` | a new follower cuts what it does not know committed (KIP-101) | two changes of leader in quick succession, kills | lost-write |
 //! | `divergence-by-length` | a follower keeps records that the leader does not have | leader cut off from the brokers but not from clients, then healed, then elected again | inconsistent-offsets, lost-write |
 //! | `election-outside-isr` | any live replica may lead | broker away until it left the ISR, back, and the leader killed at once | lost-write |
