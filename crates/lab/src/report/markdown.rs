@@ -42,12 +42,13 @@ pub(crate) fn markdown(report: &RunReport) -> String {
 }
 
 fn details(out: &mut String, report: &RunReport) {
+    let duration = if report.duration_s > 0.0 { clock(report.duration_s) } else { String::new() };
     let seed = report.seed.map(|seed| seed.to_string()).unwrap_or_default();
     let rows = [
         ("Target", escape(&report.target)),
         ("Machine", escape(&report.machine)),
         ("Date", escape(&report.date)),
-        ("Duration", clock(report.duration_s)),
+        ("Duration", duration),
         ("Seed", seed),
     ];
     out.push_str("\n| | |\n|---|---|\n");

@@ -14,8 +14,8 @@ pub(super) fn section(page: &mut String, report: &RunReport) {
         "gaps",
         "Gap per fault",
         "The longest time without an acknowledged send that overlaps the fault or begins within \
-         5 s after it, on the partition that fared worst. Each dot is one fault; the long mark is \
-         the median, the short one the 99th percentile.",
+         5 s after it, on the partition that fared worst. Each dot is one fault; where there \
+         are more, the long mark is the median, the short one the 99th percentile.",
     );
     let distributions = gap_distribution(&report.faults);
     if !distributions.is_empty() {
@@ -72,9 +72,9 @@ fn plot(page: &mut String, distributions: &[GapDistribution]) {
                 milliseconds(*gap)
             ));
         }
-        for (class, name, value) in
-            [("median", "median", gaps.median_ms), ("p99", "99th percentile", gaps.p99_ms)]
-        {
+        let marks = [("median", "median", gaps.median_ms), ("p99", "99th percentile", gaps.p99_ms)];
+        // A single gap is its own median.
+        for (class, name, value) in marks.into_iter().filter(|_| gaps.count > 1) {
             page.push_str(&format!(
                 "<i class=\"{class}\" style=\"left:{}%\" title=\"{name} {}\"></i>",
                 number(axis.percent(value)),

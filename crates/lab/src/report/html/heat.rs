@@ -30,8 +30,8 @@ pub(super) fn section(page: &mut String, report: &RunReport, traffic: &Traffic) 
     cells(page, (map, &rows), axis, &thresholds);
     page.push_str("</div></div>\n");
     page.push_str(&axis.labels());
-    legend(page, &thresholds);
     page.push_str("</figure>\n");
+    legend(page, &thresholds);
     let latency = &traffic.latency;
     let figures =
         [("p50", latency.p50), ("p90", latency.p90), ("p99", latency.p99), ("p99.9", latency.p999)];
@@ -135,11 +135,11 @@ fn cells(
 }
 
 fn legend(page: &mut String, thresholds: &[u32]) {
-    page.push_str("<figcaption class=\"legend\"><span>sends in a cell:</span>");
+    page.push_str("<p class=\"legend under\"><span>sends in a cell:</span>");
     for (class, least) in thresholds.iter().enumerate() {
         let colour = colour(class, thresholds.len());
         let least = count(u64::from(*least));
         page.push_str(&format!("<span><i class=\"h{colour}\"></i>{least}</span>"));
     }
-    page.push_str("<span>and more</span></figcaption>\n");
+    page.push_str("<span>and more</span></p>\n");
 }

@@ -84,7 +84,7 @@ fn head(page: &mut String, report: &RunReport) {
 
 fn clock_of(report: &RunReport) -> String {
     if report.duration_s > 0.0 {
-        format!("{} min", clock(report.duration_s))
+        format!("duration {}", clock(report.duration_s))
     } else {
         String::new()
     }
@@ -96,7 +96,8 @@ fn key_figures(page: &mut String, report: &RunReport) {
         figures.push(("acknowledged", count(traffic.acknowledged)));
     }
     if let Some(verdict) = &report.verdict {
-        for (acks, tally) in &verdict.sends {
+        // The strongest promise first.
+        for (acks, tally) in verdict.sends.iter().rev() {
             let label = match acks.as_str() {
                 "all" => "lost, acks=all",
                 "1" => "lost, acks=1",
@@ -119,7 +120,9 @@ fn key_figures(page: &mut String, report: &RunReport) {
     }
     page.push_str("<dl class=\"figures\">\n");
     for (label, value) in figures {
-        page.push_str(&format!("<div><dt>{label}</dt><dd>{value}</dd></div>\n"));
+        let lost = label == "lost, acks=all" && value != "0";
+        let class = if lost { " class=\"lost\"" } else { "" };
+        page.push_str(&format!("<div{class}><dt>{label}</dt><dd>{value}</dd></div>\n"));
     }
     page.push_str("</dl>\n");
 }

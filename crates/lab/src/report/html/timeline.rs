@@ -7,7 +7,7 @@ use super::plot::{TimeAxis, WIDTH, describe, number, section as begin};
 /// Partitions that are drawn; of more, those with the longest gaps.
 const MAX_PARTITIONS: usize = 24;
 /// Peaks above so many times the usual rate are cut, so that the usual rate stays visible.
-const PEAK: f64 = 3.0;
+const PEAK: f64 = 1.6;
 /// Room that the label of a bar needs, in percent of the width of a phone.
 const LABEL_ROOM: f64 = 17.0;
 
@@ -19,7 +19,8 @@ pub(super) fn section(page: &mut String, report: &RunReport, traffic: &Traffic) 
     let lead = format!(
         "Acknowledged sends per second, in buckets of {}. The strip below each partition: \
          <span class=\"key up\"></span> acknowledged, <span class=\"key down\"></span> sends were \
-         due and none was acknowledged. Shaded: faults, each with its worst gap.",
+         due and none was acknowledged. Shaded: faults, each with its worst gap. What was \
+         sent late after a gap makes peaks, which are cut at the upper edge.",
         milliseconds(f64::from(traffic.bucket_ms))
     );
     begin(page, "timeline", "Timeline", &lead);

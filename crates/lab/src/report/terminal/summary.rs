@@ -8,7 +8,7 @@ use super::super::grid::Grid;
 use super::super::headline::{Headline, Tone};
 use super::super::{Matrix, RunReport, Traffic, Verdict};
 
-/// The verdict, tallies, gaps per fault and the matrix, as plain text of at most some 100 columns.
+/// The verdict, tallies, gaps per fault and the matrix, as plain text without colours.
 pub(crate) fn summary(report: &RunReport) -> String {
     let headline = Headline::of(report);
     let mark = match headline.tone {
@@ -17,7 +17,10 @@ pub(crate) fn summary(report: &RunReport) -> String {
         Tone::Unknown => "UNKNOWN",
     };
     let mut out = format!("{mark}: {}\n{}\n", headline.text, headline.below);
-    let about = format!("{}, {}, {}", report.title, report.target, clock(report.duration_s));
+    let mut about = format!("{}, {}", report.title, report.target);
+    if report.duration_s > 0.0 {
+        let _ = write!(about, ", {}", clock(report.duration_s));
+    }
     let _ = writeln!(out, "{}", one_line(&about));
     if let Some(verdict) = &report.verdict {
         anomalies(&mut out, verdict);
