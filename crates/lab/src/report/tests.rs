@@ -112,14 +112,3 @@ fn foreign_text_stays_text() {
     assert!(!markdown(&report).contains("<script>x"));
     assert!(!summary(&report).contains('\u{1b}'));
 }
-
-#[test]
-fn tmp_pages() {
-    for (name, report) in [
-        ("broken", sample::broken()),
-        ("valid", sample::valid()),
-        ("durability", sample::durability()),
-    ] {
-        write_all(&Path::new("/tmp/lab-pages").join(name), &report).unwrap();
-    }
-}
