@@ -61,7 +61,7 @@ impl History {
         let action = Action::Fault {
             name: "kill".to_owned(),
             detail: String::new(),
-            nodes: vec![op as u32],
+            nodes: vec![u32::try_from(op).unwrap()],
         };
         self.event("nemesis", (op + 1_000_000, ms), kind, action);
     }
