@@ -1,0 +1,1 @@
+//! Whole workloads against librdkafka's mock cluster.
