@@ -1,23 +1,40 @@
 //! What an error of librdkafka says about the fate of a record or of a commit.
 //!
 //! Follows the table of Jepsen's Kafka client, and is stricter where librdkafka sends again by itself: the error that it reports is that
-//! of the last attempt, and an earlier one may have been answered NOT_LEADER_OR_FOLLOWER, which leaves the record's fate open
-//! (KAFKA-13574). So with retries only refusals that hold for every attempt are definite.
+//! of the last attempt, and an earlier one may have been answered NOT_LEADER_OR_FOLLOWER, which with acks=all leaves the record's fate open
+//! (KAFKA-13574). librdkafka repeats after that answer whatever `retries` says. So only refusals that hold for every attempt are definite,
+//! and those of one attempt where there was no retry and no leader that waited for followers.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::native::{self, Persistence};
 use super::plan::Retries;
-use crate::history::Kind;
+use crate::history::{Acks, Kind};
+
+/// How many attempts at a send may have left something behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempts {
+    One,
+    Many,
+}
+
+impl Attempts {
+    pub(super) fn of(acks: Acks, retries: Retries) -> Self {
+        match (acks, retries) {
+            (Acks::Zero | Acks::One, Retries::Never) => Self::One,
+            _ => Self::Many,
+        }
+    }
+}
 
 /// What became of a record whose delivery report carries an error.
-pub(super) fn of_send(error: &KafkaError, persistence: Persistence, retries: Retries) -> Kind {
+pub(super) fn of_send(error: &KafkaError, persistence: Persistence, attempts: Attempts) -> Kind {
     let Some(code) = error.rdkafka_error_code() else {
         return Kind::Info;
     };
     match (persistence, weight(code)) {
         (Persistence::Not, Weight::EveryAttempt) => Kind::Fail,
-        (Persistence::Not, Weight::ThisAttempt) if retries == Retries::Never => Kind::Fail,
+        (Persistence::Not, Weight::ThisAttempt) if attempts == Attempts::One => Kind::Fail,
         _ => Kind::Info,
     }
 }
@@ -87,24 +104,24 @@ fn weight(code: Code) -> Weight {
 mod tests {
     use super::*;
 
-    fn send(code: Code, persistence: Persistence, retries: Retries) -> Kind {
-        of_send(&KafkaError::MessageProduction(code), persistence, retries)
+    fn send(code: Code, persistence: Persistence, attempts: Attempts) -> Kind {
+        of_send(&KafkaError::MessageProduction(code), persistence, attempts)
     }
 
     #[test]
     fn a_refusal_of_the_only_attempt_is_definite_and_one_after_retries_is_not() {
         let code = Code::NotEnoughReplicas;
-        assert_eq!(send(code, Persistence::Not, Retries::Never), Kind::Fail);
-        assert_eq!(send(code, Persistence::Not, Retries::UntilTimeout), Kind::Info);
+        assert_eq!(send(code, Persistence::Not, Attempts::One), Kind::Fail);
+        assert_eq!(send(code, Persistence::Not, Attempts::Many), Kind::Info);
         let code = Code::MessageSizeTooLarge;
-        assert_eq!(send(code, Persistence::Not, Retries::UntilTimeout), Kind::Fail);
+        assert_eq!(send(code, Persistence::Not, Attempts::Many), Kind::Fail);
     }
 
     #[test]
     fn what_may_be_in_the_log_is_unknown_whatever_the_last_error_says() {
         for code in [Code::NotEnoughReplicas, Code::MessageTimedOut, Code::TopicAuthorizationFailed]
         {
-            assert_eq!(send(code, Persistence::Possibly, Retries::Never), Kind::Info);
+            assert_eq!(send(code, Persistence::Possibly, Attempts::One), Kind::Info);
         }
     }
 
@@ -116,8 +133,14 @@ mod tests {
             Code::RequestTimedOut,
             Code::BrokerTransportFailure,
         ] {
-            assert_eq!(send(code, Persistence::Not, Retries::Never), Kind::Info);
+            assert_eq!(send(code, Persistence::Not, Attempts::One), Kind::Info);
         }
+    }
+
+    #[test]
+    fn with_acks_all_a_leader_may_have_appended_before_the_attempt_that_is_answered() {
+        assert_eq!(Attempts::of(Acks::All, Retries::Never), Attempts::Many);
+        assert_eq!(Attempts::of(Acks::One, Retries::Never), Attempts::One);
     }
 
     #[test]

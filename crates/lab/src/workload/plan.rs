@@ -30,7 +30,7 @@ pub(crate) struct TopicPlan {
 /// Whether librdkafka sends a record again by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Retries {
-    /// One attempt: the answer to it is the outcome.
+    /// One attempt; librdkafka makes another all the same when the broker answers that it is not the leader.
     Never,
     /// Again until the delivery timeout.
     UntilTimeout,
@@ -81,7 +81,7 @@ pub(crate) struct ProducerPlan {
 }
 
 impl ProducerPlan {
-    /// 500 records of 100 bytes a second with acks=all and one attempt each.
+    /// 500 records of 100 bytes a second with acks=all, repeated until the timeout.
     pub(crate) fn new(name: &str, topic: &str) -> Self {
         Self {
             name: name.to_owned(),

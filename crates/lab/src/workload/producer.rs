@@ -21,6 +21,7 @@ use rdkafka::producer::{
 
 use super::client::{self, process_name};
 use super::numbers::{self, Choice};
+use super::outcome::Attempts;
 use super::plan::{ProducerPlan, Retries};
 use super::{Shared, WorkloadError, native, outcome, record, spawn};
 use crate::history::{Acks, Action, Kind, OperationId, Partition, Role, Settings};
@@ -137,7 +138,8 @@ impl ProducerContext for Reporter {
                 self.complete(&sent, (Kind::Ok, None), offset);
             }
             Err((error, message)) => {
-                let kind = outcome::of_send(error, native::persistence(message), self.retries);
+                let attempts = Attempts::of(self.acks, self.retries);
+                let kind = outcome::of_send(error, native::persistence(message), attempts);
                 self.complete(&sent, (kind, Some(outcome::name(error))), None);
             }
         }
@@ -186,7 +188,7 @@ fn settings(plan: &ProducerPlan) -> Settings {
         role: Role::Producer,
         acks: Some(plan.acks),
         idempotent: plan.retries == Retries::Idempotent,
-        retries: plan.retries != Retries::Never,
+        retries: Attempts::of(plan.acks, plan.retries) == Attempts::Many,
         max_in_flight: plan.max_in_flight,
         read_committed: false,
         group: None,
