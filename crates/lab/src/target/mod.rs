@@ -2,6 +2,10 @@
 //!
 //! A target offers *means* (kill this node, cut these links); what a fault does with them and when is the nemesis' business.
 
+mod bootstrap;
+mod bounded;
+mod compose;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
@@ -101,6 +105,11 @@ pub(crate) trait Target: Send + Sync {
 
     /// Why a means is not there; `None` when it is. Asked before a run, never guessed from a failure in it.
     fn lacks(&self, means: Means) -> Option<String>;
+
+    /// Why [`Means::Links`], where it is there, isolates whole nodes only; `None` when single directions can be broken.
+    fn lacks_single_links(&self) -> Option<String> {
+        None
+    }
 
     /// Starts every node and waits until the cluster serves, for at most so long.
     fn start_all(&self, patience: Duration) -> Outcome;
