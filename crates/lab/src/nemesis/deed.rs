@@ -30,15 +30,23 @@ pub(super) enum Deed {
     CutPower(Vec<NodeId>),
     FillDisk(NodeId),
     DisturbSyncs(NodeId, SyncFault),
-    FlipBit { node: NodeId, topic: String, draw: u64 },
+    FlipBit {
+        node: NodeId,
+        topic: String,
+        draw: u64,
+    },
     Wipe(NodeId),
     ShiftClock(NodeId, i64),
     AddNode,
     Storm(NodeId, u64),
     /// Leaves it so for a share of the fault's time.
-    Hold { percent: u32 },
+    Hold {
+        percent: u32,
+    },
     /// Waits until all ISRs are full, and stay so for a while.
-    AwaitInSync { settled: Duration },
+    AwaitInSync {
+        settled: Duration,
+    },
     /// Waits until a node has ended by itself, for as long as the fault lasts.
     AwaitEnd(NodeId),
 }

@@ -73,7 +73,7 @@ use Weight::{Alone, Gentle, Outage};
 #[rustfmt::skip]
 static TABLE: [Entry; 28] = {
     use Fault::*;
-    use Means::*;
+    use Means::{Clock, Connections, DiskErrors, Files, FullDisk, Links, Pause, Power, Processes, SlowLinks};
     [
         entry(KillLeader, "kill-leader", &[Processes], Outage, "SIGKILL to the leader of a drawn partition; started again at the end"),
         entry(KillController, "kill-controller", &[Processes], Outage, "SIGKILL to the node that leads the metadata quorum; started again at the end"),
@@ -97,7 +97,7 @@ static TABLE: [Entry; 28] = {
         entry(BitFlip, "bit-flip", &[Files, Processes], Alone, "flips one bit in a segment of the topic on one node, always the same node of a run, and restarts it at the end"),
         entry(Wipe, "wipe", &[Files, Processes], Alone, "kills a node, deletes all its data and starts it; waits until it is in sync again"),
         entry(ClockJump, "clock-jump", &[Clock], Gentle, "shifts the wall clock of a drawn node forth or back; put right at the end"),
-        entry(Fault::Membership, "membership", &[Means::Membership], Alone, "adds a node, and removes it at the end"),
+        entry(Membership, "membership", &[Means::Membership], Alone, "adds a node, and removes it at the end"),
         entry(PowerLeader, "power-leader", &[Power, Processes], Outage, "power loss of the leader of a drawn partition: what it had not synced is gone"),
         entry(PowerTwo, "power-two", &[Power, Processes], Alone, "power loss of the leader of a drawn partition and of another node at the same moment"),
         entry(PowerAll, "power-all", &[Power, Processes], Alone, "power loss of all nodes at the same moment"),

@@ -177,7 +177,8 @@ impl Planner<'_> {
         deeds.extend(others.iter().copied().map(Deed::Pause));
         deeds.push(Deed::Start(lossy));
         deeds.extend(sleepers.iter().copied().map(Deed::Resume));
-        let detail = format!("nodes {sleepers:?} sleep, node {lossy} loses power, then {others:?} sleep");
+        let detail =
+            format!("nodes {sleepers:?} sleep, node {lossy} loses power, then {others:?} sleep");
         Plan { detail, out: nodes.clone(), nodes, deeds }
     }
 

@@ -20,7 +20,11 @@ fn steps(steps: Vec<Step>) -> Schedule {
 }
 
 /// Runs a schedule; returns the report and the history.
-fn run(schedule: &Schedule, target: &FakeTarget, pacer: &ManualPacer) -> (NemesisReport, Vec<Event>) {
+fn run(
+    schedule: &Schedule,
+    target: &FakeTarget,
+    pacer: &ManualPacer,
+) -> (NemesisReport, Vec<Event>) {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("history");
     let recorder = Recorder::create(&path, crate::history::Clock::start()).unwrap();
@@ -73,7 +77,8 @@ fn each_fault_breaks_something_and_leaves_nothing_broken() {
     for nodes in [3, 5] {
         for (fault, draw) in Fault::all().flat_map(|fault| (0..8).map(move |draw| (fault, draw))) {
             let target = FakeTarget::new(nodes);
-            let (report, events) = run(&steps(vec![step(fault, draw)]), &target, &ManualPacer::new());
+            let (report, events) =
+                run(&steps(vec![step(fault, draw)]), &target, &ManualPacer::new());
             assert_eq!(report.problems, Vec::<String>::new(), "{fault}");
             assert!(target.was_broken(), "{fault} did nothing");
             // Before the target's own heal, which would mend anything.
@@ -89,8 +94,7 @@ fn each_fault_breaks_something_and_leaves_nothing_broken() {
 
 #[test]
 fn random_chaos_never_takes_a_majority_out_nor_harms_two_disks() {
-    let faults: Vec<Fault> =
-        Fault::all().filter(|fault| !fault.may_take_majority()).collect();
+    let faults: Vec<Fault> = Fault::all().filter(|fault| !fault.may_take_majority()).collect();
     for seed in 0..40 {
         let target = FakeTarget::new(3);
         let pace = Pace { overlap_percent: 60, quiet_percent: 0, ..Pace::default() };
@@ -118,7 +122,8 @@ fn a_fault_that_would_take_a_majority_is_refused_and_says_so() {
 #[test]
 fn an_error_of_the_target_is_in_the_history_and_in_the_report_and_what_was_begun_is_undone() {
     let target = FakeTarget::new(3).failing("pause");
-    let (report, events) = run(&steps(vec![step(Fault::PauseLeader, 1)]), &target, &ManualPacer::new());
+    let (report, events) =
+        run(&steps(vec![step(Fault::PauseLeader, 1)]), &target, &ManualPacer::new());
     assert_eq!(report.faults.len(), 1);
     assert!(report.problems[0].contains("out of order"), "{:?}", report.problems);
     assert_eq!(events[1].kind, Kind::Info);
@@ -159,16 +164,16 @@ fn no_disk_is_wiped_while_an_isr_is_not_full() {
     let target = FakeTarget::new(3).never_in_sync();
     let (report, _) = run(&steps(vec![step(Fault::Wipe, 1)]), &target, &ManualPacer::new());
     assert!(report.problems[0].contains("ISRs"), "{:?}", report.problems);
-    assert!(!target.calls().iter().any(|call| call.starts_with("wipe") || call.starts_with("kill")));
+    assert!(
+        !target.calls().iter().any(|call| call.starts_with("wipe") || call.starts_with("kill"))
+    );
 }
 
 #[test]
 fn only_one_disk_of_a_run_is_harmed_by_flips() {
     let target = FakeTarget::new(5);
-    let flips = (0..20).map(|draw| Step {
-        at: Duration::from_secs(5 + 20 * draw),
-        ..step(Fault::BitFlip, draw)
-    });
+    let flips = (0..20)
+        .map(|draw| Step { at: Duration::from_secs(5 + 20 * draw), ..step(Fault::BitFlip, draw) });
     run(&steps(flips.collect()), &target, &ManualPacer::new());
     let calls = target.calls();
     let flipped: Vec<&String> = calls.iter().filter(|call| call.starts_with("flip")).collect();
@@ -257,7 +262,7 @@ fn a_wait_in_real_time_ends_when_it_is_cancelled() {
 #[test]
 fn a_storm_reaches_its_node_and_ends() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let storm = super::storm::Storm::begin(listener.local_addr().unwrap(), 1).unwrap();
+    let storm = storm::Storm::begin(listener.local_addr().unwrap(), 1).unwrap();
     for _ in 0..20 {
         listener.accept().unwrap();
     }

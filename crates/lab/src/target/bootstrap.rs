@@ -120,11 +120,8 @@ impl Bootstrap {
     }
 
     fn missing(needed: &[(&str, &Option<String>)]) -> Option<String> {
-        let missing: Vec<&str> = needed
-            .iter()
-            .filter(|(_, command)| command.is_none())
-            .map(|(name, _)| *name)
-            .collect();
+        let missing: Vec<&str> =
+            needed.iter().filter(|(_, command)| command.is_none()).map(|(name, _)| *name).collect();
         (!missing.is_empty()).then(|| format!("no command given for {}", missing.join(", ")))
     }
 }
@@ -157,7 +154,8 @@ impl Target for Bootstrap {
                 Self::missing(&[("isolate", &commands.isolate), ("heal", &commands.heal)])
             }
             Means::Connections => {
-                let near = |node: &NodeId| self.address(*node).is_some_and(|a| a.ip().is_loopback());
+                let near =
+                    |node: &NodeId| self.address(*node).is_some_and(|a| a.ip().is_loopback());
                 (!self.nodes.iter().all(near)).then(|| {
                     "only nodes on this machine, each with its own address in the list, are stormed"
                         .to_owned()
@@ -247,7 +245,8 @@ impl Target for Bootstrap {
 
     /// Undoes what it did itself, all of it, and tells the first error.
     fn heal(&self) -> Outcome {
-        let (paused, down) = (self.state().paused.clone(), self.state().down.clone());
+        let paused = self.state().paused.clone();
+        let down = self.state().down.clone();
         let mut outcomes = vec![self.break_links(&[])];
         outcomes.extend(paused.into_iter().map(|node| self.resume(node)));
         outcomes.extend(down.into_iter().map(|node| self.start(node)));
@@ -263,9 +262,7 @@ fn isolated(nodes: &BTreeSet<NodeId>, links: &[BrokenLink]) -> Option<BTreeSet<N
     let cut = |from, to| links.contains(&BrokenLink { from, to, fault: LinkFault::Cut });
     let alone = |node: &NodeId| {
         nodes.len() > 1
-            && nodes.iter().all(|other| {
-                other == node || (cut(*node, *other) && cut(*other, *node))
-            })
+            && nodes.iter().all(|other| other == node || (cut(*node, *other) && cut(*other, *node)))
     };
     let alone: BTreeSet<NodeId> = nodes.iter().copied().filter(alone).collect();
     let covered = |link: &BrokenLink| alone.contains(&link.from) || alone.contains(&link.to);

@@ -18,7 +18,11 @@ const MAX_OUTPUT_BYTES: u64 = 1 << 20;
 ///
 /// # Errors
 /// When it cannot be started, fails or takes too long: with the first line that it wrote to standard error.
-pub(super) fn run(what: &str, command: &mut Command, patience: Duration) -> Result<String, TargetError> {
+pub(super) fn run(
+    what: &str,
+    command: &mut Command,
+    patience: Duration,
+) -> Result<String, TargetError> {
     run_with_input(what, command, "", patience)
 }
 
@@ -29,9 +33,8 @@ pub(super) fn run_with_input(
     input: &str,
     patience: Duration,
 ) -> Result<String, TargetError> {
-    let failed = |error: io::Error| {
-        TargetError::new(what, format!("{}: {error}", command_name(command)))
-    };
+    let failed =
+        |error: io::Error| TargetError::new(what, format!("{}: {error}", command_name(command)));
     // Files and no pipes: a command that writes much is never stopped by a full pipe.
     let prepare = || -> io::Result<[File; 3]> {
         let mut files = [tempfile::tempfile()?, tempfile::tempfile()?, tempfile::tempfile()?];
@@ -44,9 +47,8 @@ pub(super) fn run_with_input(
     let (to_stdout, to_stderr) = handles().map_err(failed)?;
     command.stdin(stdin).stdout(to_stdout).stderr(to_stderr).process_group(0);
     let spawned = command.spawn();
-    let failed = |error: io::Error| {
-        TargetError::new(what, format!("{}: {error}", command_name(command)))
-    };
+    let failed =
+        |error: io::Error| TargetError::new(what, format!("{}: {error}", command_name(command)));
     let status = wait(spawned.map_err(failed)?, patience).map_err(failed)?;
     let said = first_line(&text(stderr).map_err(failed)?);
     match status {

@@ -4,7 +4,6 @@
 
 mod bootstrap;
 mod bounded;
-mod compose;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -135,7 +135,7 @@ impl FakeTarget {
     }
 
     fn call(&self, call: String, change: impl FnOnce(&mut State)) -> Outcome {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state.lock().expect("no test goes on after a panic");
         state.calls.push(call.clone());
         if call.split(' ').next() == Some(self.failing) {
             return Err(TargetError::new(call, "it is out of order"));
@@ -239,7 +239,7 @@ impl Target for FakeTarget {
         self.set(format!("clock {node}"), (seconds != 0).then(|| seconds.to_string()))
     }
     fn add_node(&self) -> Result<NodeId, TargetError> {
-        let node = self.nodes().last().unwrap() + 1;
+        let node = self.nodes().last().expect("there are nodes") + 1;
         self.call(format!("add {node}"), |state| {
             state.nodes.insert(node);
             state.broken.insert("added".to_owned(), node.to_string());
