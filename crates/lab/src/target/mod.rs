@@ -4,6 +4,7 @@
 
 mod bootstrap;
 mod bounded;
+mod processes;
 
 use std::collections::BTreeSet;
 use std::fmt;

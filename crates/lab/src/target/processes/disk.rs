@@ -49,7 +49,9 @@ impl Disk {
         // No blocks for root: full shall be full. Tables at once: a kernel thread that makes them later would disturb measurements.
         let options = "lazy_itable_init=0,lazy_journal_init=0";
         tools::run(
-            Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0", "-b", "4096", "-E", options]).arg(&image),
+            Command::new("mkfs.ext4")
+                .args(["-q", "-F", "-m", "0", "-b", "4096", "-E", options])
+                .arg(&image),
         )?;
         Ok(Self { root: own.join("disk"), image: Some(image), is_mounted: false })
     }

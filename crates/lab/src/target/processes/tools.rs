@@ -89,7 +89,10 @@ fn explain(program: &str, output: Output, patience: Duration) -> Result<Output, 
     let said = String::from_utf8_lossy(&output.stderr);
     let said = if said.trim().is_empty() { String::from_utf8_lossy(&output.stdout) } else { said };
     let line = said.lines().find(|line| !line.trim().is_empty());
-    Err(line.map_or_else(|| format!("{program}: {}", output.status), |line| format!("{program}: {line}")))
+    Err(line.map_or_else(
+        || format!("{program}: {}", output.status),
+        |line| format!("{program}: {line}"),
+    ))
 }
 
 /// For tools that take milliseconds.
