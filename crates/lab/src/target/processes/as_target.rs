@@ -255,7 +255,7 @@ impl Target for Processes {
 
 impl Processes {
     /// Waits until a node accepts clients and says that it serves; ends early when it has ended.
-    fn wait_ready(&self, id: NodeId, patience: Duration) -> Outcome {
+    pub(super) fn wait_ready(&self, id: NodeId, patience: Duration) -> Outcome {
         let node = self.node(id)?;
         let address = self.address(id);
         let mut has_ended = false;

@@ -187,7 +187,7 @@ impl Node {
         rustix::process::kill_process(self.pid()?, signal).map_err(|error| error.to_string())
     }
 
-    fn pid(&mut self) -> Result<Pid, String> {
+    pub(super) fn pid(&mut self) -> Result<Pid, String> {
         if !self.is_running() {
             return Err("it does not run; start it first".to_owned());
         }

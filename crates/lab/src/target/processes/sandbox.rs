@@ -39,7 +39,7 @@ pub(crate) fn enter() -> Result<Sandbox, SandboxError> {
 }
 
 /// What keeps us from a full sandbox; empty when nothing does.
-fn missing() -> Vec<String> {
+pub(super) fn missing() -> Vec<String> {
     if !rustix::process::geteuid().is_root() {
         return vec!["not run by root".to_owned()];
     }
@@ -63,7 +63,7 @@ pub(super) fn command(program: PathBuf) -> Command {
 }
 
 /// Set inside, so that the way in is gone once.
-const MARK: &str = "STEADFAST_LAB_SANDBOX";
+pub(super) const MARK: &str = "STEADFAST_LAB_SANDBOX";
 
 /// `unshare` holds back SIGTERM and SIGINT, and a shell's background lacks standard input and Ctrl-C: this gives them back.
 /// Ctrl-C reaches the inside, which may finish in order; SIGTERM, or the death of this shell, ends all at once.
