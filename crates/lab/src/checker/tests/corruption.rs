@@ -1,7 +1,7 @@
 //! Good histories, made from a seed, are valid; each corruption of them is found. And a long one takes no more memory than was said.
 
 use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
+use rand::{Rng as _, SeedableRng as _};
 
 use super::super::Checker;
 use super::super::table::PAGE_BYTES;
