@@ -131,7 +131,8 @@ impl Checker {
         }
         let name = &self.partitions[partition].name;
         let other = entry.offset().unwrap_or_default();
-        self.findings.anomaly(Anomaly::Duplicate, &[entry.send, entry.poll, op], || {
+        let first = if entry.read { entry.poll } else { entry.send };
+        self.findings.anomaly(Anomaly::Duplicate, &[entry.send, first, op], || {
             format!("{name}: value {value} is at offset {other} and at offset {offset}")
         });
     }
