@@ -10,7 +10,8 @@ use super::arguments::{
 use crate::experiment::{
     ChaosOptions, DurabilityOptions, ExperimentError, TargetOptions, chaos, durability, judge,
 };
-use crate::nemesis::{Fault, SCENARIOS};
+use crate::nemesis::{Fault, Pace, Scenario};
+use crate::target::Clocks;
 use crate::report::{RunReport, summary, write_all};
 
 /// Runs a command.
@@ -70,11 +71,11 @@ fn conclude(report: &RunReport, directory: Option<&Path>) -> Result<ExitCode, Ex
 
 fn list() {
     say("faults:");
-    for fault in Fault::ALL {
+    for fault in Fault::all() {
         say(&format!("  {:<20} {}", fault.to_string(), fault.describe()));
     }
     say("scenarios:");
-    for scenario in SCENARIOS {
+    for scenario in Scenario::all() {
         say(&format!("  {:<20} {}", scenario.name, scenario.describe));
     }
     say("targets: steadfast, kafka, compose, bootstrap, or the path of a target file");
@@ -102,6 +103,7 @@ fn target_options(arguments: TargetArguments) -> Result<TargetOptions, Experimen
         commands: arguments.commands,
         compose_file: arguments.compose_file,
         disk_mebibytes: arguments.disk,
+        clocks: Clocks::True,
         out: arguments.out,
     })
 }
@@ -113,6 +115,7 @@ fn chaos_options(arguments: ChaosArguments) -> Result<ChaosOptions, ExperimentEr
         seed: arguments.seed,
         scenario: arguments.scenario,
         faults: arguments.faults,
+        pace: Pace::default(),
         partitions: arguments.partitions,
         records_per_second: arguments.rate,
         record_bytes: arguments.record_bytes,

@@ -2,21 +2,24 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::clients::{Client, plan};
+use super::clients::{Client, check_offers, plan};
+use super::cluster::ObservedCluster;
 use super::judge::judge;
 use super::run_directory::{RunDirectory, date, wall_clock_seconds};
 use super::waiting::wait_until;
 use super::{ExperimentError, TargetOptions, machine};
 use crate::history::{Clock, Recorder};
-use crate::nemesis::{Fault, Nemesis, NemesisReport, Pace, Schedule, available, scenario};
+use crate::nemesis::{
+    ClockPacer, Cluster as _, Fault, Nemesis, NemesisReport, Pace, Running, Scenario, Schedule,
+    UnknownName, available,
+};
 use crate::report::{Live, LiveState, RunReport};
-use crate::target::Target;
+use crate::target::{NodeId, Target};
 use crate::workload::{
-    ClusterView, Compression, Workload, WorkloadOptions, create_topics, final_read, offers,
+    Compression, Workload, WorkloadOptions, create_topics, final_read,
 };
 
 /// How long a cluster may take to start, to heal, and to answer the final read.
@@ -36,6 +39,7 @@ pub(crate) struct ChaosOptions {
     pub(crate) scenario: Option<String>,
     /// All that the target can do when empty.
     pub(crate) faults: Vec<String>,
+    pub(crate) pace: Pace,
     pub(crate) partitions: i32,
     /// Of all producers together.
     pub(crate) records_per_second: f64,
@@ -74,9 +78,9 @@ pub(crate) fn run(options: &ChaosOptions) -> Result<(RunReport, PathBuf), Experi
     let history = directory.join("history.jsonl");
     let failed = |source| ExperimentError::Io { path: history.clone(), source };
     let recorder = Recorder::create(&history, Clock::start()).map_err(failed)?;
-    let nemesis = clients_and_faults(options, seed, target.as_ref(), schedule, &recorder)?;
+    let nemesis = clients_and_faults(options, seed, target.as_ref(), &schedule, &recorder)?;
     recorder.finish().map_err(failed)?;
-    report.not_done.extend(nemesis.errors);
+    report.not_done.extend(left_undone(&nemesis));
     target.stop_all();
     eprintln!("judging {}", history.display());
     let judgement = judge(&history, directory.path())?;
@@ -92,75 +96,88 @@ fn clients_and_faults(
     options: &ChaosOptions,
     seed: u64,
     target: &dyn Target,
-    schedule: Schedule,
+    schedule: &Schedule,
     recorder: &Recorder,
 ) -> Result<NemesisReport, ExperimentError> {
     let bootstrap = target.bootstrap();
-    let offers = offers(&bootstrap)?;
-    let plan = plan(options, &offers)?;
+    let plan = WorkloadOptions { bootstrap: bootstrap.clone(), seed, ..plan(options) };
     create_topics(&bootstrap, &plan.topics, PATIENCE)?;
-    let view = ClusterView::new(&bootstrap, &plan.topics)?;
+    check_offers(options, &bootstrap)?;
+    let cluster = ObservedCluster::new(&bootstrap, &plan.topics)?;
     let topics = plan.topics.clone();
-    let workload = Workload::start(
-        WorkloadOptions { bootstrap: bootstrap.clone(), seed, ..plan },
-        recorder.clone(),
-    )?;
-    let nemesis = Nemesis::new(schedule, target, &view, recorder);
-    let is_over = AtomicBool::new(false);
+    let mut workload = Workload::start(plan, recorder.clone())?;
+    let pacer = ClockPacer::start();
+    let nemesis = Nemesis::new(target, &cluster, recorder, &pacer);
+    let running = nemesis.running();
     let report = thread::scope(|scope| {
-        let faults = scope.spawn(|| {
-            let report = nemesis.run();
-            is_over.store(true, Ordering::Release);
-            report
-        });
-        show(options, target, &workload, &nemesis, &is_over);
-        faults.join().unwrap_or_else(|_| NemesisReport::panicked())
+        let faults = scope.spawn(|| nemesis.run(schedule));
+        let view = View { options, target, workload: &workload, running };
+        view.show_until(|| faults.is_finished());
+        faults.join()
     });
+    let Ok(report) = report else {
+        let what = "the nemesis panicked: what it broke may still be broken";
+        return Err(ExperimentError::Waited(what.to_owned()));
+    };
     workload.stop_producing();
-    target.heal()?;
-    wait_until("all replicas are in sync after the last fault", PATIENCE, || view.in_sync())?;
+    wait_until("all replicas are in sync after the last fault", PATIENCE, || cluster.in_sync())?;
     final_read(&bootstrap, &topics, recorder, PATIENCE)?;
     workload.stop();
     Ok(report)
 }
 
-/// Shows what goes on until the faults are over.
-fn show(
-    options: &ChaosOptions,
-    target: &dyn Target,
-    workload: &Workload,
-    nemesis: &Nemesis<'_>,
-    is_over: &AtomicBool,
-) {
-    let mut live = Live::new();
-    let begun = Instant::now();
-    let mut rates = VecDeque::new();
-    let mut second = (begun, 0);
-    while !is_over.load(Ordering::Acquire) {
-        let counts = workload.counts();
-        if second.0.elapsed() >= Duration::from_secs(1) {
-            rates.push_back(counts.acked.saturating_sub(second.1));
-            second = (second.0 + Duration::from_secs(1), counts.acked);
-            if rates.len() > SHOWN_SECONDS {
-                rates.pop_front();
+/// What is shown while faults go by.
+struct View<'a> {
+    options: &'a ChaosOptions,
+    target: &'a dyn Target,
+    workload: &'a Workload,
+    running: Running,
+}
+
+impl View<'_> {
+    fn show_until(&self, is_over: impl Fn() -> bool) {
+        let mut live = Live::stdout();
+        let begun = Instant::now();
+        let mut rates = VecDeque::new();
+        let mut second = (begun, 0);
+        // How long no send has been acknowledged, and the longest such time.
+        let (mut progress, mut longest_gap) = ((begun, 0), Duration::ZERO);
+        while !is_over() {
+            let counts = self.workload.counts();
+            if counts.acknowledged > progress.1 {
+                progress = (Instant::now(), counts.acknowledged);
             }
+            longest_gap = longest_gap.max(progress.0.elapsed());
+            if second.0.elapsed() >= Duration::from_secs(1) {
+                rates.push_back(counts.acknowledged - second.1);
+                second = (second.0 + Duration::from_secs(1), counts.acknowledged);
+                if rates.len() > SHOWN_SECONDS {
+                    rates.pop_front();
+                }
+            }
+            let state = LiveState {
+                elapsed: begun.elapsed(),
+                duration: self.options.duration,
+                acknowledged: counts.acknowledged,
+                failed: counts.failed,
+                unknown: counts.unknown,
+                polled: counts.polled,
+                rates: rates.iter().copied().collect(),
+                faults: self.running.names(),
+                nodes: self.nodes(),
+                longest_gap_ms: longest_gap.as_secs_f64() * 1000.0,
+            };
+            // A terminal that is gone must not end the run.
+            let _ = live.draw(&state);
+            thread::sleep(PICTURE);
         }
-        let state = |node| if target.is_running(node) { "up" } else { "down" }.to_owned();
-        live.show(&LiveState {
-            elapsed: begun.elapsed(),
-            duration: options.duration,
-            acked: counts.acked,
-            failed: counts.failed,
-            unknown: counts.unknown,
-            polled: counts.polled,
-            rates: rates.iter().copied().collect(),
-            faults: nemesis.current(),
-            nodes: target.nodes().into_iter().map(|node| (node, state(node))).collect(),
-            longest_gap_ms: counts.longest_gap_ms,
-        });
-        thread::sleep(PICTURE);
+        let _ = live.clear();
     }
-    live.finish();
+
+    fn nodes(&self) -> Vec<(NodeId, String)> {
+        let state = |node| if self.target.is_running(node) { "up" } else { "down" }.to_owned();
+        self.target.nodes().into_iter().map(|node| (node, state(node))).collect()
+    }
 }
 
 fn schedule(
@@ -170,16 +187,18 @@ fn schedule(
     not_done: &mut Vec<String>,
 ) -> Result<Schedule, ExperimentError> {
     let (can, cannot) = available(target);
-    let wanted: Vec<Fault> = options
+    let mut wanted: Vec<Fault> = options
         .faults
         .iter()
         .map(|name| name.parse())
-        .collect::<Result<_, String>>()
-        .map_err(ExperimentError::Usage)?;
-    let is_wanted = |fault: &Fault| wanted.is_empty() || wanted.contains(fault);
+        .collect::<Result<_, UnknownName>>()
+        .map_err(|error| ExperimentError::Usage(error.to_string()))?;
     if let Some(name) = &options.scenario {
-        return scenario(name, seed, options.duration, &can).map_err(ExperimentError::Usage);
+        let scenario: Scenario =
+            name.parse().map_err(|error: UnknownName| ExperimentError::Usage(error.to_string()))?;
+        wanted = scenario.faults();
     }
+    let is_wanted = |fault: &Fault| wanted.is_empty() || wanted.contains(fault);
     not_done.extend(
         cannot
             .into_iter()
@@ -190,7 +209,7 @@ fn schedule(
     if can.is_empty() && !wanted.is_empty() {
         return Err(ExperimentError::Usage("this target can do none of these faults".to_owned()));
     }
-    Ok(Schedule::random(seed, options.duration, &can, &Pace::default()))
+    Ok(Schedule::random(seed, options.duration, &can, &options.pace))
 }
 
 fn title(options: &ChaosOptions, seed: u64) -> String {
@@ -206,4 +225,11 @@ fn replay(command: &str, given: Option<u64>, seed: u64) -> String {
         Some(_) => command.to_owned(),
         None => format!("{command} --seed {seed}"),
     }
+}
+
+/// What the nemesis could not do, or found: a sentence each.
+fn left_undone(nemesis: &NemesisReport) -> Vec<String> {
+    let late = nemesis.left_out.iter().map(|step| format!("{}: no time was left", step.fault));
+    let healing = nemesis.not_healed.iter().map(|error| format!("the healing at the end: {error}"));
+    nemesis.problems.iter().cloned().chain(late).chain(healing).collect()
 }

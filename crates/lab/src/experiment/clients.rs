@@ -8,8 +8,8 @@ use super::ExperimentError;
 use super::chaos::ChaosOptions;
 use crate::history::Acks;
 use crate::workload::{
-    ConsumerMode, ConsumerPlan, Idempotence, Offers, ProducerPlan, Retries, TopicPlan,
-    TransactionPlan, WorkloadOptions,
+    ConsumerMode, ConsumerPlan, Isolation, Offer, ProducerPlan, Retries, TopicPlan,
+    TransactionPlan, WorkloadOptions, offers,
 };
 
 /// Where producers write, and transactions read.
@@ -18,6 +18,15 @@ const TOPIC: &str = "lab";
 const COPY: &str = "lab-copy";
 /// Longest time that a producer waits for an acknowledgement.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a cluster may take to show what it offers.
+const OFFER_PATIENCE: Duration = Duration::from_secs(10);
+/// Between two commits of a group's member.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(500);
+/// Of the transactions, those that are aborted on purpose.
+const ABORT_SHARE: f64 = 0.1;
+/// Records polled in a transaction, at most.
+const RECORDS_OF_TRANSACTION: usize = 500;
 
 /// A kind of client in a chaos run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -40,25 +49,39 @@ pub(crate) enum Client {
     Transactional,
 }
 
-/// Makes the workload of a chaos run.
+/// Asks a cluster whether it offers what the clients need.
 ///
 /// # Errors
-/// When the target does not offer what a client needs.
-pub(crate) fn plan(
-    options: &ChaosOptions,
-    offers: &Offers,
-) -> Result<WorkloadOptions, ExperimentError> {
-    let lacks = |what: &str| {
-        Err(ExperimentError::Usage(format!("this target does not offer {what}: leave them out of --clients")))
-    };
-    let has = |client| options.clients.contains(&client);
-    if has(Client::Transactional) && !offers.transactions {
-        return lacks("transactions");
+/// When it does not.
+pub(crate) fn check_offers(options: &ChaosOptions, bootstrap: &str) -> Result<(), ExperimentError> {
+    let needs = [
+        (Client::Transactional, "transactions"),
+        (Client::ConsumerGroup, "groups of KIP-848"),
+    ];
+    if !needs.iter().any(|(client, _)| options.clients.contains(client)) {
+        return Ok(());
     }
-    if has(Client::ConsumerGroup) && !offers.consumer_group_protocol {
-        return lacks("KIP-848 groups");
+    let offers = offers(bootstrap, TOPIC, OFFER_PATIENCE);
+    for (client, what) in needs {
+        let offer = match client {
+            Client::Transactional => &offers.transactions,
+            _ => &offers.consumer_group_protocol,
+        };
+        if let Offer::No(reason) = offer
+            && options.clients.contains(&client)
+        {
+            return Err(ExperimentError::Usage(format!(
+                "this target does not offer {what} ({reason}): leave them out of --clients"
+            )));
+        }
     }
-    let mut plan = WorkloadOptions { topics: vec![topic(options, TOPIC)], ..WorkloadOptions::default() };
+    Ok(())
+}
+
+/// Makes the workload of a chaos run; where the cluster is, is left to the caller.
+pub(crate) fn plan(options: &ChaosOptions) -> WorkloadOptions {
+    let mut plan =
+        WorkloadOptions { topics: vec![topic(options, TOPIC)], ..WorkloadOptions::default() };
     let sends = |client: &&Client| {
         matches!(client, Client::Idempotent | Client::Plain | Client::AcksOne | Client::AcksZero)
     };
@@ -67,7 +90,7 @@ pub(crate) fn plan(
     for client in &options.clients {
         match client {
             Client::Idempotent => plan.producers.push(ProducerPlan {
-                idempotence: Idempotence::Idempotent,
+                retries: Retries::Idempotent,
                 ..producer(options, "idempotent", Acks::All, share)
             }),
             Client::Plain => plan.producers.push(ProducerPlan {
@@ -83,11 +106,11 @@ pub(crate) fn plan(
                 .extend(members("member-848", |group| ConsumerMode::ConsumerGroup { group })),
             Client::Transactional => {
                 plan.topics.push(topic(options, COPY));
-                plan.transactions.extend((1..=2).map(copier));
+                plan.transactions.extend((1..=2).map(|number| copier(options, number)));
             }
         }
     }
-    Ok(plan)
+    plan
 }
 
 fn topic(options: &ChaosOptions, name: &str) -> TopicPlan {
@@ -96,30 +119,30 @@ fn topic(options: &ChaosOptions, name: &str) -> TopicPlan {
         name: name.to_owned(),
         partitions: options.partitions,
         replication_factor,
-        ..TopicPlan::default()
+        assignment: Vec::new(),
+        configs: Vec::new(),
     }
 }
 
 fn producer(options: &ChaosOptions, name: &str, acks: Acks, records_per_second: f64) -> ProducerPlan {
     ProducerPlan {
-        name: format!("producer-{name}"),
-        topics: vec![TOPIC.to_owned()],
         acks,
         records_per_second,
         record_bytes: options.record_bytes,
         compression: options.compression,
         key_skew: options.key_skew,
         delivery_timeout: DELIVERY_TIMEOUT,
-        ..ProducerPlan::default()
+        ..ProducerPlan::new(&format!("producer-{name}"), TOPIC)
     }
 }
 
 fn consumer(name: &str, mode: ConsumerMode) -> ConsumerPlan {
     ConsumerPlan {
         name: name.to_owned(),
-        topics: vec![TOPIC.to_owned()],
+        topic: TOPIC.to_owned(),
         mode,
-        ..ConsumerPlan::default()
+        isolation: Isolation::ReadUncommitted,
+        commit_interval: COMMIT_INTERVAL,
     }
 }
 
@@ -128,13 +151,16 @@ fn members(name: &str, mode: impl Fn(String) -> ConsumerMode) -> Vec<ConsumerPla
     (1..=2).map(|number| consumer(&format!("{name}-{number}"), mode(group.clone()))).collect()
 }
 
-fn copier(number: u32) -> TransactionPlan {
+fn copier(options: &ChaosOptions, number: u32) -> TransactionPlan {
     TransactionPlan {
         name: format!("copier-{number}"),
         from: TOPIC.to_owned(),
         to: COPY.to_owned(),
         transactional_id: format!("lab-copier-{number}"),
         group: "lab-copiers".to_owned(),
-        ..TransactionPlan::default()
+        abort_share: ABORT_SHARE,
+        records: RECORDS_OF_TRANSACTION,
+        record_bytes: options.record_bytes,
+        delivery_timeout: DELIVERY_TIMEOUT,
     }
 }

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
+use super::cluster::ObservedCluster;
 use super::judge::verdict_of;
 use super::run_directory::{RunDirectory, date};
 use super::waiting::wait_until;
@@ -18,8 +19,9 @@ use super::{ExperimentError, TargetOptions, machine};
 use crate::history::{Acks, Clock, Recorder};
 use crate::report::{Anomaly, Cell, Matrix, RunReport, Tally, Verdict};
 use crate::target::{Means, NodeId, Target};
+use crate::nemesis::Cluster as _;
 use crate::workload::{
-    ClusterView, ProducerPlan, TopicPlan, Workload, WorkloadOptions, create_topics, final_read,
+    ProducerPlan, TopicPlan, Workload, WorkloadOptions, create_topics, final_read,
 };
 
 /// How long a cluster may take to start, to heal, and to answer the final read.
@@ -160,7 +162,7 @@ pub(crate) fn run(options: &DurabilityOptions) -> Result<(RunReport, PathBuf), E
         command: options.command.clone(),
         ..RunReport::default()
     };
-    let wanted = if options.faults.is_empty() { Loss::value_variants() } else { &options.faults };
+    let wanted = if options.faults.is_empty() { Loss::value_variants() } else { options.faults.as_slice() };
     let mut faults = Vec::new();
     for fault in wanted {
         match target.lacks(fault.needs()) {
@@ -230,15 +232,15 @@ impl Bench<'_> {
             self.rows().map(|row| (row, topic(row, &name, &replicas))).collect();
         let plans: Vec<TopicPlan> = topics.iter().map(|(_, topic)| topic.clone()).collect();
         create_topics(&bootstrap, &plans, PATIENCE)?;
-        let view = ClusterView::new(&bootstrap, &plans)?;
+        let view = ObservedCluster::new(&bootstrap, &plans)?;
         wait_until("the round's topics are led by their first replica", PATIENCE, || {
             plans.iter().all(|plan| view.leader_of(&plan.name, 0) == Some(leader))
         })?;
-        let stands = self.start(topics, &name)?;
+        let mut stands = self.start(topics, &name)?;
         sleep(self.options.write_for);
         fault.happen(self.target, leader)?;
         wait_until("all replicas are in sync again", PATIENCE, || view.in_sync())?;
-        for stand in &stands {
+        for stand in &mut stands {
             stand.workload.stop_producing();
         }
         for stand in stands {
@@ -262,12 +264,10 @@ impl Bench<'_> {
             let failed = |source| ExperimentError::Io { path: history.clone(), source };
             let recorder = Recorder::create(&history, Clock::start()).map_err(failed)?;
             let producer = ProducerPlan {
-                name: format!("producer-{name}"),
-                topics: vec![topic.name.clone()],
                 acks: row.acks,
                 records_per_second: self.options.records_per_second,
                 delivery_timeout: DELIVERY_TIMEOUT,
-                ..ProducerPlan::default()
+                ..ProducerPlan::new(&format!("producer-{name}"), &topic.name)
             };
             let workload = Workload::start(
                 WorkloadOptions {
@@ -353,9 +353,9 @@ fn topic(row: Row, name: &str, replicas: &[NodeId]) -> TopicPlan {
     TopicPlan {
         name: format!("{name}-acks-{}-{flush}", acks_name(row.acks)),
         partitions: 1,
+        replication_factor: 3,
         assignment: vec![assignment],
         configs: vec![row.flush.config()],
-        ..TopicPlan::default()
     }
 }
 

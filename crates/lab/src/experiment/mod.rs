@@ -4,6 +4,8 @@
 //! whatever happens, the target is healed or stopped, and the history ends whole.
 
 mod chaos;
+mod clients;
+mod cluster;
 mod durability;
 mod judge;
 mod machine;
@@ -11,7 +13,8 @@ mod run_directory;
 mod target_choice;
 mod waiting;
 
-pub(crate) use chaos::{ChaosOptions, Client, run as chaos};
+pub(crate) use chaos::{ChaosOptions, run as chaos};
+pub(crate) use clients::Client;
 pub(crate) use durability::{DurabilityOptions, Loss, run as durability};
 pub(crate) use judge::judge;
 pub(crate) use target_choice::TargetOptions;
@@ -20,7 +23,7 @@ use std::path::PathBuf;
 
 use crate::checker::CheckError;
 use crate::history::ReadError;
-use crate::target::TargetError;
+use crate::target::{SandboxError, TargetError};
 use crate::workload::WorkloadError;
 
 /// Why an experiment did not come to a verdict.
@@ -33,6 +36,8 @@ pub(crate) enum ExperimentError {
     Waited(String),
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     #[error(transparent)]
     Target(#[from] TargetError),
     #[error(transparent)]

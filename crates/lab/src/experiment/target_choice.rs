@@ -1,12 +1,12 @@
 //! From what the command line says to a target.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::ExperimentError;
 use super::run_directory::RunDirectory;
 use crate::target::{
-    Bootstrap, Compose, Description, Processes, ProcessesOptions, Sandbox, Target, enter_sandbox,
+    Bootstrap, Clocks, Description, Processes, ProcessesOptions, Sandbox, Target, enter,
 };
 
 /// Which cluster an experiment is about.
@@ -21,6 +21,7 @@ pub(crate) struct TargetOptions {
     pub(crate) commands: Option<PathBuf>,
     pub(crate) compose_file: PathBuf,
     pub(crate) disk_mebibytes: u32,
+    pub(crate) clocks: Clocks,
     pub(crate) out: Option<PathBuf>,
 }
 
@@ -33,7 +34,7 @@ impl TargetOptions {
     pub(crate) fn enter(&self) -> Result<Sandbox, ExperimentError> {
         match self.name.as_str() {
             "compose" | "bootstrap" => Ok(Sandbox::Plain(Vec::new())),
-            _ => Ok(enter_sandbox()?),
+            _ => Ok(enter()?),
         }
     }
 
@@ -47,28 +48,37 @@ impl TargetOptions {
         directory: &RunDirectory,
     ) -> Result<Box<dyn Target>, ExperimentError> {
         match self.name.as_str() {
-            "compose" => Ok(Box::new(Compose::new(&self.compose_file)?)),
             "bootstrap" => {
                 let Some(bootstrap) = &self.bootstrap else {
                     let usage = "--target bootstrap needs --bootstrap HOST:PORT,...";
                     return Err(ExperimentError::Usage(usage.to_owned()));
                 };
-                Ok(Box::new(Bootstrap::new(bootstrap, self.commands.as_deref())?))
+                Ok(Box::new(Bootstrap::open(bootstrap, self.commands.as_deref())?))
             }
             name => {
-                let description = match name {
-                    "steadfast" => Description::steadfast()?,
-                    "kafka" => Description::kafka()?,
-                    path => Description::read(Path::new(path))?,
-                };
+                let description = describe(name)?;
                 let options = ProcessesOptions {
                     nodes: self.nodes,
                     directory: directory.folder("nodes")?,
                     disk_mebibytes: self.disk_mebibytes,
                     variables: self.variables.clone(),
+                    clocks: self.clocks,
                 };
                 Ok(Box::new(Processes::new(description, options, sandbox)?))
             }
         }
+    }
+}
+
+/// A built-in description, or one from a file.
+fn describe(name: &str) -> Result<Description, ExperimentError> {
+    if let Some(description) = Description::built_in(name) {
+        return Ok(description?);
+    }
+    match std::fs::read_to_string(name) {
+        Ok(text) => Ok(Description::parse(name, &text)?),
+        Err(error) => Err(ExperimentError::Usage(format!(
+            "--target {name} is neither steadfast, kafka, compose, bootstrap nor a target file: {error}"
+        ))),
     }
 }

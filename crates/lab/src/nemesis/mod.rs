@@ -20,8 +20,8 @@ use crate::target::NodeId;
 
 pub(crate) use available::available;
 pub(crate) use fault::{Fault, UnknownName};
-pub(crate) use pacer::{ClockPacer, Pacer, Waited};
-pub(crate) use run::{Injected, Nemesis, NemesisReport};
+pub(crate) use pacer::ClockPacer;
+pub(crate) use run::{Nemesis, NemesisReport, Running};
 pub(crate) use scenario::Scenario;
 pub(crate) use schedule::{Pace, Schedule, Step};
 

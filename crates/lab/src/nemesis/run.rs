@@ -2,7 +2,7 @@
 //!
 //! Invariant: when [`Nemesis::run`] returns, whatever it broke was mended, or the report says what was not.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::deed::{Active, Doer, Stop, Undo};
@@ -37,6 +37,23 @@ pub(crate) struct NemesisReport {
     pub(crate) not_healed: Option<String>,
 }
 
+/// The names of the faults that are on. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Running(Arc<Mutex<Vec<String>>>);
+
+impl Running {
+    /// The names, in the order in which the faults began.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, active: &[Active]) {
+        let name = |active: &Active| active.step.fault.to_string();
+        let names = active.iter().map(name).collect();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = names;
+    }
+}
+
 /// The one who breaks things. A thread's body: see [`Nemesis::run`].
 pub(crate) struct Nemesis<'a> {
     doer: Doer<'a>,
@@ -45,26 +62,39 @@ pub(crate) struct Nemesis<'a> {
     process: Arc<str>,
     active: Vec<Active>,
     report: NemesisReport,
+    running: Running,
 }
 
 impl<'a> Nemesis<'a> {
-    /// Follows a schedule to its end, or until the pacer is cancelled; then ends all faults and heals the target.
-    pub(crate) fn run(
-        schedule: &Schedule,
+    pub(crate) fn new(
         target: &'a dyn Target,
         cluster: &'a dyn Cluster,
         recorder: &'a Recorder,
         pacer: &'a dyn Pacer,
-    ) -> NemesisReport {
-        let doer = Doer { target, cluster, pacer, damage: None };
-        let (active, report) = (Vec::new(), NemesisReport::default());
-        let mut nemesis = Self { doer, recorder, process: "nemesis".into(), active, report };
-        if nemesis.follow(schedule) == Waited::Elapsed {
-            // The quiet tail: the cluster recovers while clients still work.
-            pacer.wait_until(schedule.duration);
+    ) -> Self {
+        Self {
+            doer: Doer { target, cluster, pacer, damage: None },
+            recorder,
+            process: "nemesis".into(),
+            active: Vec::new(),
+            report: NemesisReport::default(),
+            running: Running::default(),
         }
-        nemesis.heal();
-        nemesis.report
+    }
+
+    /// Tells which faults are on, from any thread.
+    pub(crate) fn running(&self) -> Running {
+        self.running.clone()
+    }
+
+    /// Follows a schedule to its end, or until the pacer is cancelled; then ends all faults and heals the target.
+    pub(crate) fn run(mut self, schedule: &Schedule) -> NemesisReport {
+        if self.follow(schedule) == Waited::Elapsed {
+            // The quiet tail: the cluster recovers while clients still work.
+            self.doer.pacer.wait_until(schedule.duration);
+        }
+        self.heal();
+        self.report
     }
 
     fn follow(&mut self, schedule: &Schedule) -> Waited {
@@ -114,6 +144,7 @@ impl<'a> Nemesis<'a> {
             return Duration::ZERO;
         };
         let active = self.active.remove(place);
+        self.running.set(&self.active);
         let planned = active.step.at + active.step.lasting;
         self.end(active);
         self.doer.pacer.now().saturating_sub(planned)
@@ -162,6 +193,7 @@ impl<'a> Nemesis<'a> {
             }
         }
         self.active.push(active);
+        self.running.set(&self.active);
     }
 
     fn end(&mut self, mut active: Active) {

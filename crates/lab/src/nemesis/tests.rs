@@ -28,7 +28,7 @@ fn run(
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("history");
     let recorder = Recorder::create(&path, crate::history::Clock::start()).unwrap();
-    let report = Nemesis::run(schedule, target, target, &recorder, pacer);
+    let report = Nemesis::new(target, target, &recorder, pacer).run(schedule);
     recorder.finish().unwrap();
     let events = HistoryReader::open(&path).unwrap().map(Result::unwrap).collect();
     (report, events)

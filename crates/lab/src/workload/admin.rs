@@ -57,6 +57,20 @@ impl ClusterView {
         u32::try_from(found.leader()).ok()
     }
 
+    /// Whether all partitions of a topic have a leader and all their replicas in sync.
+    pub(crate) fn in_sync(&self, topic: &str) -> bool {
+        let Ok(metadata) = self.client.fetch_metadata(Some(topic), QUESTION_PATIENCE) else {
+            return false;
+        };
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        found.is_some_and(|found| {
+            let is_whole = |partition: &rdkafka::metadata::MetadataPartition| {
+                partition.leader() >= 0 && partition.isr().len() == partition.replicas().len()
+            };
+            !found.partitions().is_empty() && found.partitions().iter().all(is_whole)
+        })
+    }
+
     /// The broker id that brokers name as the controller, which may be another than the leader of the metadata quorum: Kafka names any.
     pub(crate) fn controller(&self) -> Option<u32> {
         // librdkafka answers from the metadata that it last got.
@@ -111,7 +125,12 @@ pub(crate) fn create_topics(
 
 /// Asks for one topic; `None` when it is there.
 fn create(admin: &AdminClient<Quiet>, plan: &TopicPlan) -> Option<KafkaError> {
-    let replication = TopicReplication::Fixed(plan.replication_factor);
+    let assignment: Vec<&[i32]> = plan.assignment.iter().map(Vec::as_slice).collect();
+    let replication = if assignment.is_empty() {
+        TopicReplication::Fixed(plan.replication_factor)
+    } else {
+        TopicReplication::Variable(&assignment)
+    };
     let topic =
         plan.configs.iter().fold(
             NewTopic::new(&plan.name, plan.partitions, replication),

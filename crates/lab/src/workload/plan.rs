@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 use super::WorkloadError;
 use crate::history::Acks;
 
 /// A workload, whole.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct WorkloadOptions {
     /// Addresses, separated by commas.
     pub(crate) bootstrap: String,
@@ -24,6 +26,8 @@ pub(crate) struct TopicPlan {
     pub(crate) name: String,
     pub(crate) partitions: i32,
     pub(crate) replication_factor: i32,
+    /// Replicas of each partition, the preferred leader first; empty lets the cluster choose.
+    pub(crate) assignment: Vec<Vec<i32>>,
     pub(crate) configs: Vec<(String, String)>,
 }
 
@@ -38,7 +42,8 @@ pub(crate) enum Retries {
     Idempotent,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How record batches are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Compression {
     None,
     Gzip,

@@ -54,6 +54,7 @@ fn topic() -> TopicPlan {
         name: TOPIC.to_owned(),
         partitions: PARTITIONS,
         replication_factor: 3,
+        assignment: Vec::new(),
         configs: Vec::new(),
     }
 }

@@ -26,7 +26,7 @@ mod tools;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use description::{Description, Variable};
+pub(crate) use description::Description;
 pub(crate) use sandbox::{Sandbox, SandboxError, enter};
 
 use description::{Recipients, fill_in};
