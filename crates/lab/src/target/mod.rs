@@ -2,8 +2,10 @@
 //!
 //! A target offers *means* (kill this node, cut these links); what a fault does with them and when is the nemesis' business.
 
+mod bit_flip;
 mod bootstrap;
 mod bounded;
+mod compose;
 mod processes;
 
 use std::collections::BTreeSet;
@@ -13,6 +15,7 @@ use std::time::Duration;
 
 pub(crate) use bootstrap::Bootstrap;
 pub(crate) use processes::{Clocks, Description, Processes, ProcessesOptions, Sandbox, SandboxError, enter};
+pub(crate) use compose::Compose;
 
 /// A node's number, from 1; the broker id of the Kafka protocol.
 pub(crate) type NodeId = u32;

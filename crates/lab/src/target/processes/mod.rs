@@ -8,10 +8,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{NodeId, TargetError};
+use super::{NodeId, TargetError, bit_flip};
 
 mod as_target;
-mod bit_flip;
 mod clock;
 mod controller;
 mod description;
