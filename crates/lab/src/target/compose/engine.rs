@@ -15,6 +15,7 @@ use crate::target::{TargetError, bounded};
 
 /// For commands of the engine; compose may have to make networks and volumes.
 const PATIENCE: Duration = Duration::from_secs(60);
+const PROJECT_VARIABLE: &str = "COMPOSE_PROJECT_NAME";
 const PROJECT_LABEL: &str = "com.docker.compose.project";
 const SERVICE_LABEL: &str = "com.docker.compose.service";
 
@@ -100,11 +101,13 @@ impl Engine {
         Ok(listed.lines().next().map(str::to_owned))
     }
 
-    /// Whether the project has volumes.
+    /// Whether the project has volumes: by their label, or by their names alone, which compose would take for its own too.
     pub(super) fn has_volumes(&self) -> Result<bool, TargetError> {
         let filter = format!("label={PROJECT_LABEL}={}", self.project);
-        let listed = docker("list the volumes", &["volume", "ls", "-q", "--filter", &filter])?;
-        Ok(!listed.trim().is_empty())
+        let labelled = docker("list the volumes", &["volume", "ls", "-q", "--filter", &filter])?;
+        let all = docker("list the volumes", &["volume", "ls", "-q"])?;
+        let prefix = format!("{}_", self.project);
+        Ok(!labelled.trim().is_empty() || all.lines().any(|name| name.starts_with(&prefix)))
     }
 }
 
@@ -238,8 +241,6 @@ impl Container {
         ports.find(|port| *port != 0)
     }
 }
-
-const PROJECT_VARIABLE: &str = "COMPOSE_PROJECT_NAME";
 
 /// The folder's name in the letters that compose allows.
 fn default_project(file: &Path) -> Option<String> {

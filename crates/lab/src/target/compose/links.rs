@@ -68,8 +68,9 @@ impl Firewall {
             Self::Iptables => {
                 let check = &mut enter(&["iptables", "-w", "-C", "INPUT", "-j", NAME]);
                 let is_linked = bounded::run(what, check, PATIENCE).is_ok();
-                let link = if is_linked { "" } else { "-I INPUT -j steadfast-lab\n" };
-                let script = iptables_script(link, rules).map_err(|r| TargetError::new(what, r))?;
+                let link = if is_linked { String::new() } else { format!("-I INPUT -j {NAME}\n") };
+                let script =
+                    iptables_script(&link, rules).map_err(|r| TargetError::new(what, r))?;
                 (enter(&["iptables-restore", "-w", "--noflush"]), script)
             }
         };
@@ -136,6 +137,48 @@ mod tests {
         let iptables = iptables_script("", &rules()).unwrap();
         assert!(iptables.contains("\n-A steadfast-lab -s 10.0.0.2 -j DROP\n"), "{iptables}");
         assert!(iptables.contains("--probability 0.05 -j DROP\n"), "{iptables}");
+    }
+
+    /// A namespace without anything in it, gone when dropped.
+    struct Namespace(String);
+
+    impl Drop for Namespace {
+        fn drop(&mut self) {
+            let _gone = Command::new("ip").args(["netns", "delete", &self.0]).output();
+        }
+    }
+
+    #[test]
+    fn either_firewall_replaces_its_rules_and_lifts_them() {
+        if let Err(reason) = Firewall::find() {
+            eprintln!("skipped: {reason}");
+            return;
+        }
+        let namespace = Namespace(format!("steadfast-lab-{}", std::process::id()));
+        let add = &mut Command::new("ip");
+        bounded::run("add", add.args(["netns", "add", &namespace.0]), PATIENCE).unwrap();
+        let path = Path::new("/run/netns").join(&namespace.0);
+        let nft: &[&str] = &["nft", "list", "ruleset"];
+        for (firewall, list) in [(Firewall::Nft, nft), (Firewall::Iptables, &["iptables", "-S"])] {
+            if !bounded::exists(list[0]) {
+                eprintln!("{}: skipped: not there", list[0]);
+                continue;
+            }
+            let listed = || {
+                let enter = &mut Command::new("ip");
+                enter.args(["netns", "exec", &namespace.0]).args(list);
+                bounded::run("list", enter, PATIENCE).unwrap()
+            };
+            firewall.apply("try", &path, &rules()).unwrap();
+            let both = listed();
+            assert!(both.contains("10.0.0.2") && both.contains("10.0.0.3"), "{both}");
+            firewall.apply("try", &path, &rules()[1..]).unwrap();
+            let second = listed();
+            assert!(!second.contains("10.0.0.2") && second.contains("10.0.0.3"), "{second}");
+            assert!(second.matches("-j steadfast-lab").count() <= 1, "{second}");
+            firewall.apply("try", &path, &[]).unwrap();
+            assert!(!listed().contains("10.0.0."), "{}", listed());
+        }
     }
 
     #[test]

@@ -87,17 +87,50 @@ fn containers_are_killed_paused_cut_off_one_way_healed_and_wiped() {
     }
 
     assert_eq!(target.lacks(Means::Files), None);
+    // Power, disks and clocks are the machine's.
+    assert!(target.lacks(Means::Power).is_some());
     let data = target.container("look", 2).unwrap().mounts.remove(0).source;
-    std::fs::write(data.join("mark"), "").unwrap();
+    std::fs::create_dir(data.join("flipped-0")).unwrap();
+    let mark = data.join("flipped-0/00000000000000000000.log");
+    std::fs::write(&mark, [0; 8]).unwrap();
+    target.flip_bit(2, "flipped", 1).unwrap();
+    assert_ne!(std::fs::read(&mark).unwrap(), [0; 8]);
     target.wipe(2).unwrap();
     assert!(!target.is_running(2));
-    assert!(!data.join("mark").exists());
+    assert!(!mark.exists());
     target.start_all(PATIENCE).unwrap();
 
     drop(target);
     let left = docker("look", &["ps", "-aq", "--filter", &format!("name={PROJECT}")]).unwrap();
     let volumes = docker("look", &["volume", "ls", "-q", "--filter", &format!("name={PROJECT}")]);
     assert_eq!((left.as_str(), volumes.unwrap().as_str()), ("", ""));
+}
+
+/// Takes the volumes of a project away, also when the test fails.
+struct Volumes(Engine);
+
+impl Drop for Volumes {
+    fn drop(&mut self) {
+        let _told_by_what_is_left = self.0.compose("clean up", &["down", "-v"]);
+    }
+}
+
+#[test]
+fn volumes_that_were_there_before_the_lab_outlive_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let Some(file) = own_file(scratch.path()) else { return };
+    let project = Some("steadfast-lab-volumes-test");
+    let users = Volumes(Engine::find(&file, project).unwrap());
+    users.0.compose("create", &CREATE).unwrap();
+    users.0.compose("take the containers away", &["down"]).unwrap();
+    assert!(users.0.has_volumes().unwrap());
+
+    let target = Compose::open(&file, project).unwrap();
+    assert!(target.lacks(Means::Files).is_some());
+    assert!(target.wipe(1).is_err());
+    target.stop_all();
+    assert_eq!(users.0.container("broker-1").unwrap(), None);
+    assert!(users.0.has_volumes().unwrap());
 }
 
 fn links_are_cut_one_way_and_stay_so_over_a_restart(target: &Compose) {
