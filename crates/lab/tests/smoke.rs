@@ -66,7 +66,8 @@ fn a_short_chaos_run_is_valid_and_can_be_judged_again() {
 fn a_round_of_the_durability_matrix_keeps_what_was_acknowledged_by_all() {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("durability");
-    let arguments = ["durability", "--rounds", "1", "--faults", "all-killed", "--write-for", "500ms"];
+    let arguments =
+        ["durability", "--rounds", "1", "--faults", "all-killed", "--write-for", "500ms"];
     let (said, is_valid) = lab(&out, &arguments);
     assert!(is_valid, "{said}");
     let report = report(&out);

@@ -140,7 +140,8 @@ fn acks(text: &str) -> Result<Acks, String> {
 fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| format!("{text:?}: write 250ms, 90s, 5m or 1h"))?;
+    let number: u64 =
+        number.parse().map_err(|_| format!("{text:?}: write 250ms, 90s, 5m or 1h"))?;
     let unit_ms: u64 = match unit {
         "ms" => 1,
         "s" | "" => 1000,

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::arguments::{
-    Arguments, ChaosArguments, Command, DurabilityArguments, TargetArguments,
-};
+use super::arguments::{Arguments, ChaosArguments, Command, DurabilityArguments, TargetArguments};
 use crate::experiment::{
     ChaosOptions, DurabilityOptions, ExperimentError, TargetOptions, chaos, durability, judge,
 };
 use crate::nemesis::{Fault, Pace, Scenario};
-use crate::target::Clocks;
 use crate::report::{RunReport, summary, write_all};
+use crate::target::Clocks;
 
 /// Runs a command.
 ///
@@ -86,7 +84,10 @@ fn say(line: &str) {
     println!("{line}");
 }
 
-fn target_options(arguments: TargetArguments) -> Result<TargetOptions, ExperimentError> {
+fn target_options(
+    arguments: TargetArguments,
+    clocks: Clocks,
+) -> Result<TargetOptions, ExperimentError> {
     let mut variables = BTreeMap::new();
     for variable in arguments.variables {
         let Some((name, value)) = variable.split_once('=') else {
@@ -103,14 +104,18 @@ fn target_options(arguments: TargetArguments) -> Result<TargetOptions, Experimen
         commands: arguments.commands,
         compose_file: arguments.compose_file,
         disk_mebibytes: arguments.disk,
-        clocks: Clocks::True,
+        clocks,
         out: arguments.out,
     })
 }
 
 fn chaos_options(arguments: ChaosArguments) -> Result<ChaosOptions, ExperimentError> {
+    // A clock that can be shifted costs every reading of it: only who asked for it pays.
+    let shifts_clocks = arguments.faults.iter().any(|fault| fault == "clock-jump")
+        || arguments.scenario.as_deref() == Some("odd-hours");
+    let clocks = if shifts_clocks { Clocks::Shiftable } else { Clocks::True };
     Ok(ChaosOptions {
-        target: target_options(arguments.target)?,
+        target: target_options(arguments.target, clocks)?,
         duration: arguments.duration,
         seed: arguments.seed,
         scenario: arguments.scenario,
@@ -130,7 +135,7 @@ fn durability_options(
     arguments: DurabilityArguments,
 ) -> Result<DurabilityOptions, ExperimentError> {
     Ok(DurabilityOptions {
-        target: target_options(arguments.target)?,
+        target: target_options(arguments.target, Clocks::True)?,
         rounds: arguments.rounds,
         acks: arguments.acks,
         faults: arguments.faults,
@@ -140,15 +145,25 @@ fn durability_options(
     })
 }
 
-/// This process's arguments as a shell would take them.
+/// This process's arguments as a shell would take them, without `--out`: a replay makes a directory of its own.
 fn command_line() -> String {
-    let quoted = std::env::args().skip(1).map(|argument| {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
-        if !argument.is_empty() && argument.chars().all(is_plain) {
-            argument
-        } else {
-            format!("'{}'", argument.replace('\'', r"'\''"))
+    let mut words = vec!["steadfast-lab".to_owned()];
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == "--out" {
+            arguments.next();
+        } else if !argument.starts_with("--out=") {
+            words.push(quote(&argument));
         }
-    });
-    std::iter::once("steadfast-lab".to_owned()).chain(quoted).collect::<Vec<_>>().join(" ")
+    }
+    words.join(" ")
+}
+
+fn quote(argument: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
+    if !argument.is_empty() && argument.chars().all(is_plain) {
+        argument.to_owned()
+    } else {
+        format!("'{}'", argument.replace('\'', r"'\''"))
+    }
 }

@@ -2,8 +2,12 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use signal_hook::consts::SIGINT;
 
 use super::clients::{Client, check_offers, plan};
 use super::cluster::ObservedCluster;
@@ -18,9 +22,7 @@ use crate::nemesis::{
 };
 use crate::report::{Live, LiveState, RunReport};
 use crate::target::{NodeId, Target};
-use crate::workload::{
-    Compression, Workload, WorkloadOptions, create_topics, final_read,
-};
+use crate::workload::{Compression, Workload, WorkloadOptions, create_topics, final_read};
 
 /// How long a cluster may take to start, to heal, and to answer the final read.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -106,13 +108,22 @@ fn clients_and_faults(
     let cluster = ObservedCluster::new(&bootstrap, &plan.topics)?;
     let topics = plan.topics.clone();
     let mut workload = Workload::start(plan, recorder.clone())?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    // Without it an interrupt ends the run without a verdict, and the history stays.
+    let _ = signal_hook::flag::register(SIGINT, Arc::clone(&interrupted));
     let pacer = ClockPacer::start();
     let nemesis = Nemesis::new(target, &cluster, recorder, &pacer);
     let running = nemesis.running();
     let report = thread::scope(|scope| {
         let faults = scope.spawn(|| nemesis.run(schedule));
         let view = View { options, target, workload: &workload, running };
-        view.show_until(|| faults.is_finished());
+        view.show_until(|| {
+            if interrupted.load(Ordering::Relaxed) {
+                // The faults end, the cluster heals, and what was seen so far is judged.
+                pacer.cancel();
+            }
+            faults.is_finished()
+        });
         faults.join()
     });
     let Ok(report) = report else {
@@ -187,15 +198,19 @@ fn schedule(
     not_done: &mut Vec<String>,
 ) -> Result<Schedule, ExperimentError> {
     let (can, cannot) = available(target);
+    let scenario: Option<Scenario> = match &options.scenario {
+        None => None,
+        Some(name) => Some(
+            name.parse().map_err(|error: UnknownName| ExperimentError::Usage(error.to_string()))?,
+        ),
+    };
     let mut wanted: Vec<Fault> = options
         .faults
         .iter()
         .map(|name| name.parse())
         .collect::<Result<_, UnknownName>>()
         .map_err(|error| ExperimentError::Usage(error.to_string()))?;
-    if let Some(name) = &options.scenario {
-        let scenario: Scenario =
-            name.parse().map_err(|error: UnknownName| ExperimentError::Usage(error.to_string()))?;
+    if let Some(scenario) = scenario {
         wanted = scenario.faults();
     }
     let is_wanted = |fault: &Fault| wanted.is_empty() || wanted.contains(fault);
@@ -209,7 +224,10 @@ fn schedule(
     if can.is_empty() && !wanted.is_empty() {
         return Err(ExperimentError::Usage("this target can do none of these faults".to_owned()));
     }
-    Ok(Schedule::random(seed, options.duration, &can, &options.pace))
+    Ok(match scenario {
+        Some(scenario) => scenario.schedule(seed, options.duration, &can, &options.pace),
+        None => Schedule::random(seed, options.duration, &can, &options.pace),
+    })
 }
 
 fn title(options: &ChaosOptions, seed: u64) -> String {

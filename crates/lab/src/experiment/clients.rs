@@ -54,10 +54,8 @@ pub(crate) enum Client {
 /// # Errors
 /// When it does not.
 pub(crate) fn check_offers(options: &ChaosOptions, bootstrap: &str) -> Result<(), ExperimentError> {
-    let needs = [
-        (Client::Transactional, "transactions"),
-        (Client::ConsumerGroup, "groups of KIP-848"),
-    ];
+    let needs =
+        [(Client::Transactional, "transactions"), (Client::ConsumerGroup, "groups of KIP-848")];
     if !needs.iter().any(|(client, _)| options.clients.contains(client)) {
         return Ok(());
     }
@@ -100,7 +98,9 @@ pub(crate) fn plan(options: &ChaosOptions) -> WorkloadOptions {
             Client::AcksOne => plan.producers.push(producer(options, "acks-1", Acks::One, share)),
             Client::AcksZero => plan.producers.push(producer(options, "acks-0", Acks::Zero, share)),
             Client::Consumer => plan.consumers.push(consumer("consumer", ConsumerMode::Assign)),
-            Client::Group => plan.consumers.extend(members("member", |group| ConsumerMode::Group { group })),
+            Client::Group => {
+                plan.consumers.extend(members("member", |group| ConsumerMode::Group { group }))
+            }
             Client::ConsumerGroup => plan
                 .consumers
                 .extend(members("member-848", |group| ConsumerMode::ConsumerGroup { group })),
@@ -124,7 +124,12 @@ fn topic(options: &ChaosOptions, name: &str) -> TopicPlan {
     }
 }
 
-fn producer(options: &ChaosOptions, name: &str, acks: Acks, records_per_second: f64) -> ProducerPlan {
+fn producer(
+    options: &ChaosOptions,
+    name: &str,
+    acks: Acks,
+    records_per_second: f64,
+) -> ProducerPlan {
     ProducerPlan {
         acks,
         records_per_second,

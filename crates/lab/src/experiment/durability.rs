@@ -17,9 +17,9 @@ use super::run_directory::{RunDirectory, date};
 use super::waiting::wait_until;
 use super::{ExperimentError, TargetOptions, machine};
 use crate::history::{Acks, Clock, Recorder};
+use crate::nemesis::Cluster as _;
 use crate::report::{Anomaly, Cell, Matrix, RunReport, Tally, Verdict};
 use crate::target::{Means, NodeId, Target};
-use crate::nemesis::Cluster as _;
 use crate::workload::{
     ProducerPlan, TopicPlan, Workload, WorkloadOptions, create_topics, final_read,
 };
@@ -162,7 +162,8 @@ pub(crate) fn run(options: &DurabilityOptions) -> Result<(RunReport, PathBuf), E
         command: options.command.clone(),
         ..RunReport::default()
     };
-    let wanted = if options.faults.is_empty() { Loss::value_variants() } else { options.faults.as_slice() };
+    let wanted =
+        if options.faults.is_empty() { Loss::value_variants() } else { options.faults.as_slice() };
     let mut faults = Vec::new();
     for fault in wanted {
         match target.lacks(fault.needs()) {
@@ -284,7 +285,12 @@ impl Bench<'_> {
     }
 
     /// Reads a row's topic, and counts.
-    fn finish(&mut self, stand: Stand, fault: Loss, bootstrap: &str) -> Result<(), ExperimentError> {
+    fn finish(
+        &mut self,
+        stand: Stand,
+        fault: Loss,
+        bootstrap: &str,
+    ) -> Result<(), ExperimentError> {
         let Stand { row, topic, history, recorder, workload } = stand;
         final_read(bootstrap, &[topic], &recorder, PATIENCE)?;
         workload.stop();

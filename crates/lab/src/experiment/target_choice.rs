@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::ExperimentError;
 use super::run_directory::RunDirectory;
 use crate::target::{
-    Bootstrap, Clocks, Description, Processes, ProcessesOptions, Sandbox, Target, enter,
+    Bootstrap, Clocks, Compose, Description, Processes, ProcessesOptions, Sandbox, Target, enter,
 };
 
 /// Which cluster an experiment is about.
@@ -48,6 +48,7 @@ impl TargetOptions {
         directory: &RunDirectory,
     ) -> Result<Box<dyn Target>, ExperimentError> {
         match self.name.as_str() {
+            "compose" => Ok(Box::new(Compose::open(&self.compose_file, None)?)),
             "bootstrap" => {
                 let Some(bootstrap) = &self.bootstrap else {
                     let usage = "--target bootstrap needs --bootstrap HOST:PORT,...";

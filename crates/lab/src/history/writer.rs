@@ -33,11 +33,6 @@ impl Clock {
     pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
-
-    /// The instant of a time of the run.
-    pub(crate) fn instant(&self, time: u64) -> Instant {
-        self.begun + std::time::Duration::from_nanos(time)
-    }
 }
 
 /// Where processes record what they do. Cheap to clone; the history is complete once [`Recorder::finish`] has returned.
@@ -81,14 +76,14 @@ impl Recorder {
     /// Begins an operation, and returns its id.
     pub(crate) fn invoke(&self, process: &Arc<str>, action: Action) -> OperationId {
         let op = self.next_operation.fetch_add(1, Ordering::Relaxed);
-        self.record(op, process, Kind::Invoke, action, None);
+        self.record(op, process, (Kind::Invoke, None), action);
         op
     }
 
     /// Records a mark: something that is no operation and has no completion.
     pub(crate) fn mark(&self, process: &Arc<str>, action: Action) {
         let op = self.next_operation.fetch_add(1, Ordering::Relaxed);
-        self.record(op, process, Kind::Ok, action, None);
+        self.record(op, process, (Kind::Ok, None), action);
     }
 
     /// Ends an operation.
@@ -96,19 +91,18 @@ impl Recorder {
         &self,
         op: OperationId,
         process: &Arc<str>,
-        (kind, error): (Kind, Option<String>),
+        outcome: (Kind, Option<String>),
         action: Action,
     ) {
-        self.record(op, process, kind, action, error);
+        self.record(op, process, outcome, action);
     }
 
     fn record(
         &self,
         op: OperationId,
         process: &Arc<str>,
-        kind: Kind,
+        (kind, error): (Kind, Option<String>),
         action: Action,
-        error: Option<String>,
     ) {
         let time = self.clock.now();
         let process = Arc::clone(process);

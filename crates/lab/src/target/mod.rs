@@ -14,8 +14,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub(crate) use bootstrap::Bootstrap;
-pub(crate) use processes::{Clocks, Description, Processes, ProcessesOptions, Sandbox, SandboxError, enter};
 pub(crate) use compose::Compose;
+pub(crate) use processes::{
+    Clocks, Description, Processes, ProcessesOptions, Sandbox, SandboxError, enter,
+};
 
 /// A node's number, from 1; the broker id of the Kafka protocol.
 pub(crate) type NodeId = u32;

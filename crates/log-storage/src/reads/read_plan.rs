@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use model::Offset;
-use model::record_batch::{BatchHeader, Batches};
+use model::record_batch::{BatchError, BatchHeader, Batches, verify_crc};
 
 use super::explain;
 use crate::error::ReadError;
@@ -113,17 +113,29 @@ impl ReadPlan {
         Ok(bytes)
     }
 
-    /// Returns the size of the batches that are whole and below the bound.
+    /// Returns the size of the batches that are whole, below the bound and as they were appended.
+    ///
+    /// The checksum is looked at here and not in a hot read: what has lain on a disk may have rotted, and a reader would be told so by its own
+    /// client for ever, while another replica has the bytes whole.
     fn whole_batches(&self, bytes: &[u8], view: &SegmentView) -> Result<usize, ReadError> {
         let mut size = 0;
+        let mut expected = None;
         for batch in Batches::with_partial_tail(bytes) {
-            let batch = batch.map_err(|error| {
+            let damaged = |error| {
                 let position = u64::try_from(size).unwrap_or(u64::MAX);
-                self.explain(ScanError::Malformed { position, error }, view)
-            })?;
+                let offset = expected.unwrap_or(self.request.from);
+                explain(&self.begun, ScanError::Malformed { position, error }, view, offset)
+            };
+            let batch = batch.map_err(damaged)?;
+            let base_offset = batch.header.base_offset;
+            if expected.is_some_and(|expected| base_offset != expected) {
+                return Err(damaged(BatchError::Field { field: "baseOffset", value: base_offset.0 }));
+            }
             if !self.takes(&batch.header) {
                 break;
             }
+            verify_crc(batch.bytes).map_err(damaged)?;
+            expected = Some(batch.header.next_offset());
             size += batch.bytes.len();
         }
         Ok(size)

@@ -54,9 +54,6 @@ pub(crate) struct ProcessesOptions {
     pub(crate) clocks: Clocks,
 }
 
-/// The default of [`ProcessesOptions::disk_mebibytes`].
-pub(crate) const DISK_MEBIBYTES: u32 = 512;
-
 /// A cluster of processes.
 #[derive(Debug)]
 pub(crate) struct Processes {

@@ -379,6 +379,24 @@ fn corruption_below_the_recovery_point_is_never_cut_and_ends_with_a_truncation()
 }
 
 #[test]
+fn bytes_that_rotted_on_the_disk_are_not_given_to_a_reader() {
+    let size = BatchSpec::new(2).bytes().len();
+    // A bit of a record, and one of a base offset, which lies outside of the checksum.
+    for (byte, bit) in [(size - 1, 3), (7, 4)] {
+        let (disk, home) = checkpointed();
+        let path = home.log_directory().join(format!("{:020}.log", 10));
+        disk.flip_bit(&path, 2 * size + byte, bit).unwrap();
+        let (log, recovery) = home.open(small());
+        assert_eq!(recovery.corruption, None, "a start reads little of what it has flushed");
+        let whole = log.read_from(10, 2 * size).unwrap();
+        assert_eq!(whole.len(), 2 * size, "what lies before is served");
+        let error = log.read_from(10, 10_000).unwrap_err();
+        let ReadError::Corrupt { offset, reason } = error else { panic!("{error}") };
+        assert_eq!(offset, Offset(14), "{reason}");
+    }
+}
+
+#[test]
 fn a_flushed_file_that_is_missing_or_short_is_corruption() {
     for cut in ["short", "missing", "all missing"] {
         let (_disk, home) = checkpointed();
