@@ -20,8 +20,8 @@ fn lab(out: &Path, arguments: &[&str]) -> (String, bool) {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    println!("{said}{}", String::from_utf8_lossy(&output.stderr));
-    (said, output.status.success())
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    (said + &complaints, output.status.success())
 }
 
 /// The report as JSON.

@@ -27,7 +27,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, ExperimentError> {
             conclude(&report, Some(&directory))
         }
         Command::Check { history, out } => {
-            let scratch = history.parent().unwrap_or(Path::new("."));
+            let scratch = history.parent().unwrap_or_else(|| Path::new("."));
             let judgement = judge(&history, scratch)?;
             let report = RunReport {
                 title: format!("Check of {}", history.display()),
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, ExperimentError> {
             let report: RunReport = serde_json::from_str(&text).map_err(|error| {
                 ExperimentError::Usage(format!("{} is no report: {error}", path.display()))
             })?;
-            conclude(&report, Some(path.parent().unwrap_or(Path::new("."))))
+            conclude(&report, Some(path.parent().unwrap_or_else(|| Path::new("."))))
         }
         Command::List => {
             list();

@@ -153,7 +153,14 @@ impl View<'_> {
         let mut second = (begun, 0);
         // How long no send has been acknowledged, and the longest such time.
         let (mut progress, mut longest_gap) = ((begun, 0), Duration::ZERO);
+        let mut faults = Vec::new();
         while !is_over() {
+            let running = self.running.names();
+            for fault in running.iter().filter(|fault| !faults.contains(*fault)) {
+                let at = begun.elapsed().as_secs();
+                let _ = live.note(&format!("{}:{:02}  {fault}", at / 60, at % 60));
+            }
+            faults = running;
             let counts = self.workload.counts();
             if counts.acknowledged > progress.1 {
                 progress = (Instant::now(), counts.acknowledged);
@@ -174,7 +181,7 @@ impl View<'_> {
                 unknown: counts.unknown,
                 polled: counts.polled,
                 rates: rates.iter().copied().collect(),
-                faults: self.running.names(),
+                faults: faults.clone(),
                 nodes: self.nodes(),
                 longest_gap_ms: longest_gap.as_secs_f64() * 1000.0,
             };

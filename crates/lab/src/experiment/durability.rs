@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -213,6 +213,27 @@ struct Stand {
     workload: Workload,
 }
 
+/// What a row's history of one round says.
+struct Judged {
+    row: Row,
+    history: PathBuf,
+    verdict: Verdict,
+}
+
+impl Stand {
+    /// Ends the producer, reads the topic, and judges.
+    fn finish(mut self, bootstrap: &str) -> Result<Judged, ExperimentError> {
+        self.workload.stop_producing();
+        final_read(bootstrap, &[self.topic], &self.recorder, PATIENCE)?;
+        self.workload.stop();
+        let history = self.history;
+        let failed = |source| ExperimentError::Io { path: history.clone(), source };
+        self.recorder.finish().map_err(failed)?;
+        let verdict = verdict_of(&history)?;
+        Ok(Judged { row: self.row, history, verdict })
+    }
+}
+
 impl Bench<'_> {
     fn rows(&self) -> impl Iterator<Item = Row> {
         let flushes = [Flush::EachMessage, Flush::PageCache];
@@ -237,15 +258,20 @@ impl Bench<'_> {
         wait_until("the round's topics are led by their first replica", PATIENCE, || {
             plans.iter().all(|plan| view.leader_of(&plan.name, 0) == Some(leader))
         })?;
-        let mut stands = self.start(topics, &name)?;
+        let stands = self.start(topics, &name)?;
         sleep(self.options.write_for);
         fault.happen(self.target, leader)?;
         wait_until("all replicas are in sync again", PATIENCE, || view.in_sync())?;
-        for stand in &mut stands {
-            stand.workload.stop_producing();
-        }
-        for stand in stands {
-            self.finish(stand, fault, &bootstrap)?;
+        let judged: Vec<_> = thread::scope(|scope| {
+            let finish = |stand: Stand| scope.spawn(|| stand.finish(&bootstrap));
+            let threads: Vec<_> = stands.into_iter().map(finish).collect();
+            threads.into_iter().map(|thread| thread.join()).collect()
+        });
+        for judged in judged {
+            let Ok(judged) = judged else {
+                return Err(ExperimentError::Waited("the judge of a row panicked".to_owned()));
+            };
+            self.count(judged?, fault)?;
         }
         eprintln!("{fault}, round {} of {}", round + 1, self.options.rounds);
         Ok(())
@@ -284,19 +310,10 @@ impl Bench<'_> {
         Ok(stands)
     }
 
-    /// Reads a row's topic, and counts.
-    fn finish(
-        &mut self,
-        stand: Stand,
-        fault: Loss,
-        bootstrap: &str,
-    ) -> Result<(), ExperimentError> {
-        let Stand { row, topic, history, recorder, workload } = stand;
-        final_read(bootstrap, &[topic], &recorder, PATIENCE)?;
-        workload.stop();
+    /// Counts what became of a row's records in one round.
+    fn count(&mut self, judged: Judged, fault: Loss) -> Result<(), ExperimentError> {
+        let Judged { row, history, verdict } = judged;
         let failed = |source| ExperimentError::Io { path: history.clone(), source };
-        recorder.finish().map_err(failed)?;
-        let verdict = verdict_of(&history)?;
         let cell = self.cells.entry((row, fault)).or_insert_with(|| Cell {
             acks: acks_name(row.acks).to_owned(),
             flush: row.flush.to_string(),

@@ -37,6 +37,6 @@ pub(crate) fn judge(history: &Path, scratch: &Path) -> Result<Judgement, Experim
 /// # Errors
 /// When the history cannot be read, or is none.
 pub(crate) fn verdict_of(history: &Path) -> Result<Verdict, ExperimentError> {
-    let scratch = history.parent().unwrap_or(Path::new("."));
+    let scratch = history.parent().unwrap_or_else(|| Path::new("."));
     Ok(check_history(history, scratch)?)
 }

@@ -22,7 +22,6 @@ pub(crate) use data::{
     Anomaly, Cell, Example, FaultSpan, HeatMap, Matrix, PartitionSeries, Percentiles, RunReport,
     Tally, Traffic, Verdict,
 };
-pub(crate) use gaps::gap_distribution;
 pub(crate) use html::html;
 pub(crate) use markdown::markdown;
 pub(crate) use terminal::{Live, LiveState, summary};

@@ -1,5 +1,6 @@
 //! What the reports say, compared with what is kept beside; `UPDATE_GOLDEN=1` writes them anew.
 
+use super::gaps::gap_distribution;
 use std::path::Path;
 
 use super::*;

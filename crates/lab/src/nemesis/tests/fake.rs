@@ -106,36 +106,40 @@ impl FakeTarget {
     }
 
     pub(super) fn crash(&self, node: NodeId) {
-        self.state.lock().unwrap().down.insert(node);
+        self.state().down.insert(node);
     }
 
     pub(super) fn calls(&self) -> Vec<String> {
-        self.state.lock().unwrap().calls.clone()
+        self.state().calls.clone()
     }
 
     /// Whether anything was done beyond healing.
     pub(super) fn was_broken(&self) -> bool {
-        self.state.lock().unwrap().calls.iter().any(|call| call != "heal")
+        self.state().calls.iter().any(|call| call != "heal")
     }
 
     pub(super) fn broken_at_heal(&self) -> Option<String> {
-        self.state.lock().unwrap().broken_at_heal.clone()
+        self.state().broken_at_heal.clone()
     }
 
     pub(super) fn most_out(&self) -> usize {
-        self.state.lock().unwrap().most_out
+        self.state().most_out
     }
 
     pub(super) fn unsynced_harm(&self) -> Option<BTreeSet<NodeId>> {
-        self.state.lock().unwrap().unsynced_harm.clone()
+        self.state().unsynced_harm.clone()
     }
 
     pub(super) fn last_links(&self) -> Vec<BrokenLink> {
-        self.state.lock().unwrap().last_links.clone()
+        self.state().last_links.clone()
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap()
     }
 
     fn call(&self, call: String, change: impl FnOnce(&mut State)) -> Outcome {
-        let mut state = self.state.lock().expect("no test goes on after a panic");
+        let mut state = self.state();
         state.calls.push(call.clone());
         if call.split(' ').next() == Some(self.failing) {
             return Err(TargetError::new(call, "it is out of order"));
@@ -161,7 +165,7 @@ impl Target for FakeTarget {
         "nothing".to_owned()
     }
     fn nodes(&self) -> BTreeSet<NodeId> {
-        self.state.lock().unwrap().nodes.clone()
+        self.state().nodes.clone()
     }
     fn bootstrap(&self) -> String {
         String::new()
@@ -186,7 +190,7 @@ impl Target for FakeTarget {
         self.kill(node)
     }
     fn is_running(&self, node: NodeId) -> bool {
-        !self.state.lock().unwrap().down.contains(&node)
+        !self.state().down.contains(&node)
     }
     fn pause(&self, node: NodeId) -> Outcome {
         self.call(format!("pause {node}"), |state| {
@@ -201,7 +205,7 @@ impl Target for FakeTarget {
     }
     fn break_links(&self, links: &[BrokenLink]) -> Outcome {
         if !links.is_empty() {
-            self.state.lock().unwrap().last_links = links.to_vec();
+            self.state().last_links = links.to_vec();
         }
         self.set("links".to_owned(), (!links.is_empty()).then(|| format!("{links:?}")))
     }
@@ -267,7 +271,7 @@ impl Target for FakeTarget {
 
 impl Cluster for FakeTarget {
     fn leader_of(&self, _: &str, partition: i32) -> Option<NodeId> {
-        let state = self.state.lock().unwrap();
+        let state = self.state();
         let place = usize::try_from(partition).unwrap() % state.nodes.len();
         state.nodes.iter().nth(place).copied()
     }
@@ -275,7 +279,7 @@ impl Cluster for FakeTarget {
         None
     }
     fn in_sync(&self) -> bool {
-        self.in_sync == InSync::WhenAllRun && self.state.lock().unwrap().broken().is_empty()
+        self.in_sync == InSync::WhenAllRun && self.state().broken().is_empty()
     }
     fn topics(&self) -> Vec<(String, i32)> {
         vec![("lab".to_owned(), 6)]

@@ -122,8 +122,9 @@ impl Processes {
         Ok(processes)
     }
 
-    /// Where a node's output goes, for reports.
-    pub(crate) fn output_of(&self, id: NodeId) -> PathBuf {
+    /// Where a node's output goes.
+    #[cfg(test)]
+    fn output_of(&self, id: NodeId) -> PathBuf {
         node::directory(&self.options.directory, id).join("out.log")
     }
 

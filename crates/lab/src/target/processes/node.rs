@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 
 use super::disk::Disk;
+use super::sandbox;
 use super::sync_fault::Disturbance;
 use super::tools;
 use crate::target::{NodeId, SyncFault};
@@ -115,10 +116,6 @@ impl Node {
         self.is_running() && !self.is_paused
     }
 
-    pub(super) fn is_paused(&self) -> bool {
-        self.is_paused
-    }
-
     /// Kills it and buries it.
     pub(super) fn kill(&mut self) -> Result<(), String> {
         if let Some(child) = &mut self.child {
@@ -197,6 +194,7 @@ impl Node {
     fn command(&self, words: &[String]) -> Command {
         let words: Vec<String> = self.commands.prefix.iter().chain(words).cloned().collect();
         let mut command = plain(&words);
+        command.env_remove(sandbox::MARK);
         command.envs(self.commands.environment.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -251,7 +251,7 @@ fn three_nodes_start_and_serve_and_come_back_after_a_loss_of_power() {
         let options = ProcessesOptions {
             nodes: 3,
             directory: directory.join("run"),
-            disk_mebibytes: DISK_MEBIBYTES,
+            disk_mebibytes: 512,
             variables: BTreeMap::from([(name.to_owned(), value.to_owned())]),
             clocks: Clocks::True,
         };
