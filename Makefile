@@ -8,6 +8,7 @@ BUILD := RUSTFLAGS='-C target-feature=+crt-static' cargo build --target $(TARGET
 # Always the whole workspace with the same features: nothing is built twice.
 TEST := STEADFAST_BIN=$(CURDIR)/$(BIN) cargo test --workspace --features cluster-tests/mutations
 TIMED := tests/timed.py
+LAB = tests/lab/install.sh && cargo run --quiet --profile $(PROFILE) -p lab --
 export KAFKA_DIR
 
 help: ## prints this list
@@ -22,6 +23,7 @@ check: ## format, lints, rustdoc, tidy; changes nothing
 test: ## installs what the tests need, runs them all, and prints how long each part took
 	$(TIMED) start
 	$(TIMED) run 'installation of foreign clients' tests/compat/install.sh
+	$(TIMED) run 'installation for the lab' tests/lab/install.sh
 	$(TIMED) run 'build of the static binary' $(MAKE) static
 	$(TIMED) run 'build of the tests' env $(TEST)
 	$(TIMED) run 'foreign clients' tests/compat/run.py --steadfast $(BIN)
@@ -53,6 +55,13 @@ compat: static ## foreign clients, one line a case: make compat ONLY=kcat; on BO
 	tests/compat/run.py $(if $(BOOTSTRAP),--bootstrap $(BOOTSTRAP),--steadfast $(BIN)) --only '$(ONLY)'
 	$(if $(KAFKA_DIR),-tests/compat/run.py --kafka $(KAFKA_DIR) --only '$(ONLY)')
 
+chaos: static ## the lab: breaks a cluster while clients use it, and judges: make chaos ARGS='--duration 5m --scenario power-loss'; help says more
+	$(LAB) chaos --set binary=$(BIN) $(ARGS)
+
+durability: static ## the lab: what is lost for each acks, flush and fault: make durability ARGS='--rounds 5'; with KAFKA_DIR the same on that Kafka
+	$(LAB) durability --set binary=$(BIN) $(ARGS)
+	$(if $(KAFKA_DIR),$(LAB) durability --target kafka --set jars=$(KAFKA_DIR)/libs $(ARGS))
+
 churn: static ## group members that come and go while brokers are killed, and rebalances of 50 members; beside the Kafka in KAFKA_DIR
 	tests/compat/install.sh && tests/compat/churn.py --steadfast $(BIN) && tests/compat/rebalance.py --steadfast $(BIN)
 
@@ -77,4 +86,4 @@ clean: ## removes what was built, and ./data
 static: ; $(BUILD) --profile $(PROFILE) -p broker
 print-bin: ; @echo $(BIN)
 
-.PHONY: static print-bin help check test script sim promise demo run cluster compat compat-suites churn bench fix docs clean
+.PHONY: static print-bin help check test script sim promise demo run cluster compat compat-suites churn bench chaos durability fix docs clean

@@ -86,6 +86,12 @@ pub(super) struct ChaosArguments {
     /// Only these faults, separated by commas
     #[arg(long, value_delimiter = ',')]
     pub(super) faults: Vec<String>,
+    /// Longest time that a fault lasts; each is drawn between half of it and all
+    #[arg(long, default_value = "15s", value_parser = duration)]
+    pub(super) fault_for: Duration,
+    /// Longest time between two faults, drawn in the same way
+    #[arg(long, default_value = "8s", value_parser = duration)]
+    pub(super) quiet_for: Duration,
     /// Partitions of the topic
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=1000))]
     pub(super) partitions: i32,

@@ -120,7 +120,11 @@ fn chaos_options(arguments: ChaosArguments) -> Result<ChaosOptions, ExperimentEr
         seed: arguments.seed,
         scenario: arguments.scenario,
         faults: arguments.faults,
-        pace: Pace::default(),
+        pace: Pace {
+            lasting: arguments.fault_for / 2..arguments.fault_for,
+            gap: arguments.quiet_for / 2..arguments.quiet_for,
+            ..Pace::default()
+        },
         partitions: arguments.partitions,
         records_per_second: arguments.rate,
         record_bytes: arguments.record_bytes,

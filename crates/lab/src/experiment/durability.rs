@@ -185,7 +185,14 @@ pub(crate) fn run(options: &DurabilityOptions) -> Result<(RunReport, PathBuf), E
     };
     for fault in faults {
         for round in 0..options.rounds {
-            bench.round(fault, round)?;
+            // A cluster that does not come back is a result as well: of this fault, not of the next.
+            if let Err(error) = bench.round(fault, round) {
+                let what = format!("{fault}, round {} and later: {error}", round + 1);
+                eprintln!("cannot do {what}");
+                report.not_done.push(what);
+                target.heal()?;
+                break;
+            }
         }
     }
     report.matrix = Some(bench.matrix());

@@ -70,6 +70,8 @@ impl Node {
             let command = &mut self.command(&self.commands.format);
             tools::run_for(command, FORMAT_PATIENCE)
                 .map_err(|reason| format!("format: {reason}"))?;
+            // A node was formatted long before it loses power; what its format did not sync (Kafka's does not) is on the disk by then.
+            tools::run(Command::new("sync").arg("--file-system").arg(self.disk.data()))?;
         }
         let path = self.output();
         let blame = |error: std::io::Error| format!("{}: {error}", path.display());
