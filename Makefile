@@ -8,7 +8,6 @@ BUILD := RUSTFLAGS='-C target-feature=+crt-static' cargo build --target $(TARGET
 # Always the whole workspace with the same features: nothing is built twice.
 TEST := STEADFAST_BIN=$(CURDIR)/$(BIN) cargo test --workspace --features cluster-tests/mutations
 TIMED := tests/timed.py
-LAB = tests/lab/install.sh && cargo run --quiet --profile $(PROFILE) -p lab --
 export KAFKA_DIR
 
 help: ## prints this list
@@ -46,7 +45,6 @@ demo: ## three brokers, a million records with acks=all, the leader killed meanw
 
 run: static ## a cluster of three on localhost:9092-9094, data in ./data, until Ctrl-C
 	$(BIN) dev --brokers 3 --data-dir data --kafka-port 9092
-
 cluster: ## the same with Docker: builds the image, starts deploy/docker/compose.yaml, waits until it serves
 	deploy/docker/up.sh
 
@@ -55,12 +53,10 @@ compat: static ## foreign clients, one line a case: make compat ONLY=kcat; on BO
 	tests/compat/run.py $(if $(BOOTSTRAP),--bootstrap $(BOOTSTRAP),--steadfast $(BIN)) --only '$(ONLY)'
 	$(if $(KAFKA_DIR),-tests/compat/run.py --kafka $(KAFKA_DIR) --only '$(ONLY)')
 
-chaos: static ## the lab: breaks a cluster while clients use it, and judges: make chaos ARGS='--duration 5m --scenario power-loss'; help says more
-	$(LAB) chaos --set binary=$(BIN) $(ARGS)
-
-durability: static ## the lab: what is lost for each acks, flush and fault: make durability ARGS='--rounds 5'; with KAFKA_DIR the same on that Kafka
-	$(LAB) durability --set binary=$(BIN) $(ARGS)
-	$(if $(KAFKA_DIR),$(LAB) durability --target kafka --set jars=$(KAFKA_DIR)/libs $(ARGS))
+chaos: ## the lab breaks a cluster while clients use it, and judges: make chaos ARGS='--duration 5m --scenario power-loss' (docs/guides)
+durability: ## the lab counts what is lost for each acks, flush and fault: make durability ARGS='--rounds 5'
+chaos durability: static
+	tests/lab/install.sh && cargo run --quiet --profile $(PROFILE) -p lab -- $@ --set binary=$(BIN) $(ARGS)
 
 churn: static ## group members that come and go while brokers are killed, and rebalances of 50 members; beside the Kafka in KAFKA_DIR
 	tests/compat/install.sh && tests/compat/churn.py --steadfast $(BIN) && tests/compat/rebalance.py --steadfast $(BIN)
@@ -68,21 +64,16 @@ churn: static ## group members that come and go while brokers are killed, and re
 compat-suites: static ## other clients' own test suites, held against a committed list, on localhost:9092-9094; then on the Kafka in KAFKA_DIR
 	tests/compat/suites/install.sh && tests/compat/suites/run.sh $(BIN)
 	$(if $(KAFKA_DIR),KAFKA=1 tests/compat/suites/run.sh $(BIN))
-
 bench: ## first figures: throughput, latency, CPU and memory of a cluster of three
 	$(BUILD) --release -p broker
 	benches/run.sh target/$(TARGET)/release/steadfast
-
 fix: ## formats, and applies what clippy can
 	cargo fmt --all && cargo clippy --workspace --all-targets --fix --allow-dirty --quiet
-
 docs: static ## regenerates docs/protocol.md and docs/configuration.md from the tables in the code
 	$(BIN) docs apis >docs/protocol.md
 	$(BIN) docs configuration >docs/configuration.md
-
 clean: ## removes what was built, and ./data
 	cargo clean && rm -rf data
-
 static: ; $(BUILD) --profile $(PROFILE) -p broker
 print-bin: ; @echo $(BIN)
 

@@ -30,7 +30,6 @@ const IMPURE: [&str; 10] = [
     "HashMap",
     "HashSet",
 ];
-
 const ALL_BUT_LAB: [&str; 6] =
     ["protocol", "log-storage", "replication", "controller", "coordinator", "client"];
 
