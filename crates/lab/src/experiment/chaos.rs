@@ -233,7 +233,12 @@ fn schedule(
     }
     Ok(match scenario {
         Some(scenario) => scenario.schedule(seed, options.duration, &can, &options.pace),
-        None => Schedule::random(seed, options.duration, &can, &options.pace),
+        None if wanted.is_empty() => Schedule::random(seed, options.duration, &can, &options.pace),
+        // Who names faults wants to see them, each by itself.
+        None => {
+            let pace = Pace { quiet_percent: 0, overlap_percent: 0, ..options.pace.clone() };
+            Schedule::random(seed, options.duration, &can, &pace)
+        }
     })
 }
 

@@ -21,7 +21,7 @@ use crate::nemesis::Cluster as _;
 use crate::report::{Anomaly, Cell, Matrix, RunReport, Tally, Verdict};
 use crate::target::{Means, NodeId, Target};
 use crate::workload::{
-    ProducerPlan, TopicPlan, Workload, WorkloadOptions, create_topics, final_read,
+    ProducerPlan, TopicPlan, Workload, WorkloadOptions, create_topics, delete_topics, final_read,
 };
 
 /// How long a cluster may take to start, to heal, and to answer the final read.
@@ -280,6 +280,7 @@ impl Bench<'_> {
             };
             self.count(judged?, fault)?;
         }
+        delete_topics(&bootstrap, &plans)?;
         eprintln!("{fault}, round {} of {}", round + 1, self.options.rounds);
         Ok(())
     }

@@ -123,6 +123,19 @@ pub(crate) fn create_topics(
     Ok(())
 }
 
+/// Deletes topics, so that those of many rounds do not fill a disk. Returns when the cluster has taken the wish; files go later.
+///
+/// # Errors
+/// [`WorkloadError::Client`], also when the cluster does not answer.
+pub(crate) fn delete_topics(bootstrap: &str, topics: &[TopicPlan]) -> Result<(), WorkloadError> {
+    let failed = |source| WorkloadError::Client { client: "admin".to_owned(), source };
+    let admin: AdminClient<Quiet> =
+        client::common(bootstrap, "admin").create_with_context(Quiet).map_err(failed)?;
+    let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
+    let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(30)));
+    block_on(admin.delete_topics(&names, &options)).map(drop).map_err(failed)
+}
+
 /// Asks for one topic; `None` when it is there.
 fn create(admin: &AdminClient<Quiet>, plan: &TopicPlan) -> Option<KafkaError> {
     let assignment: Vec<&[i32]> = plan.assignment.iter().map(Vec::as_slice).collect();

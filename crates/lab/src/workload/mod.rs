@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-pub(crate) use admin::{ClusterView, Offer, create_topics, offers};
+pub(crate) use admin::{ClusterView, Offer, create_topics, delete_topics, offers};
 pub(crate) use final_read::final_read;
 pub(crate) use plan::{
     Compression, ConsumerMode, ConsumerPlan, Isolation, ProducerPlan, Retries, TopicPlan,
