@@ -41,6 +41,13 @@ pub(super) struct OpenCommit {
     floors: Vec<Option<i64>>,
 }
 
+/// A question in flight for what a group has committed, with what it had acknowledged to the asker, of each partition.
+#[derive(Debug)]
+pub(super) struct OpenFetch {
+    pub(super) process: usize,
+    floors: Vec<Option<i64>>,
+}
+
 impl Checker {
     /// A member commits.
     pub(super) fn commit_invoked(
@@ -67,14 +74,75 @@ impl Checker {
         group: &str,
         offsets: &[(Partition, i64)],
     ) -> Result<(), CheckError> {
-        self.process(event)?;
+        let process = self.process(event)?;
         let floors = self.open_commits.remove(&event.op).map(|open| open.floors);
         for (place, (partition, offset)) in offsets.iter().enumerate() {
             let floor = floors.as_ref().and_then(|floors| *floors.get(place)?);
             let commit = Commit { offset: *offset, op: event.op };
             self.committed(event.kind, (group, partition), (commit, floor));
+            if event.kind == Kind::Ok {
+                let number = self.partition(partition);
+                let own = self.processes[process].committed.entry(number).or_default();
+                *own = (*own).max(*offset);
+            }
         }
         Ok(())
+    }
+
+    /// A member asks what is committed.
+    pub(super) fn committed_asked(
+        &mut self,
+        event: &Event,
+        offsets: &[(Partition, i64)],
+    ) -> Result<(), CheckError> {
+        let process = self.process(event)?;
+        let mut floors = Vec::with_capacity(offsets.len());
+        for (partition, _) in offsets {
+            let number = self.partition(partition);
+            floors.push(self.processes[process].committed.get(&number).copied());
+        }
+        self.open_fetches.insert(event.op, OpenFetch { process, floors });
+        Ok(())
+    }
+
+    /// A group answers what is committed. Only what the asker knows to be committed counts: a coordinator that was replaced may answer those
+    /// who have not heard of it.
+    pub(super) fn committed_answered(
+        &mut self,
+        event: &Event,
+        group: &str,
+        offsets: &[(Partition, i64)],
+    ) -> Result<(), CheckError> {
+        self.process(event)?;
+        let floors = self.open_fetches.remove(&event.op).map(|open| open.floors);
+        for ((partition, offset), floor) in offsets.iter().zip(floors.unwrap_or_default()) {
+            self.not_below(event, (group, partition), (*offset, floor));
+        }
+        Ok(())
+    }
+
+    /// Checks that a group tells no offset below what it acknowledged, and below `floor`.
+    fn not_below(
+        &mut self,
+        event: &Event,
+        (name, partition): (&str, &Partition),
+        (offset, floor): (i64, Option<i64>),
+    ) {
+        let group = self.group(name, partition);
+        let late = group.unknown.iter().any(|unknown| unknown.offset == offset);
+        let overflowed = group.overflowed;
+        let Some(before) =
+            group.committed.filter(|before| floor.min(Some(before.offset)) > Some(offset) && !late)
+        else {
+            return;
+        };
+        if overflowed {
+            self.findings.unchecked(format!("group {name}, {partition}: too many commits are unknown to say whether it may go back"));
+        } else {
+            self.findings.anomaly(Anomaly::CommittedOffsetRegress, &[before.op, event.op], || {
+                format!("group {name}, {partition}: it went on from offset {offset} when {} had been committed", before.offset)
+            });
+        }
     }
 
     /// A commit ended for one partition: by itself, or with its transaction.
@@ -158,18 +226,8 @@ impl Checker {
         let number = self.partition(partition);
         let group = self.group(name, partition);
         let (before, reached, commits) = (group.committed, group.reached, group.commits);
-        let late = group.unknown.iter().any(|unknown| unknown.offset == next);
-        let overflowed = group.overflowed;
         group.reached = reached.max(Some(next));
-        if let Some(before) = before.filter(|before| next < before.offset && !late) {
-            if overflowed {
-                self.findings.unchecked(format!("group {name}, {partition}: too many commits are unknown to say whether it may go back"));
-            } else {
-                self.findings.anomaly(Anomaly::CommittedOffsetRegress, &[before.op, event.op], || {
-                    format!("group {name}, {partition}: a member was placed at offset {next} when {} had been committed", before.offset)
-                });
-            }
-        }
+        self.not_below(event, (name, partition), (next, before.map(|before| before.offset)));
         // Without a commit the group begins where it was reset to.
         match reached.filter(|reached| commits && (0..next).contains(reached)) {
             Some(from) => {

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::CheckError;
 use super::entry::{Gap, OffsetEntry, TransactionEntry, ValueEntry};
 use super::findings::{Findings, Kind as Anomaly};
-use super::group::{Group, OpenCommit};
+use super::group::{Group, OpenCommit, OpenFetch};
 use super::table::{PagedTable, RegionId};
 use super::watermark::{Highest, OpenQuestion};
 use crate::history::{Action, Event, Kind, OperationId, Partition, Role, Settings};
@@ -40,6 +40,7 @@ pub(crate) struct Checker {
     pub(super) gap_count: u64,
     pub(super) groups: HashMap<(String, usize), Group>,
     pub(super) open_commits: HashMap<OperationId, OpenCommit>,
+    pub(super) open_fetches: HashMap<OperationId, OpenFetch>,
     pub(super) open_questions: HashMap<OperationId, OpenQuestion>,
 }
 
@@ -49,6 +50,8 @@ pub(super) struct Process {
     pub(super) settings: Settings,
     /// Where it will poll next, by partition.
     pub(super) positions: HashMap<usize, Position>,
+    /// The highest offset that its group acknowledged to it, by partition.
+    pub(super) committed: HashMap<usize, i64>,
 }
 
 /// Where a consumer will poll next.
@@ -128,6 +131,7 @@ impl Checker {
             gap_count: 0,
             groups: HashMap::new(),
             open_commits: HashMap::new(),
+            open_fetches: HashMap::new(),
             open_questions: HashMap::new(),
         })
     }
@@ -161,6 +165,14 @@ impl Checker {
             (Action::Commit { group, offsets }, kind) => match kind {
                 Kind::Invoke => self.commit_invoked(event, group, offsets),
                 Kind::Ok | Kind::Fail | Kind::Info => self.commit_completed(event, group, offsets),
+            },
+            (Action::Committed { group, offsets }, kind) => match kind {
+                Kind::Invoke => self.committed_asked(event, offsets),
+                Kind::Ok => self.committed_answered(event, group, offsets),
+                Kind::Fail | Kind::Info => {
+                    self.open_fetches.remove(&event.op);
+                    Ok(())
+                }
             },
             (Action::Transaction { end, offsets, group }, kind) => match kind {
                 Kind::Invoke => self.transaction_invoked(event),
@@ -207,7 +219,11 @@ impl Checker {
             return Err(malformed(event, "it starts twice".to_owned()));
         }
         self.process_numbers.insert(event.process.to_string(), self.processes.len());
-        self.processes.push(Process { settings: settings.clone(), positions: HashMap::new() });
+        self.processes.push(Process {
+            settings: settings.clone(),
+            positions: HashMap::new(),
+            committed: HashMap::new(),
+        });
         Ok(())
     }
 
@@ -217,6 +233,7 @@ impl Checker {
         self.processes[process].positions = HashMap::new();
         self.open_transactions.retain(|_, open| open.process != process);
         self.open_commits.retain(|_, open| open.process != process);
+        self.open_fetches.retain(|_, open| open.process != process);
         self.open_questions.retain(|_, open| open.process != process);
         Ok(())
     }

@@ -92,6 +92,9 @@ pub(super) struct ChaosArguments {
     /// Longest time between two faults, drawn in the same way
     #[arg(long, default_value = "8s", value_parser = duration)]
     pub(super) quiet_for: Duration,
+    /// How often a second fault begins while one is on, of 100 times; never in a named scenario but `everything`
+    #[arg(long, value_name = "PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(super) overlap: u32,
     /// Partitions of the topic
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=1000))]
     pub(super) partitions: i32,

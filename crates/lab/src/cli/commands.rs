@@ -123,6 +123,7 @@ fn chaos_options(arguments: ChaosArguments) -> Result<ChaosOptions, ExperimentEr
         pace: Pace {
             lasting: arguments.fault_for / 2..arguments.fault_for,
             gap: arguments.quiet_for / 2..arguments.quiet_for,
+            overlap_percent: arguments.overlap,
             ..Pace::default()
         },
         partitions: arguments.partitions,

@@ -24,8 +24,12 @@ use crate::report::{Live, LiveState, RunReport};
 use crate::target::{NodeId, Target};
 use crate::workload::{Compression, Workload, WorkloadOptions, create_topics, final_read};
 
-/// How long a cluster may take to start, to heal, and to answer the final read.
+/// How long a cluster may take to start.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long it may take until all its ISRs are full again.
+const SYNC_PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take to answer the final read.
+const READ_PATIENCE: Duration = Duration::from_secs(60);
 /// Between two pictures of the live view.
 const PICTURE: Duration = Duration::from_millis(250);
 /// Seconds of throughput that the live view shows.
@@ -80,27 +84,34 @@ pub(crate) fn run(options: &ChaosOptions) -> Result<(RunReport, PathBuf), Experi
     let history = directory.join("history.jsonl");
     let failed = |source| ExperimentError::Io { path: history.clone(), source };
     let recorder = Recorder::create(&history, Clock::start()).map_err(failed)?;
-    let nemesis = clients_and_faults(options, seed, target.as_ref(), &schedule, &recorder)?;
+    let (nemesis, end) = clients_and_faults(options, seed, target.as_ref(), &schedule, &recorder)?;
     recorder.finish().map_err(failed)?;
     report.not_done.extend(left_undone(&nemesis));
     target.stop_all();
     eprintln!("judging {}", history.display());
     let judgement = judge(&history, directory.path())?;
-    report.duration_s = options.duration.as_secs_f64();
+    match end {
+        Ok(()) => {}
+        // What was not read cannot be called whole.
+        Err(error) if judgement.verdict.valid => return Err(error),
+        Err(error) => report.not_done.push(error.to_string()),
+    }
+    // An interrupt ends a run early.
+    report.duration_s = nemesis.lasted.as_secs_f64();
     report.verdict = Some(judgement.verdict);
     report.traffic = Some(judgement.traffic);
     report.faults = judgement.faults;
     Ok((report, directory.path().to_owned()))
 }
 
-/// From the first record to the last one read.
+/// From the first record to the last one read: what the nemesis did, and whether the cluster came back so that all could be read.
 fn clients_and_faults(
     options: &ChaosOptions,
     seed: u64,
     target: &dyn Target,
     schedule: &Schedule,
     recorder: &Recorder,
-) -> Result<NemesisReport, ExperimentError> {
+) -> Result<(NemesisReport, Result<(), ExperimentError>), ExperimentError> {
     let bootstrap = target.bootstrap();
     let plan = WorkloadOptions { bootstrap: bootstrap.clone(), seed, ..plan(options) };
     create_topics(&bootstrap, &plan.topics, PATIENCE)?;
@@ -131,10 +142,12 @@ fn clients_and_faults(
         return Err(ExperimentError::Waited(what.to_owned()));
     };
     workload.stop_producing();
-    wait_until("all replicas are in sync after the last fault", PATIENCE, || cluster.in_sync())?;
-    final_read(&bootstrap, &topics, recorder, PATIENCE)?;
+    let what = "all replicas are in sync after the last fault";
+    let in_sync = wait_until(what, SYNC_PATIENCE, || cluster.in_sync());
+    // What can be read is worth reading even so.
+    let read = final_read(&bootstrap, &topics, recorder, READ_PATIENCE);
     workload.stop();
-    Ok(report)
+    Ok((report, in_sync.and_then(|()| Ok(read?))))
 }
 
 /// What is shown while faults go by.
@@ -234,9 +247,9 @@ fn schedule(
     Ok(match scenario {
         Some(scenario) => scenario.schedule(seed, options.duration, &can, &options.pace),
         None if wanted.is_empty() => Schedule::random(seed, options.duration, &can, &options.pace),
-        // Who names faults wants to see them, each by itself.
+        // Who chooses faults wants to see them.
         None => {
-            let pace = Pace { quiet_percent: 0, overlap_percent: 0, ..options.pace.clone() };
+            let pace = Pace { quiet_percent: 0, ..options.pace.clone() };
             Schedule::random(seed, options.duration, &can, &pace)
         }
     })

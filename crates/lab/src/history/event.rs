@@ -186,6 +186,9 @@ pub(crate) enum Action {
     Rebalance { assigned: Vec<(Partition, i64)>, revoked: Vec<Partition> },
     /// A group member commits the offsets that it wants to go on from.
     Commit { group: String, offsets: Vec<(Partition, i64)> },
+    /// A group member asks what its group has committed; -1 is nothing, and whatever an invocation asks for. A completion names the same
+    /// partitions in the same order.
+    Committed { group: String, offsets: Vec<(Partition, i64)> },
     /// A transaction. `ok`: it was committed, or aborted as was wanted; `fail`: certainly not committed; `info`: unknown. Offsets are those
     /// sent with it for `group`.
     Transaction {

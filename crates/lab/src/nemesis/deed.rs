@@ -15,6 +15,8 @@ use crate::target::{BrokenLink, NodeId, Outcome, SyncFault, Target, TargetError}
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the nemesis waits for full ISRs.
 const SYNC_PATIENCE: Duration = Duration::from_secs(90);
+/// How long a follower may lag before it leaves the ISR: Kafka's `replica.lag.time.max.ms` is 30 s.
+const LAG_PATIENCE: Duration = Duration::from_secs(45);
 const POLL: Duration = Duration::from_millis(200);
 
 /// One thing to do.
@@ -47,6 +49,8 @@ pub(super) enum Deed {
     AwaitInSync {
         settled: Duration,
     },
+    /// Waits until an ISR is not full.
+    AwaitLag,
     /// Waits until a node has ended by itself, for as long as the fault lasts.
     AwaitEnd(NodeId),
 }
@@ -161,6 +165,7 @@ impl Doer<'_> {
                 self.wait_until(self.pacer.now() + active.step.lasting * percent / 100)?;
             }
             Deed::AwaitInSync { settled } => self.await_in_sync(settled)?,
+            Deed::AwaitLag => self.await_lag(active)?,
             Deed::AwaitEnd(node) => self.await_end(node, active)?,
         }
         Ok(())
@@ -217,6 +222,19 @@ impl Doer<'_> {
         }
     }
 
+    fn await_lag(&self, active: &mut Active) -> Result<(), Stop> {
+        let deadline = self.pacer.now() + LAG_PATIENCE;
+        while self.cluster.in_sync() {
+            let now = self.pacer.now();
+            if now >= deadline {
+                active.detail += ", though all ISRs stayed full";
+                return Ok(());
+            }
+            self.wait_until(now + POLL)?;
+        }
+        Ok(())
+    }
+
     fn await_end(&self, node: NodeId, active: &mut Active) -> Result<(), Stop> {
         while self.target.is_running(node) {
             let now = self.pacer.now();
@@ -250,6 +268,7 @@ fn undos(deed: &Deed) -> Vec<Undo> {
         Deed::FlipBit { node, .. } => vec![Undo::Restart(*node)],
         Deed::ShiftClock(node, _) => vec![Undo::RightClock(*node)],
         Deed::Start(_) | Deed::Resume(_) | Deed::AddNode | Deed::Storm(..) => Vec::new(),
-        Deed::Hold { .. } | Deed::AwaitInSync { .. } | Deed::AwaitEnd(_) => Vec::new(),
+        Deed::Hold { .. } | Deed::AwaitInSync { .. } => Vec::new(),
+        Deed::AwaitLag | Deed::AwaitEnd(_) => Vec::new(),
     }
 }

@@ -17,6 +17,7 @@ pub(crate) enum Fault {
     PauseLeader,
     PauseRandom,
     PauseController,
+    LaggingHeir,
     IsolateLeader,
     IsolateController,
     OneWay,
@@ -71,7 +72,7 @@ use Weight::{Alone, Gentle, Outage};
 
 /// In the order of the enum.
 #[rustfmt::skip]
-static TABLE: [Entry; 28] = {
+static TABLE: [Entry; 29] = {
     use Fault::*;
     use Means::{Clock, Connections, DiskErrors, Files, FullDisk, Links, Pause, Power, Processes, SlowLinks};
     [
@@ -84,6 +85,7 @@ static TABLE: [Entry; 28] = {
         entry(PauseLeader, "pause-leader", &[Pause], Outage, "SIGSTOP to the leader of a drawn partition, which wakes up later and knows nothing of it"),
         entry(PauseRandom, "pause-random", &[Pause], Outage, "SIGSTOP to a drawn node; it goes on at the end"),
         entry(PauseController, "pause-controller", &[Pause], Outage, "SIGSTOP to the node that leads the metadata quorum; it goes on at the end"),
+        entry(LaggingHeir, "lagging-heir", &[Links, Processes], Alone, "cuts a drawn node off from the leader of a drawn partition until an ISR is not full; then SIGKILL to that leader"),
         entry(IsolateLeader, "isolate-leader", &[Links], Outage, "cuts the leader of a drawn partition off from all other nodes, while clients still reach it where the target can do so"),
         entry(IsolateController, "isolate-controller", &[Links], Outage, "cuts the node that leads the metadata quorum off from all other nodes"),
         entry(OneWay, "one-way", &[Links], Outage, "a drawn node hears no other node but is heard, or is heard by none but hears all"),
@@ -137,7 +139,7 @@ impl Fault {
     pub(crate) fn min_nodes(self) -> usize {
         match self {
             Self::OneWay | Self::Ring | Self::Halves | Self::PowerTwo | Self::Nats7567 => 3,
-            Self::BitFlip | Self::Wipe => 3,
+            Self::BitFlip | Self::Wipe | Self::LaggingHeir => 3,
             Self::IsolateLeader | Self::IsolateController | Self::Loss => 2,
             _ => 1,
         }
@@ -145,7 +147,7 @@ impl Fault {
 
     /// Whether it breaks other links than all of one node.
     pub(super) fn breaks_single_links(self) -> bool {
-        matches!(self, Self::OneWay | Self::Ring | Self::Halves | Self::Loss)
+        matches!(self, Self::OneWay | Self::Ring | Self::Halves | Self::Loss | Self::LaggingHeir)
     }
 
     /// Whether a node that ends during it does what it should.

@@ -21,8 +21,6 @@ use crate::target::NodeId;
 pub(crate) use available::available;
 pub(crate) use fault::{Fault, UnknownName};
 pub(crate) use pacer::ClockPacer;
-#[cfg(test)]
-use pacer::{Pacer, Waited};
 pub(crate) use run::{Nemesis, NemesisReport, Running};
 pub(crate) use scenario::Scenario;
 pub(crate) use schedule::{Pace, Schedule, Step};

@@ -76,6 +76,7 @@ impl Planner<'_> {
             PowerAll => self.all(|nodes| vec![Deed::CutPower(nodes)]),
             PowerLeader => takes_out(self.leader()?, |node| Deed::CutPower(vec![node])),
             PowerTwo => self.power_two()?,
+            LaggingHeir => self.lagging_heir()?,
             RollingRestart => self.rolling_restart(),
             Nats7567 => self.nats_7567(),
             IsolateLeader => self.isolate(Self::leader)?,
@@ -152,6 +153,27 @@ impl Planner<'_> {
         let nodes = vec![leader.node, *other];
         let detail = format!("{} and node {other}", leader.detail());
         Ok(Plan { detail, out: nodes.clone(), deeds: vec![Deed::CutPower(nodes.clone())], nodes })
+    }
+
+    /// The moment at which only one of the two that are left has all that was acknowledged.
+    fn lagging_heir(&mut self) -> Result<Plan, String> {
+        let leader = self.leader()?;
+        let others: Vec<NodeId> =
+            self.view.up.iter().copied().filter(|node| *node != leader.node).collect();
+        let heir = *others.choose(&mut self.rng).ok_or("only one node runs")?;
+        let detail = format!("node {heir} lags, then {} dies", leader.detail());
+        // The controller still hears the heir, and could elect it.
+        let pair = [heir, leader.node];
+        let links = self.links(|from, to| pair.contains(&from) && pair.contains(&to));
+        let deeds = vec![
+            Deed::AwaitInSync { settled: Duration::ZERO },
+            Deed::BreakLinks(links),
+            Deed::AwaitLag,
+            Deed::Hold { percent: 20 },
+            Deed::Kill(leader.node),
+            Deed::Hold { percent: 50 },
+        ];
+        Ok(Plan { detail, out: vec![leader.node], nodes: vec![heir, leader.node], deeds })
     }
 
     fn rolling_restart(&mut self) -> Plan {
@@ -292,7 +314,9 @@ impl Planner<'_> {
         let node = plan.nodes[0];
         // What the others lack must not be lost with this disk.
         plan.deeds.insert(0, Deed::AwaitInSync { settled: Duration::ZERO });
-        plan.deeds.extend([Deed::Hold { percent: 100 }, Deed::Wipe(node), Deed::Start(node)]);
+        // At once, the others may not even know that it was away; later, they have gone on without it.
+        let percent = self.drawn(&[0, 100], 0);
+        plan.deeds.extend([Deed::Hold { percent }, Deed::Wipe(node), Deed::Start(node)]);
         plan.deeds.push(Deed::AwaitInSync { settled: SETTLED_AFTER_WIPE });
         Ok(plan)
     }

@@ -27,6 +27,8 @@ pub(crate) struct Injected {
 /// What a nemesis did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NemesisReport {
+    /// From the begin to the end of the last fault or of the quiet tail.
+    pub(crate) lasted: Duration,
     /// In the order in which they ended.
     pub(crate) faults: Vec<Injected>,
     /// Steps for which no time was left.
@@ -93,6 +95,7 @@ impl<'a> Nemesis<'a> {
             // The quiet tail: the cluster recovers while clients still work.
             self.doer.pacer.wait_until(schedule.duration);
         }
+        self.report.lasted = self.doer.pacer.now();
         self.heal();
         self.report
     }

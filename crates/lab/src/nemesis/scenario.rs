@@ -24,7 +24,7 @@ static SCENARIOS: [Scenario; 12] = {
         Scenario { name, describe, faults }
     }
     [
-        of("leader-loss", "Leaders of partitions are killed, paused, cut off and lose power: nothing acknowledged is lost, and another leads soon.", &[KillLeader, PauseLeader, IsolateLeader, PowerLeader]),
+        of("leader-loss", "Leaders of partitions are killed, paused, cut off and lose power, also while another has just come back: nothing acknowledged is lost, and another leads soon.", &[KillLeader, PauseLeader, IsolateLeader, PowerLeader, LaggingHeir]),
         of("controller-loss", "The leader of the metadata quorum is killed, paused and cut off: the cluster goes on and elects another.", &[KillController, PauseController, IsolateController]),
         of("kills", "Processes are killed one by one and all at once.", &[KillLeader, KillController, KillRandom, KillAll, Terminate]),
         of("rolling-restart", "All nodes are restarted one after the other, as for an upgrade.", &[RollingRestart]),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::*;
 use crate::history::{Action, Event, HistoryReader, Kind, Recorder};
 use fake::{FakeTarget, ManualPacer};
+use pacer::{Pacer as _, Waited};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -116,6 +116,7 @@ impl Statistics {
             | Action::Assign { .. }
             | Action::Rebalance { .. }
             | Action::Commit { .. }
+            | Action::Committed { .. }
             | Action::Transaction { .. }
             | Action::Watermarks { .. }
             | Action::ReadThrough { .. } => {}

@@ -131,6 +131,7 @@ impl Member {
             return;
         };
         self.flush(None);
+        self.ask_committed(consumer, group);
         let due: Positions = {
             let state = self.state();
             let news =
@@ -151,6 +152,26 @@ impl Member {
             Err(error) => (outcome::of_commit(&error), Some(outcome::name(&error))),
         };
         self.shared.recorder.complete(op, &self.process, outcome, action);
+    }
+
+    /// Asks what the group has committed: the commit that follows would hide that it forgot.
+    fn ask_committed(&self, consumer: &Reader, group: &str) {
+        let asked: Positions =
+            self.state().committed.keys().map(|partition| (partition.clone(), -1)).collect();
+        let Some(list) = list(&asked).filter(|_| !asked.is_empty()) else {
+            return;
+        };
+        let action = |offsets: Positions| Action::Committed {
+            group: group.to_owned(),
+            offsets: offsets.into_iter().collect(),
+        };
+        let recorder = &self.shared.recorder;
+        let op = recorder.invoke(&self.process, action(asked.clone()));
+        let (outcome, offsets) = match committed(consumer, list) {
+            Ok(offsets) => ((Kind::Ok, None), offsets),
+            Err(error) => ((Kind::Fail, Some(outcome::name(&error))), asked),
+        };
+        recorder.complete(op, &self.process, outcome, action(offsets));
     }
 
     fn given(&self, consumer: &Reader, list: &TopicPartitionList) {
@@ -307,21 +328,27 @@ fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
     named.collect()
 }
 
-fn committed_or_first(consumer: &Reader, list: &TopicPartitionList) -> KafkaResult<Positions> {
-    let committed = consumer.committed_offsets(list.clone(), QUESTION_PATIENCE)?;
-    let mut positions = Positions::new();
-    for element in committed.elements() {
+/// What a group has committed, -1 where it has nothing.
+fn committed(consumer: &Reader, list: TopicPartitionList) -> KafkaResult<Positions> {
+    let answer = consumer.committed_offsets(list, QUESTION_PATIENCE)?;
+    let mut offsets = Positions::new();
+    for element in answer.elements() {
         element.error()?;
         let offset = match element.offset() {
             Offset::Offset(offset) => offset,
-            _ => {
-                consumer
-                    .fetch_watermarks(element.topic(), element.partition(), QUESTION_PATIENCE)?
-                    .0
-            }
+            _ => -1,
         };
         let topic = Arc::from(element.topic());
-        positions.insert(Partition { topic, number: element.partition() }, offset);
+        offsets.insert(Partition { topic, number: element.partition() }, offset);
+    }
+    Ok(offsets)
+}
+
+fn committed_or_first(consumer: &Reader, list: &TopicPartitionList) -> KafkaResult<Positions> {
+    let mut positions = committed(consumer, list.clone())?;
+    for (partition, offset) in positions.iter_mut().filter(|(_, offset)| **offset < 0) {
+        *offset =
+            consumer.fetch_watermarks(&partition.topic, partition.number, QUESTION_PATIENCE)?.0;
     }
     Ok(positions)
 }

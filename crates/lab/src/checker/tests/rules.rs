@@ -132,6 +132,17 @@ const CASES: &[(&str, &str, &str)] = &[
         "g commit 5; g commit-ok 5; h commit 3; h commit-ok 3",
         "g commit 5; h commit 3; g commit-ok 5; h commit-ok 3",
     ),
+    // What another was told may not have reached the coordinator that answers.
+    (
+        "committed-offset-regress",
+        "g commit 5; g commit-ok 5; g fetch; g fetched -1",
+        "g commit 5; g commit-ok 5; h fetch; h fetched -1",
+    ),
+    (
+        "committed-offset-regress",
+        "g commit 3; g commit-ok 3; g fetch; g fetched 2",
+        "g fetch; g commit 3; g commit-ok 3; g fetched 2",
+    ),
     (
         "committed-offset-skip",
         "p send 0; p ok 0 0; p send 1; p ok 1 1; g placed 0; g poll 0:0; g commit 1; g commit-ok 1; h placed 2",

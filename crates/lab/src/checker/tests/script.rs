@@ -122,6 +122,30 @@ impl Script {
                     action,
                 );
             }
+            "fetch" | "fetched" => {
+                let offset = if verb == "fetch" { -1 } else { number(0) };
+                let offsets = vec![(partition(), offset)];
+                let action = Action::Committed { group: "group".to_owned(), offsets };
+                self.operation(
+                    &format!("fetch {process}"),
+                    process,
+                    (verb == "fetch", Kind::Ok),
+                    action,
+                );
+            }
+            "through" => {
+                let action =
+                    Action::ReadThrough { partition: partition(), from: number(0), to: number(1) };
+                self.push(None, process, Kind::Ok, action);
+            }
+            _ => self.operation_of_many(process, verb, arguments),
+        }
+    }
+
+    /// Transactions and watermarks.
+    fn operation_of_many(&mut self, process: &str, verb: &str, arguments: &[&str]) {
+        let number = |at: usize| arguments[at].parse::<i64>().unwrap();
+        match verb {
             "begin" | "end" | "abort" | "unknown" => {
                 let end =
                     if verb == "abort" { TransactionEnd::Abort } else { TransactionEnd::Commit };
@@ -143,11 +167,6 @@ impl Script {
                     (verb == "ask", Kind::Ok),
                     action,
                 );
-            }
-            "through" => {
-                let action =
-                    Action::ReadThrough { partition: partition(), from: number(0), to: number(1) };
-                self.push(None, process, Kind::Ok, action);
             }
             _ => panic!("no verb {verb}"),
         }

@@ -5,7 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::nemesis::{Cluster, Pacer, Waited};
+use crate::nemesis::Cluster;
+use crate::nemesis::pacer::{Pacer, Waited};
 use crate::target::{BrokenLink, Means, NodeId, Outcome, SyncFault, Target, TargetError};
 
 #[derive(Debug, Default)]
