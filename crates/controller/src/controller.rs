@@ -251,10 +251,13 @@ impl Controller {
                     return Ok(registered);
                 }
                 Ok(Applied { outcome: Outcome::Refused(refusal), .. }) => {
-                    let since = *first_refusal.get_or_insert_with(|| clock.now());
-                    let may_pass = refusal.code == ErrorCode::DuplicateBrokerRegistration;
-                    if !may_pass || clock.now().since(since) > patience {
-                        return Err(RegisterError::Refused(refusal));
+                    // Else the cluster is being formed, and the command that does so is on its way.
+                    if refusal.code != ErrorCode::NotController {
+                        let since = *first_refusal.get_or_insert_with(|| clock.now());
+                        let may_pass = refusal.code == ErrorCode::DuplicateBrokerRegistration;
+                        if !may_pass || clock.now().since(since) > patience {
+                            return Err(RegisterError::Refused(refusal));
+                        }
                     }
                     sleep(REGISTER_PAUSE).await;
                 }

@@ -132,7 +132,7 @@ pub(super) fn reference(op: OperationId) -> String {
     format!("{{\"op\":{op}}}")
 }
 
-/// The reverse of [`reference`].
+/// The reverse of [`reference()`].
 pub(super) fn referred(text: &str) -> Option<OperationId> {
     text.strip_prefix("{\"op\":")?.strip_suffix('}')?.parse().ok()
 }

@@ -129,7 +129,10 @@ impl ReadPlan {
             let batch = batch.map_err(damaged)?;
             let base_offset = batch.header.base_offset;
             if expected.is_some_and(|expected| base_offset != expected) {
-                return Err(damaged(BatchError::Field { field: "baseOffset", value: base_offset.0 }));
+                return Err(damaged(BatchError::Field {
+                    field: "baseOffset",
+                    value: base_offset.0,
+                }));
             }
             if !self.takes(&batch.header) {
                 break;

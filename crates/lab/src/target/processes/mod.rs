@@ -1,7 +1,7 @@
 //! A cluster that the lab starts itself: processes described by a target file, in a sandbox.
 //!
 //! Owns the nodes, their network and their disks; all end with it. What the machine cannot do is known when it is made, see
-//! [`Target::lacks`]. Locks: the map of nodes, then one node; the network's lock is taken last and alone.
+//! [`super::Target::lacks`]. Locks: the map of nodes, then one node; the network's lock is taken last and alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
