@@ -84,8 +84,10 @@ pub(crate) fn run(options: &ChaosOptions) -> Result<(RunReport, PathBuf), Experi
     let history = directory.join("history.jsonl");
     let failed = |source| ExperimentError::Io { path: history.clone(), source };
     let recorder = Recorder::create(&history, Clock::start()).map_err(failed)?;
-    let (nemesis, end) = clients_and_faults(options, seed, target.as_ref(), &schedule, &recorder)?;
+    let seen = clients_and_faults(options, seed, target.as_ref(), &schedule, &recorder);
+    // Before an error is passed on, so that what was recorded until then can be judged by itself.
     recorder.finish().map_err(failed)?;
+    let (nemesis, end) = seen?;
     report.not_done.extend(left_undone(&nemesis));
     target.stop_all();
     eprintln!("judging {}", history.display());

@@ -183,15 +183,21 @@ pub(crate) fn run(options: &DurabilityOptions) -> Result<(RunReport, PathBuf), E
         cells: BTreeMap::new(),
         anomalies: BTreeMap::new(),
     };
-    for fault in faults {
+    'faults: for fault in faults {
         for round in 0..options.rounds {
             // A cluster that does not come back is a result as well: of this fault, not of the next.
-            if let Err(error) = bench.round(fault, round) {
-                let what = format!("{fault}, round {} and later: {error}", round + 1);
-                eprintln!("cannot do {what}");
-                report.not_done.push(what);
-                target.heal()?;
-                break;
+            let Err(error) = bench.round(fault, round) else { continue };
+            let mut what = vec![format!("{fault}, round {} and later: {error}", round + 1)];
+            let healed = target.heal();
+            if let Err(error) = &healed {
+                what.push(format!("all that was to follow: {error}"));
+            }
+            what.iter().for_each(|what| eprintln!("cannot do {what}"));
+            report.not_done.append(&mut what);
+            match healed {
+                Ok(()) => break,
+                // What was counted before is worth a report all the same.
+                Err(_) => break 'faults,
             }
         }
     }

@@ -30,6 +30,12 @@ impl RunDirectory {
             )));
         }
         let path = std::fs::canonicalize(&path).map_err(failed)?;
+        if path.to_string_lossy().contains(',') {
+            let path = path.display();
+            return Err(ExperimentError::Usage(format!(
+                "{path} has a comma, where brokers take a data directory to end: give --out another one"
+            )));
+        }
         Ok(Self { path })
     }
 
@@ -110,6 +116,13 @@ mod tests {
         assert_eq!(civil(951_782_400), (2000, 2, 29, 0, 0, 0));
         assert_eq!(civil(1_796_083_199), (2026, 11, 30, 23, 59, 59));
         assert_eq!(civil(4_107_542_400), (2100, 3, 1, 0, 0, 0));
+    }
+
+    #[test]
+    fn a_directory_with_a_comma_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let refused = RunDirectory::make(Some(&directory.path().join("a,b")), "chaos").unwrap_err();
+        assert!(refused.to_string().ends_with("give --out another one"), "{refused}");
     }
 
     #[test]
