@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::coordinator::GroupCoordinator;
+use super::group_coordinator::GroupCoordinator;
 use crate::group::state::GroupState;
 
 /// Gauges that are read off the shards at each scrape.

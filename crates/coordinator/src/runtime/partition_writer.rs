@@ -1,4 +1,4 @@
-//! The coordinator's view of its log: the partitions of `__consumer_offsets` that this broker leads.
+//! A coordinator's view of its log: the partitions of its topic that this broker leads.
 //!
 //! One trait, implemented by the broker over its replicas and by tests in memory. It knows bytes and offsets; what the records say is the machine's.
 
@@ -11,7 +11,7 @@ use model::{LeaderEpoch, Offset, TopicId};
 
 use crate::group::ids::TopicIdentity;
 
-/// One leadership of one partition of the offsets topic. Whatever is done under an older one is refused.
+/// One leadership of one partition of a coordinator's topic. Whatever is done under an older one is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Leadership {
     /// Which topic the partition belongs to: one that was deleted and created anew begins its leader epochs at 0 again.
@@ -31,7 +31,7 @@ impl Leadership {
 
 impl fmt::Display for Leadership {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "__consumer_offsets-{} in leader epoch {}", self.partition, self.leader_epoch)
+        write!(f, "partition {} in leader epoch {}", self.partition, self.leader_epoch)
     }
 }
 
@@ -78,7 +78,7 @@ pub enum ReadError {
     Storage,
 }
 
-/// The log of the coordinators: the offsets topic's partitions on this broker.
+/// The log of one kind of coordinator: its topic's partitions on this broker.
 ///
 /// Calls that return no future are made under a shard's lock and never block: a shard's lock comes before its partition's. Nothing calls back from in there.
 pub trait PartitionWriter: fmt::Debug + Send + Sync + 'static {

@@ -15,10 +15,15 @@ use super::ShardHandle;
 use super::log_size::RewriteStart;
 use super::state::LoadNumber;
 use crate::runtime::context::Context;
+use crate::runtime::machine::Machine;
 use crate::runtime::partition_writer::WriteError;
 
 /// Rewrites the log of one load of a shard, unless that state or the leadership ends before.
-pub(super) async fn run(context: Arc<Context>, shard: Arc<ShardHandle>, load: LoadNumber) {
+pub(super) async fn run<M: Machine>(
+    context: Arc<Context<M>>,
+    shard: Arc<ShardHandle<M>>,
+    load: LoadNumber,
+) {
     let trimmed = tokio::select! {
         () = shard.ended().cancelled() => return,
         trimmed = rewrite(&context, &shard, load) => trimmed,
@@ -30,7 +35,11 @@ pub(super) async fn run(context: Arc<Context>, shard: Arc<ShardHandle>, load: Lo
 }
 
 /// Returns where the log now begins; `None` when the rewrite was given up.
-async fn rewrite(context: &Context, shard: &ShardHandle, load: LoadNumber) -> Option<RewriteStart> {
+async fn rewrite<M: Machine>(
+    context: &Context<M>,
+    shard: &ShardHandle<M>,
+    load: LoadNumber,
+) -> Option<RewriteStart> {
     let mut rewrite = Rewrite { context, shard, permit: None };
     let mut start = None;
     let mut cursor = None;
@@ -53,14 +62,14 @@ async fn rewrite(context: &Context, shard: &ShardHandle, load: LoadNumber) -> Op
 }
 
 /// A rewrite that is under way.
-struct Rewrite<'a> {
-    context: &'a Context,
-    shard: &'a ShardHandle,
+struct Rewrite<'a, M: Machine> {
+    context: &'a Context<M>,
+    shard: &'a ShardHandle<M>,
     /// Given back while its partition makes no progress: others can be rewritten meanwhile.
     permit: Option<SemaphorePermit<'a>>,
 }
 
-impl Rewrite<'_> {
+impl<M: Machine> Rewrite<'_, M> {
     /// Waits for its turn, and until the partition takes writes; `None` when it will not take this leadership's any more.
     async fn wait_for_writes(&mut self) -> Option<()> {
         loop {
@@ -91,14 +100,14 @@ impl Rewrite<'_> {
     }
 
     fn trim(&self, start: RewriteStart) -> Option<RewriteStart> {
-        let (partition, before) = (self.shard.leadership(), start.first_offset);
-        match self.context.writer.trim(partition, before) {
+        let (partition, before) = (self.shard.name(), start.first_offset);
+        match self.context.writer.trim(self.shard.leadership(), before) {
             Ok(()) => {
-                tracing::debug!(%partition, %before, "group log rewritten");
+                tracing::debug!(%partition, %before, "log of a coordinator rewritten");
                 Some(start)
             }
             Err(error) => {
-                tracing::warn!(%partition, %before, %error, "the log of a group coordinator is rewritten, but was not cut: the next rewrite tries again");
+                tracing::warn!(%partition, %before, %error, "the log of a coordinator is rewritten, but was not cut: the next rewrite tries again");
                 None
             }
         }
