@@ -115,7 +115,7 @@ impl Machine for Shard {
         self.live_bytes()
     }
 
-    fn count(&self, counted: &mut u64, totals: &AtomicU64) -> ShardCounts {
+    fn count(&self, _now: Now, counted: &mut u64, totals: &AtomicU64) -> ShardCounts {
         let counts = self.counts();
         let new = counts.completed_rebalance_count.saturating_sub(*counted);
         *counted = counts.completed_rebalance_count;

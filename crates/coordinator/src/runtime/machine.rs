@@ -102,7 +102,7 @@ pub(super) trait Machine: Debug + Send + Sized + 'static {
     fn bytes_live(&self) -> usize;
 
     /// Counts what it holds, and adds what is new in its counters to the totals.
-    fn count(&self, counted: &mut Self::Counted, totals: &Self::Totals) -> Self::Counts;
+    fn count(&self, now: Now, counted: &mut Self::Counted, totals: &Self::Totals) -> Self::Counts;
 }
 
 /// What a machine wants done, in order.

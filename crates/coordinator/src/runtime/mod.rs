@@ -22,9 +22,16 @@ mod refusal;
 mod shard;
 mod shards;
 mod timers;
+mod transaction_coordinator;
+mod transaction_gauges;
+mod transaction_machine;
 
 pub use self::gauges::GroupGauges;
 pub use self::group_coordinator::{CommittedPosition, CoordinatorParts, GroupCoordinator};
 pub use self::metrics::GroupMetrics;
 pub use self::partition_writer::{Leadership, LogRange, PartitionWriter, ReadError, WriteError};
 pub use self::refusal::Refusal;
+pub use self::transaction_coordinator::{
+    TransactionCoordinator, TransactionCoordinatorParts, TransactionMetrics, TransactionOutlet,
+};
+pub use self::transaction_gauges::TransactionGauges;

@@ -303,7 +303,7 @@ impl<M: Machine> ShardHandle<M> {
 
     /// Counts what a machine holds, and adds what is new in its counters to the coordinator's.
     fn count(&self, loaded: &mut Loaded<M>) -> M::Counts {
-        loaded.machine.count(&mut loaded.counted, &self.context.totals)
+        loaded.machine.count(self.context.timers.now(), &mut loaded.counted, &self.context.totals)
     }
 
     fn lock(&self) -> MutexGuard<'_, State<M>> {
