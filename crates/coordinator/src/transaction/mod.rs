@@ -11,14 +11,31 @@
 //! **Invariants.** A transactional id has one open transaction at most. The epoch of a producer id never goes back, and what a former incarnation of a producer says changes nothing.
 //! A decision (Prepare) is never changed; the markers are asked for once it is committed, from whoever is the coordinator then, until each partition has its own; and only then is the
 //! transaction complete, and the next one may begin.
+//!
+//! `shard` finds the producer of each event and gives it its `turn`; `initialization`, `partitions`, `ending`, `markers` and `administration` answer it; `producer` is what is known
+//! of one, and how it changes.
 
+mod administration;
 pub mod config;
+mod ending;
 pub mod ids;
+mod initialization;
+mod markers;
+#[cfg(not(feature = "mutations"))]
+mod mutation;
+#[cfg(feature = "mutations")]
+pub mod mutation;
+mod partitions;
+mod producer;
 pub mod record;
+mod record_size;
 pub mod request;
 pub mod response;
 mod shard;
 pub mod state;
+#[cfg(test)]
+mod tests;
+mod turn;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -71,13 +88,17 @@ pub enum Event {
     TimeoutReached,
 }
 
+/// Names one decision of a shard, and with it one transaction. (Producer id and epoch do not: below version 2 the next transaction has the same.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DecisionId(pub u64);
+
 /// Partitions that have their markers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrittenMarkers {
     /// The transaction's producer.
     pub transactional_id: TransactionalId,
-    /// What the markers carry: with its epoch it names the transaction.
-    pub producer: ProducerIdAndEpoch,
+    /// As the shard named it when it asked; what another shard asked for, one that was loaded before, is not told to this one.
+    pub decision: DecisionId,
     /// The partitions.
     pub partitions: Vec<TopicPartition>,
 }
@@ -87,6 +108,8 @@ pub struct WrittenMarkers {
 pub struct MarkersToWrite {
     /// The transaction's producer.
     pub transactional_id: TransactionalId,
+    /// What is to be named when they are written.
+    pub decision: DecisionId,
     /// What the markers carry.
     pub producer: ProducerIdAndEpoch,
     /// How the transaction ended.

@@ -2,23 +2,7 @@
 
 use std::fmt;
 
-/// How a transaction ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TransactionResult {
-    /// What was written counts.
-    Commit,
-    /// It never was.
-    Abort,
-}
-
-impl fmt::Display for TransactionResult {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Commit => "commit",
-            Self::Abort => "abort",
-        })
-    }
-}
+pub use model::record_batch::TransactionResult;
 
 /// What the producer of a transactional id does (Kafka's `TransactionState`).
 ///

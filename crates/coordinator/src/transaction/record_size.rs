@@ -1,0 +1,27 @@
+//! How many bytes the records of the log take, about: what is live decides when the log is written anew, and bounds decide what is refused.
+
+use super::ids::TransactionalId;
+use super::record::TransactionMetadataRecord;
+
+/// Returns about how many bytes an id takes in the log; no less than it does.
+pub(super) fn of(transactional_id: &TransactionalId, value: &TransactionMetadataRecord) -> usize {
+    let mut topic = None;
+    let mut partitions_bytes = 0;
+    for partition in &value.partitions {
+        if topic != Some(&partition.topic) {
+            topic = Some(&partition.topic);
+            partitions_bytes += TOPIC_OVERHEAD_BYTES + partition.topic.len();
+        }
+        partitions_bytes += 4;
+    }
+    RECORD_OVERHEAD_BYTES + transactional_id.as_str().len() + partitions_bytes
+}
+
+/// What a record takes beside its texts and partitions: lengths, deltas and attributes, the key's kind, and a value with all that may be said.
+const RECORD_OVERHEAD_BYTES: usize = 90;
+
+/// Lengths of a topic's name and of its partitions, and the count of tagged fields.
+const TOPIC_OVERHEAD_BYTES: usize = 8;
+
+/// The most bytes of a text that a record can hold: its length is a positive 16-bit number.
+pub(super) const MAX_TEXT_BYTES: usize = 32_767;
