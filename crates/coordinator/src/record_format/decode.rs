@@ -54,6 +54,12 @@ pub enum DecodeError {
         #[source]
         source: protocol::codec::DecodeError,
     },
+    /// A transactional id in a state that is none.
+    #[error("the record at offset {offset} has a state that is none")]
+    State {
+        /// Offset of the record.
+        offset: Offset,
+    },
 }
 
 impl DecodeError {
@@ -65,7 +71,7 @@ impl DecodeError {
             Self::Record { source, .. } => {
                 matches!(source.problem(), Problem::UnsupportedVersion(_))
             }
-            Self::Batch { .. } | Self::Records { .. } => false,
+            Self::Batch { .. } | Self::Records { .. } | Self::State { .. } => false,
         }
     }
 }
@@ -316,4 +322,4 @@ impl Names {
 }
 
 /// Most bytes that a compressed batch may have when inflated. We write none; Kafka's are bounded by its `max.message.bytes`, 1 MiB unless set.
-const MAX_INFLATED_BYTES: usize = 64 << 20;
+pub(super) const MAX_INFLATED_BYTES: usize = 64 << 20;

@@ -8,6 +8,7 @@
 
 mod decode;
 mod encode;
+pub mod transactions;
 
 pub use decode::{DecodeError, Decoder, decode};
 pub use encode::{EncodeError, Encoder, batches, encode};

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use model::{Timestamp, UnixMillis};
 
-use super::machine::{Batches, Machine, Outlet, Wish};
-use super::partition_writer::{Leadership, PartitionWriter};
+use super::machine::{Asker, Batches, LoadNumber, Machine, Outlet, Wish};
+use super::partition_writer::PartitionWriter;
 use crate::group::ids::TopicIdentity;
 use crate::group::record::GroupRecord;
 use crate::group::request::{Request, RequestId};
@@ -79,7 +79,7 @@ impl Machine for Shard {
     }
 
     /// The machine deletes the offsets of topics in parts; the later ones come by its timer.
-    fn step_notes(&mut self, now: Now, notes: BTreeSet<TopicIdentity>) {
+    fn step_notes(&mut self, now: Now, _load: LoadNumber, notes: BTreeSet<TopicIdentity>) {
         self.step(now, Event::TopicsDeleted(notes.into_iter().collect()));
     }
 
@@ -141,5 +141,5 @@ impl Batches for Encoder<'_> {
 pub(super) struct NoMessages;
 
 impl Outlet<Infallible> for NoMessages {
-    fn send(&self, _leadership: Leadership, _messages: Vec<Infallible>) {}
+    fn send(&self, _asker: Asker, _messages: Vec<Infallible>) {}
 }

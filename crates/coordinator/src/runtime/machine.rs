@@ -74,8 +74,8 @@ pub(super) trait Machine: Debug + Send + Sized + 'static {
     /// Takes in that the time of its timeout has come.
     fn step_timeout(&mut self, now: Now);
 
-    /// Takes in notes.
-    fn step_notes(&mut self, now: Now, notes: BTreeSet<Self::Note>);
+    /// Takes in notes. What they say of another load than its own is void.
+    fn step_notes(&mut self, now: Now, load: LoadNumber, notes: BTreeSet<Self::Note>);
 
     /// Returns its next wish.
     fn poll_wish(&mut self) -> Option<Wish<Self>>;
@@ -105,6 +105,25 @@ pub(super) trait Machine: Debug + Send + Sized + 'static {
     fn count(&self, now: Now, counted: &mut Self::Counted, totals: &Self::Totals) -> Self::Counts;
 }
 
+/// Names one load of a shard; what belongs to an earlier one is void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct LoadNumber(pub(super) u64);
+
+/// Who sent a message, and is to be told what came of it: one load of the shard of one leadership. A later load of the same leadership has its wishes anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker {
+    pub(super) leadership: Leadership,
+    pub(super) load: LoadNumber,
+}
+
+impl Asker {
+    /// Returns the leadership.
+    #[must_use]
+    pub fn leadership(&self) -> Leadership {
+        self.leadership
+    }
+}
+
 /// What a machine wants done, in order.
 #[derive(Debug)]
 pub(super) enum Wish<M: Machine> {
@@ -131,5 +150,5 @@ pub(super) trait Batches {
 /// Where the messages of a coordinator's machines go.
 pub(super) trait Outlet<T>: Debug + Send + Sync {
     /// Takes messages whose writes are committed. Called without any lock; does not block.
-    fn send(&self, leadership: Leadership, messages: Vec<T>);
+    fn send(&self, asker: Asker, messages: Vec<T>);
 }

@@ -28,6 +28,7 @@ mod transaction_machine;
 
 pub use self::gauges::GroupGauges;
 pub use self::group_coordinator::{CommittedPosition, CoordinatorParts, GroupCoordinator};
+pub use self::machine::Asker;
 pub use self::metrics::GroupMetrics;
 pub use self::partition_writer::{Leadership, LogRange, PartitionWriter, ReadError, WriteError};
 pub use self::refusal::Refusal;

@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::context::{Context, ContextParts};
+use super::machine::Asker;
 use super::metrics::ShardMetrics;
 use super::partition_writer::{Leadership, PartitionWriter};
 use super::refusal::Refusal;
 use super::shards::Shards;
-use super::transaction_machine::{Note, ToOutlet};
+use super::transaction_machine::{News, Note, ToOutlet};
 use crate::transaction::config::TransactionCoordinatorConfig;
 use crate::transaction::request::{ListTransactions, Request};
 use crate::transaction::response::{ListedTransaction, Response};
@@ -25,10 +26,10 @@ use crate::transaction::{MarkersToWrite, Shard, ShardCounts, WrittenMarkers};
 /// What carries a transaction coordinator's wishes. Neither call blocks, and neither is made under a lock.
 pub trait TransactionOutlet: fmt::Debug + Send + Sync + 'static {
     /// Has markers written, whose decision is committed: to each partition, again and again until it has it or the leadership has ended. Told by [`TransactionCoordinator::markers_written`].
-    fn write_markers(&self, leadership: Leadership, markers: Vec<MarkersToWrite>);
+    fn write_markers(&self, asker: Asker, markers: Vec<MarkersToWrite>);
 
     /// Draws a producer id, again and again until there is one or the leadership has ended. Told by [`TransactionCoordinator::producer_id_drawn`].
-    fn draw_producer_id(&self, leadership: Leadership);
+    fn draw_producer_id(&self, asker: Asker);
 }
 
 /// What a coordinator of transactions is made of.
@@ -136,15 +137,15 @@ impl TransactionCoordinator {
         Ok(listed.flatten().collect())
     }
 
-    /// Notes that partitions have the markers that one leadership asked for. What another one asked for is nothing to it.
-    pub fn markers_written(&self, leadership: Leadership, written: WrittenMarkers) {
-        let WrittenMarkers { transactional_id, producer, partitions } = written;
-        self.note(leadership, Note::MarkersWritten { transactional_id, producer, partitions });
+    /// Tells whoever asked for markers that partitions have theirs.
+    pub fn markers_written(&self, asker: Asker, written: WrittenMarkers) {
+        let WrittenMarkers { transactional_id, decision, partitions } = written;
+        self.note(asker, News::MarkersWritten { transactional_id, decision, partitions });
     }
 
-    /// Notes that a producer id was drawn for one leadership.
-    pub fn producer_id_drawn(&self, leadership: Leadership, id: ProducerId) {
-        self.note(leadership, Note::ProducerIdDrawn(id));
+    /// Tells whoever asked for a producer id that one was drawn.
+    pub fn producer_id_drawn(&self, asker: Asker, id: ProducerId) {
+        self.note(asker, News::ProducerIdDrawn(id));
     }
 
     /// Returns the token that is cancelled when a leadership ends; `None` when it has.
@@ -178,11 +179,12 @@ impl TransactionCoordinator {
         self.shards.stop();
     }
 
-    fn note(&self, leadership: Leadership, note: Note) {
+    fn note(&self, asker: Asker, news: News) {
+        let Asker { leadership, load } = asker;
         if let Some(shard) = self.shards.get(leadership.partition)
             && shard.leadership() == leadership
         {
-            shard.note([note]);
+            shard.note([Note { load, news }]);
             shard.step_noted();
         }
     }

@@ -7,19 +7,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use model::{ProducerId, Timestamp, TopicPartition, UnixMillis};
 
-use super::machine::{Batches, Machine, Outlet, Wish};
-use super::partition_writer::{Leadership, PartitionWriter};
+use super::machine::{Asker, Batches, LoadNumber, Machine, Outlet, Wish};
+use super::partition_writer::PartitionWriter;
 use super::transaction_coordinator::TransactionOutlet;
 use crate::group::request::RequestId;
 use crate::group::{Now, WriteId};
 use crate::record_format::transactions::{self, DecodeError, EncodeError, Encoder};
-use crate::transaction::ids::{ProducerIdAndEpoch, TransactionalId};
+use crate::transaction::ids::TransactionalId;
 use crate::transaction::record::TransactionRecord;
 use crate::transaction::request::Request;
 use crate::transaction::response::Response;
 use crate::transaction::{
-    Action, Event, MarkersToWrite, RewriteCursor, Shard, ShardCounts, TransactionConfig,
-    WrittenMarkers,
+    Action, DecisionId, Event, MarkersToWrite, RewriteCursor, Shard, ShardCounts,
+    TransactionConfig, WrittenMarkers,
 };
 
 /// What a transaction machine wants told to others.
@@ -31,26 +31,33 @@ pub(super) enum Message {
     DrawProducerId,
 }
 
-/// What a transaction machine is told beside requests and timeouts.
+/// What a transaction machine is told beside requests and timeouts, by whoever carries the wishes of one of its loads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Note {
+pub(super) struct Note {
+    pub(super) load: LoadNumber,
+    pub(super) news: News,
+}
+
+/// What came of a wish.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum News {
     /// Partitions have their markers.
     MarkersWritten {
         transactional_id: TransactionalId,
-        producer: ProducerIdAndEpoch,
+        decision: DecisionId,
         partitions: Vec<TopicPartition>,
     },
     /// A producer id was drawn.
     ProducerIdDrawn(ProducerId),
 }
 
-impl From<Note> for Event {
-    fn from(note: Note) -> Self {
-        match note {
-            Note::MarkersWritten { transactional_id, producer, partitions } => {
-                Self::MarkersWritten(WrittenMarkers { transactional_id, producer, partitions })
+impl From<News> for Event {
+    fn from(news: News) -> Self {
+        match news {
+            News::MarkersWritten { transactional_id, decision, partitions } => {
+                Self::MarkersWritten(WrittenMarkers { transactional_id, decision, partitions })
             }
-            Note::ProducerIdDrawn(id) => Self::ProducerIdDrawn(id),
+            News::ProducerIdDrawn(id) => Self::ProducerIdDrawn(id),
         }
     }
 }
@@ -133,9 +140,9 @@ impl Machine for Shard {
         self.step(now, Event::TimeoutReached);
     }
 
-    fn step_notes(&mut self, now: Now, notes: BTreeSet<Note>) {
-        for note in notes {
-            self.step(now, note.into());
+    fn step_notes(&mut self, now: Now, load: LoadNumber, notes: BTreeSet<Note>) {
+        for note in notes.into_iter().filter(|note| note.load == load) {
+            self.step(now, note.news.into());
         }
     }
 
@@ -176,7 +183,7 @@ impl Machine for Shard {
     }
 
     fn count(&self, now: Now, counted: &mut Counted, totals: &Totals) -> ShardCounts {
-        let counts = self.counts(now);
+        let counts = self.counts(now.wall);
         for (is, was, total) in [
             (counts.commit_count, &mut counted.commits, &totals.commits),
             (counts.abort_count, &mut counted.aborts, &totals.aborts),
@@ -207,16 +214,16 @@ impl Batches for Encoder<'_> {
 pub(super) struct ToOutlet(pub(super) Arc<dyn TransactionOutlet>);
 
 impl Outlet<Message> for ToOutlet {
-    fn send(&self, leadership: Leadership, messages: Vec<Message>) {
+    fn send(&self, asker: Asker, messages: Vec<Message>) {
         let mut markers = Vec::new();
         for message in messages {
             match message {
                 Message::WriteMarkers(one) => markers.push(one),
-                Message::DrawProducerId => self.0.draw_producer_id(leadership),
+                Message::DrawProducerId => self.0.draw_producer_id(asker),
             }
         }
         if !markers.is_empty() {
-            self.0.write_markers(leadership, markers);
+            self.0.write_markers(asker, markers);
         }
     }
 }

@@ -22,11 +22,11 @@ use tokio_util::sync::CancellationToken;
 use self::load::{Cause, Replayed};
 use self::log_size::{LogSize, RewriteStart};
 use self::pass::Effects;
-use self::state::{Answer, LoadNumber, Loaded, Reply, State};
+use self::state::{Answer, Loaded, Reply, State};
 use self::write_ends::WriteEnds;
 use crate::group::request::RequestId;
 use crate::runtime::context::Context;
-use crate::runtime::machine::Machine;
+use crate::runtime::machine::{LoadNumber, Machine};
 use crate::runtime::partition_writer::{Leadership, WriteError};
 use crate::runtime::refusal::Refusal;
 

@@ -11,10 +11,10 @@ use super::ShardHandle;
 use super::load;
 use super::release::{self, Held};
 use super::rewrite;
-use super::state::{Answer, LoadNumber, Loaded, Reply, ReplySender, State};
+use super::state::{Answer, Loaded, Reply, ReplySender, State};
 use crate::group::request::RequestId;
 use crate::group::{Now, WriteId};
-use crate::runtime::machine::{Batches as _, Machine, Wish};
+use crate::runtime::machine::{Asker, Batches as _, LoadNumber, Machine, Wish};
 use crate::runtime::partition_writer::WriteError;
 use crate::runtime::refusal::Refusal;
 
@@ -105,7 +105,7 @@ impl<M: Machine> ShardHandle<M> {
     pub(super) fn step_notes(&self, loaded: &mut Loaded<M>, effects: &Effects<M>) {
         let notes = std::mem::take(&mut *self.lock_notes());
         if !notes.is_empty() {
-            loaded.machine.step_notes(effects.now, notes);
+            loaded.machine.step_notes(effects.now, loaded.load, notes);
         }
     }
 
@@ -129,7 +129,8 @@ impl<M: Machine> ShardHandle<M> {
                     }
                 }
                 Wish::Send(message, depends_on) => {
-                    effects.messages.push(message, self.end_of(loaded, depends_on));
+                    let asker = Asker { leadership: self.leadership, load: loaded.load };
+                    effects.messages.push(asker, message, self.end_of(loaded, depends_on));
                 }
                 Wish::Reply(id, response, depends_on) => {
                     let depends_on = self.end_of(loaded, depends_on);

@@ -7,12 +7,13 @@ use model::Offset;
 
 use super::ShardHandle;
 use crate::runtime::context::Context;
-use crate::runtime::machine::Machine;
+use crate::runtime::machine::{Asker, Machine};
 use crate::runtime::partition_writer::WriteError;
 
 /// The messages of one pass.
 #[derive(Debug)]
 pub(super) struct Held<M: Machine> {
+    asker: Option<Asker>,
     /// Those that depend on nothing uncommitted.
     free: Vec<M::Message>,
     held: Vec<M::Message>,
@@ -22,12 +23,13 @@ pub(super) struct Held<M: Machine> {
 
 impl<M: Machine> Default for Held<M> {
     fn default() -> Self {
-        Self { free: Vec::new(), held: Vec::new(), depends_on: None }
+        Self { asker: None, free: Vec::new(), held: Vec::new(), depends_on: None }
     }
 }
 
 impl<M: Machine> Held<M> {
-    pub(super) fn push(&mut self, message: M::Message, depends_on: Option<Offset>) {
+    pub(super) fn push(&mut self, asker: Asker, message: M::Message, depends_on: Option<Offset>) {
+        self.asker = Some(asker);
         match depends_on {
             Some(_) => self.held.push(message),
             None => self.free.push(message),
@@ -42,15 +44,16 @@ pub(super) fn begin<M: Machine>(
     shard: &Arc<ShardHandle<M>>,
     messages: Held<M>,
 ) {
-    let Held { free, held, depends_on } = messages;
+    let Held { asker, free, held, depends_on } = messages;
+    let Some(asker) = asker else { return };
     if !free.is_empty() {
-        context.outlet.send(shard.leadership(), free);
+        context.outlet.send(asker, free);
     }
     let Some(end_offset) = depends_on else { return };
     let (own, shard) = (Arc::clone(context), Arc::clone(shard));
     context.spawn(async move {
         if until_committed(&shard, end_offset).await.is_ok() {
-            own.outlet.send(shard.leadership(), held);
+            own.outlet.send(asker, held);
         }
     });
 }

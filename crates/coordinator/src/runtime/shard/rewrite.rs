@@ -13,9 +13,8 @@ use tokio::sync::SemaphorePermit;
 
 use super::ShardHandle;
 use super::log_size::RewriteStart;
-use super::state::LoadNumber;
 use crate::runtime::context::Context;
-use crate::runtime::machine::Machine;
+use crate::runtime::machine::{LoadNumber, Machine};
 use crate::runtime::partition_writer::WriteError;
 
 /// Rewrites the log of one load of a shard, unless that state or the leadership ends before.

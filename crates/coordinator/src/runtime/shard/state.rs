@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::log_size::LogSize;
 use super::write_ends::WriteEnds;
 use crate::group::request::RequestId;
-use crate::runtime::machine::Machine;
+use crate::runtime::machine::{LoadNumber, Machine};
 use crate::runtime::refusal::Refusal;
 
 /// What a shard is at the moment.
@@ -37,10 +37,6 @@ pub(super) struct Loaded<M: Machine> {
     /// What of the machine's counters stands in the coordinator's totals.
     pub(super) counted: M::Counted,
 }
-
-/// Names one load of a shard; what belongs to an earlier one is void.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LoadNumber(pub(super) u64);
 
 /// An answer of the machine, and what must be committed before it may go.
 #[derive(Debug)]
