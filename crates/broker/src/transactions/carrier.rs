@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use controller::Controller;
-use coordinator::runtime::{Leadership, TransactionCoordinator, TransactionOutlet};
+use coordinator::runtime::{Asker, TransactionCoordinator, TransactionOutlet};
 use coordinator::transaction::{MarkersToWrite, WrittenMarkers};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -58,12 +58,12 @@ impl Carrier {
     }
 
     /// Runs work for a leadership, until its end at the latest.
-    fn spawn<F>(&self, leadership: Leadership, work: impl FnOnce(Arc<TransactionCoordinator>) -> F)
+    fn spawn<F>(&self, asker: Asker, work: impl FnOnce(Arc<TransactionCoordinator>) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let Some(coordinator) = self.coordinator.get() else { return };
-        let Some(ended) = coordinator.ended(leadership) else { return };
+        let Some(ended) = coordinator.ended(asker.leadership()) else { return };
         let work = work(Arc::clone(coordinator));
         let task = async move {
             tokio::select! {
@@ -76,22 +76,22 @@ impl Carrier {
 }
 
 impl TransactionOutlet for Carrier {
-    fn write_markers(&self, leadership: Leadership, markers: Vec<MarkersToWrite>) {
+    fn write_markers(&self, asker: Asker, markers: Vec<MarkersToWrite>) {
         for markers in markers {
             let road = Arc::clone(&self.road);
-            self.spawn(leadership, |coordinator| async move {
-                carry(&road, &coordinator, leadership, markers).await;
+            self.spawn(asker, |coordinator| async move {
+                carry(&road, &coordinator, asker, markers).await;
             });
         }
     }
 
-    fn draw_producer_id(&self, leadership: Leadership) {
+    fn draw_producer_id(&self, asker: Asker) {
         let producer_ids = Arc::clone(&self.producer_ids);
-        self.spawn(leadership, |coordinator| async move {
+        self.spawn(asker, |coordinator| async move {
             let mut pause = FIRST_PAUSE;
             loop {
                 match producer_ids.next().await {
-                    Ok(id) => return coordinator.producer_id_drawn(leadership, id),
+                    Ok(id) => return coordinator.producer_id_drawn(asker, id),
                     Err(error) => tracing::debug!("no producer id yet: {error}"),
                 }
                 tokio::time::sleep(pause).await;
@@ -105,14 +105,15 @@ impl TransactionOutlet for Carrier {
 async fn carry(
     road: &Road,
     coordinator: &TransactionCoordinator,
-    leadership: Leadership,
+    asker: Asker,
     markers: MarkersToWrite,
 ) {
-    let MarkersToWrite { transactional_id, producer, result, version, partitions } = markers;
+    let MarkersToWrite { transactional_id, decision, producer, result, version, partitions } =
+        markers;
     let marker = Marker {
         producer,
         result: wire::result(result),
-        coordinator_epoch: leadership.leader_epoch,
+        coordinator_epoch: asker.leadership().leader_epoch,
         version: wire::version(version),
     };
     let ways = partitions.into_iter().map(|partition| async move {
@@ -123,8 +124,8 @@ async fn carry(
     let mut written = ways.ready_chunks(MAX_TOLD);
     while let Some(partitions) = written.next().await {
         let transactional_id = transactional_id.clone();
-        let written = WrittenMarkers { transactional_id, producer, partitions };
-        coordinator.markers_written(leadership, written);
+        let written = WrittenMarkers { transactional_id, decision, partitions };
+        coordinator.markers_written(asker, written);
     }
 }
 

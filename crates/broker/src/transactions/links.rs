@@ -123,17 +123,17 @@ impl Links {
     async fn run(&self, broker: BrokerId, mut queue: mpsc::Receiver<Queued>) {
         while let Some(first) = queue.recv().await {
             let opened = tokio::time::timeout(PATIENCE, self.open(broker)).await;
-            let stream = match opened.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer")))
-            {
-                Ok(stream) => stream,
-                Err(status) => {
-                    tell_of(broker, &status);
-                    // Whoever waits looks where the partition is now, and comes again.
-                    drop(first);
-                    while queue.try_recv().is_ok() {}
-                    continue;
-                }
-            };
+            let stream =
+                match opened.unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer"))) {
+                    Ok(stream) => stream,
+                    Err(status) => {
+                        tell_of(broker, &status);
+                        // Whoever waits looks where the partition is now, and comes again.
+                        drop(first);
+                        while queue.try_recv().is_ok() {}
+                        continue;
+                    }
+                };
             stream.run(first, &mut queue).await;
         }
     }

@@ -19,7 +19,7 @@ pub(crate) use carrier::Carrier;
 pub(crate) use links::Links;
 pub(crate) use local::LocalPartitions;
 pub(crate) use service::server;
-pub(crate) use verification::{SupportedOperation, Verification};
+pub(crate) use verification::{SupportedOperation, Verification, partition_of};
 
 /// The end of a transaction, as it is written into each of its partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The log of the group coordinators: this broker's replicas of the offsets topic.
+//! The logs of the coordinators: this broker's replicas of the offsets topic and of the transaction topic.
 //!
 //! Owns the mapping of partition numbers to replicas and of errors; the rule that a stale coordinator writes nothing is the replica's, which compares leader epochs.
 
@@ -20,19 +20,19 @@ use replication::{
     ProduceOptions, ReadRequest, Replicas,
 };
 
-/// The offsets topic on this broker.
-pub(super) struct OffsetsLog {
+/// A coordinator's topic on this broker.
+pub(super) struct CoordinatorLog {
     replicas: Arc<Replicas>,
     controller: Controller,
 }
 
-impl fmt::Debug for OffsetsLog {
+impl fmt::Debug for CoordinatorLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OffsetsLog")
+        f.write_str("CoordinatorLog")
     }
 }
 
-impl OffsetsLog {
+impl CoordinatorLog {
     pub(super) fn new(replicas: Arc<Replicas>, controller: Controller) -> Self {
         Self { replicas, controller }
     }
@@ -43,7 +43,7 @@ impl OffsetsLog {
     }
 }
 
-impl PartitionWriter for OffsetsLog {
+impl PartitionWriter for CoordinatorLog {
     fn made(&self, leadership: Leadership) -> BoxFuture<'static, ()> {
         let replicas = Arc::clone(&self.replicas);
         async move { drop(replicas.made(&id_of(leadership)).await) }.boxed()
@@ -170,7 +170,7 @@ fn write_error(leadership: Leadership, error: &ProduceError) -> WriteError {
         ProduceError::Refused(AppendError::FencedLeaderEpoch { .. }) => WriteError::NotLeader,
         ProduceError::Refused(_) | ProduceError::Compression(_) => {
             let source = std::error::Error::source(error).map(ToString::to_string);
-            tracing::error!(partition = %leadership, source, "a group coordinator cannot write: {error}");
+            tracing::error!(partition = %leadership, source, "a coordinator cannot write: {error}");
             WriteError::Storage
         }
     }
