@@ -9,7 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use controller::Controller;
 use coordinator::group::ids::TopicIdentity;
-use coordinator::runtime::{Leadership, LogRange, PartitionWriter, ReadError, WriteError};
+use coordinator::runtime::{
+    Leadership, LogRange, PartitionWriter, ReadError, TransactionOrigin, TransactionWriteError,
+    WriteError,
+};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use log_storage::{AppendError, AppendOrigin, Minimum};
@@ -19,6 +22,8 @@ use replication::{
     DeleteRecordsError, FetchError, Isolation, NotServed, PartitionHandle, ProduceError,
     ProduceOptions, ReadRequest, Replicas,
 };
+
+use crate::error_code::ToErrorCode as _;
 
 /// The offsets topic on this broker.
 pub(super) struct OffsetsLog {
@@ -35,6 +40,26 @@ impl fmt::Debug for OffsetsLog {
 impl OffsetsLog {
     pub(super) fn new(replicas: Arc<Replicas>, controller: Controller) -> Self {
         Self { replicas, controller }
+    }
+
+    /// Appends one batch on the calling thread; returns the offset behind it.
+    fn produce(
+        &self,
+        leadership: Leadership,
+        batch: &mut [u8],
+    ) -> Result<Result<Offset, ProduceError>, WriteError> {
+        let replica = self.replica(leadership).ok_or(WriteError::NotLeader)?;
+        let options = ProduceOptions {
+            // The coordinator waits for the high watermark itself, once for many batches.
+            acks: Acks::None,
+            timeout: Duration::ZERO,
+            expected_leader_epoch: Some(leadership.leader_epoch),
+            origin: AppendOrigin::Coordinator,
+        };
+        // Without acknowledgements nothing is waited for.
+        let produced =
+            replica.produce(batch, &options).now_or_never().ok_or(WriteError::Storage)?;
+        Ok(produced.map(|produced| produced.end_offset))
     }
 
     /// Finds a leadership's replica; there is none yet while it is being created, and none any more when its topic is gone.
@@ -55,20 +80,21 @@ impl PartitionWriter for OffsetsLog {
     }
 
     fn append(&self, leadership: Leadership, batch: &mut [u8]) -> Result<Offset, WriteError> {
-        let replica = self.replica(leadership).ok_or(WriteError::NotLeader)?;
-        let options = ProduceOptions {
-            // The coordinator waits for the high watermark itself, once for many batches.
-            acks: Acks::None,
-            timeout: Duration::ZERO,
-            expected_leader_epoch: Some(leadership.leader_epoch),
-            origin: AppendOrigin::Coordinator,
-        };
-        match replica.produce(batch, &options).now_or_never() {
-            Some(Ok(produced)) => Ok(produced.end_offset),
-            Some(Err(error)) => Err(write_error(leadership, &error)),
-            // Without acknowledgements nothing is waited for.
-            None => Err(WriteError::Storage),
-        }
+        self.produce(leadership, batch)?.map_err(|error| write_error(leadership, &error))
+    }
+
+    fn append_of_transaction(
+        &self,
+        leadership: Leadership,
+        batch: &mut [u8],
+        _origin: TransactionOrigin,
+    ) -> Result<Offset, TransactionWriteError> {
+        self.produce(leadership, batch)?.map_err(|error| match &error {
+            ProduceError::Refused(refused @ AppendError::InvalidProducerEpoch { .. }) => {
+                TransactionWriteError::Refused(refused.error_code())
+            }
+            _ => write_error(leadership, &error).into(),
+        })
     }
 
     fn committed(

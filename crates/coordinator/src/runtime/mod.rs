@@ -26,5 +26,8 @@ mod timers;
 pub use self::gauges::GroupGauges;
 pub use self::group_coordinator::{CommittedPosition, CoordinatorParts, GroupCoordinator};
 pub use self::metrics::GroupMetrics;
-pub use self::partition_writer::{Leadership, LogRange, PartitionWriter, ReadError, WriteError};
+pub use self::partition_writer::{
+    Leadership, LogRange, PartitionWriter, ReadError, TransactionOrigin, TransactionWriteError,
+    WriteError,
+};
 pub use self::refusal::Refusal;
