@@ -125,6 +125,7 @@ handlers! {
     AddOffsetsToTxn => add_offsets_to_txn,
     EndTxn => end_txn,
     WriteTxnMarkers => write_txn_markers,
+    TxnOffsetCommit => txn_offset_commit,
     DescribeConfigs => describe_configs,
     AlterConfigs => alter_configs,
     CreatePartitions => create_partitions,

@@ -251,6 +251,7 @@ apis! {
         25 AddOffsetsToTxn 0-4 flexible 3+: AddOffsetsToTxnRequest => AddOffsetsToTxnResponse;
         26 EndTxn 0-5 flexible 3+: EndTxnRequest => EndTxnResponse;
         27 WriteTxnMarkers 0-2 flexible 1+: WriteTxnMarkersRequest => WriteTxnMarkersResponse;
+        28 TxnOffsetCommit 0-5 flexible 3+: TxnOffsetCommitRequest => TxnOffsetCommitResponse;
         32 DescribeConfigs 0-4 flexible 4+: DescribeConfigsRequest => DescribeConfigsResponse;
         33 AlterConfigs 0-2 flexible 2+: AlterConfigsRequest => AlterConfigsResponse;
         37 CreatePartitions 0-3 flexible 2+: CreatePartitionsRequest => CreatePartitionsResponse;
@@ -267,7 +268,6 @@ apis! {
             DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse;
     }
     declared {
-        28 TxnOffsetCommit 0-5 flexible 3+: TxnOffsetCommitRequest => TxnOffsetCommitResponse;
         61 DescribeProducers 0-0 flexible 0+:
             DescribeProducersRequest => DescribeProducersResponse;
     }

@@ -21,7 +21,7 @@ pub(crate) use admin::{
 pub(crate) use cluster::{api_versions, describe_cluster, describe_topic_partitions, metadata};
 pub(crate) use groups::{
     delete_groups, describe_groups, find_coordinator, heartbeat, join_group, leave_group,
-    list_groups, offset_commit, offset_delete, offset_fetch, sync_group,
+    list_groups, offset_commit, offset_delete, offset_fetch, sync_group, txn_offset_commit,
 };
 pub(crate) use records::{delete_records, fetch, list_offsets, offset_for_leader_epoch, produce};
 pub(crate) use transactions::{

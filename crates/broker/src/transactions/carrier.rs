@@ -11,7 +11,7 @@ use coordinator::runtime::{Asker, TransactionCoordinator, TransactionOutlet};
 use coordinator::transaction::{MarkersToWrite, WrittenMarkers};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use model::{BrokerId, ErrorCode, LeaderEpoch, TopicIdPartition, TopicPartition};
+use model::{BrokerId, ErrorCode, PartitionEpoch, TopicIdPartition, TopicPartition};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
@@ -136,7 +136,8 @@ enum Place {
     Gone,
     /// It has no leader now.
     Leaderless,
-    At(TopicIdPartition, BrokerId, LeaderEpoch),
+    /// With the epoch that grows when anything about it changes: its leader, or who is in sync.
+    At(TopicIdPartition, BrokerId, PartitionEpoch),
 }
 
 impl Road {
@@ -170,7 +171,7 @@ impl Road {
                 tracing::warn!(%partition, producer = %marker.producer, "a marker was refused: the partition has heard of a later coordinator");
                 pause = LONGEST_PAUSE;
             }
-            // A leader that moved is asked at once; one that could not write, after a while.
+            // What has moved, or has other replicas in sync, is asked at once; what could only not write, after a while.
             let _ = tokio::time::timeout(pause, self.until_moved(partition, place)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -189,12 +190,12 @@ impl Road {
         let id = TopicIdPartition { topic_id, partition: partition.partition };
         let Some(state) = image.partition(id) else { return Place::Gone };
         match state.leader {
-            Some(leader) => Place::At(id, leader, state.leader_epoch),
+            Some(leader) => Place::At(id, leader, state.partition_epoch),
             None => Place::Leaderless,
         }
     }
 
-    /// Waits until the partition is elsewhere than it was.
+    /// Waits until the partition is elsewhere than it was, or otherwise in sync.
     async fn until_moved(&self, partition: &TopicPartition, was: Place) {
         loop {
             // Read before the image, which may be ahead of it and never behind.

@@ -33,6 +33,16 @@ pub(crate) enum SupportedOperation {
     AddPartition,
 }
 
+impl SupportedOperation {
+    /// Returns the rules by which the client's transactions go.
+    pub(crate) fn transaction_version(self) -> model::TransactionVersion {
+        match self {
+            Self::DefaultError | Self::GenericError => model::TransactionVersion::V0,
+            Self::AddPartition => model::TransactionVersion::V2,
+        }
+    }
+}
+
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {

@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::record_batch::{BatchBuilder, BatchOptions, BuildError, HEADER_BYTES, NewRecord};
+use model::record_batch::{
+    BatchBuilder, BatchKind, BatchOptions, BatchProducer, BuildError, HEADER_BYTES, NewRecord,
+};
 use model::{LeaderEpoch, UnixMillis};
 use protocol::group_log::{
     GroupMetadataKey, GroupMetadataValue, MemberMetadata, OffsetCommitKey, OffsetCommitValue,
 };
 
-use crate::group::record::{GroupMetadataRecord, GroupRecord, MemberRecord, OffsetRecord};
+use crate::group::record::{
+    GroupMetadataRecord, GroupRecord, MemberRecord, OffsetRecord, TransactionBatch,
+};
+use crate::group::request::CompleteTransaction;
 
 /// Says why records cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +48,44 @@ pub fn batches(records: &[GroupRecord], timestamp: UnixMillis, limit_bytes: usiz
         timestamp,
         limit_bytes,
     }
+}
+
+/// Makes the one batch of [`batches`] of the offsets of a transaction, or its marker.
+///
+/// # Errors
+/// [`EncodeError::TooLarge`] when one batch does not hold the offsets: the machine sees to it that it does.
+pub fn transaction_batch(
+    batch: &TransactionBatch,
+    timestamp: UnixMillis,
+    limit_bytes: usize,
+) -> Result<Vec<u8>, EncodeError> {
+    let (id, epoch, records) = match batch {
+        TransactionBatch::Offsets { producer_id, producer_epoch, records, .. } => {
+            (*producer_id, *producer_epoch, records)
+        }
+        TransactionBatch::Marker(CompleteTransaction {
+            producer_id,
+            producer_epoch,
+            marker,
+            ..
+        }) => return Ok(marker.batch(*producer_id, *producer_epoch, None, timestamp)?),
+    };
+    let mut built = BatchBuilder::new(BatchOptions {
+        producer: Some(BatchProducer { id, epoch, base_sequence: None }),
+        kind: BatchKind::Transactional,
+        ..BatchOptions::default()
+    });
+    for record in records {
+        let (key, value) = key_and_value(record)?;
+        let record =
+            NewRecord { timestamp, key: Some(&key), value: value.as_deref(), headers: &[] };
+        let size_bytes = built.size_bytes() + BatchBuilder::upper_bound_of(&record);
+        if size_bytes > limit_bytes {
+            return Err(EncodeError::TooLarge { size_bytes, limit_bytes });
+        }
+        built.append(&record)?;
+    }
+    Ok(built.build()?)
 }
 
 /// Makes all [`batches`] of the records at once.

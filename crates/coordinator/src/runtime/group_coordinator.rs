@@ -108,7 +108,8 @@ impl GroupCoordinator {
     /// # Errors
     /// See [`Refusal`]. After [`Refusal::NotAvailable`] a write may still be committed.
     pub async fn handle(&self, partition: i32, mut request: Request) -> Result<Response, Refusal> {
-        let is_commit = matches!(request, Request::CommitOffsets(_));
+        let is_commit =
+            matches!(request, Request::CommitOffsets(_) | Request::CommitTransactionalOffsets(_));
         if let Request::Join(join) = &mut request {
             join.drawn_member_id = draw_member_id(join);
         }
@@ -148,6 +149,8 @@ impl GroupCoordinator {
             }
             sum.member_count += counts.member_count;
             sum.offset_count += counts.offset_count;
+            sum.pending_offset_count += counts.pending_offset_count;
+            sum.open_transaction_count += counts.open_transaction_count;
         }
         sum.completed_rebalance_count = self.shards.context.totals.load(Ordering::Relaxed);
         sum
@@ -159,7 +162,9 @@ impl GroupCoordinator {
         for shard in self.shards.all() {
             let mut cursor = None;
             loop {
-                let (records, next) = shard.live_records(cursor.as_ref(), VISIT_BYTES);
+                let chunk =
+                    shard.look(|machine| machine.committed_records(cursor.as_ref(), VISIT_BYTES));
+                let (records, next) = chunk.unwrap_or_default();
                 for record in &records {
                     let GroupRecord::Offset { group_id, topic, partition, value: Some(value) } =
                         record

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use model::{Timestamp, UnixMillis};
+use model::{ErrorCode, Offset, Timestamp, UnixMillis};
 
 use super::machine::{Asker, Batches, LoadNumber, Machine, Outlet, Wish};
-use super::partition_writer::PartitionWriter;
+use super::partition_writer::{PartitionWriter, TransactionOrigin};
 use crate::group::ids::TopicIdentity;
-use crate::group::record::GroupRecord;
-use crate::group::request::{Request, RequestId};
+use crate::group::record::{GroupRecord, TransactionBatch};
+use crate::group::request::{CompleteTransaction, Request, RequestId};
 use crate::group::response::Response;
 use crate::group::{Action, Event, GroupConfig, Now, RewriteCursor, Shard, ShardCounts};
-use crate::record_format::{self, DecodeError, EncodeError, Encoder};
+use crate::record_format::{self, DecodeError, EncodeError, Encoder, LogEntry};
 
 impl Machine for Shard {
     const TOPIC: &'static str = "__consumer_offsets";
@@ -24,6 +25,7 @@ impl Machine for Shard {
     type Response = Response;
     type Record = GroupRecord;
     type BatchKind = ();
+    type AskedBatch = TransactionBatch;
     type Message = Infallible;
     /// A topic that is gone.
     type Note = TopicIdentity;
@@ -45,7 +47,13 @@ impl Machine for Shard {
     ) -> Result<(), DecodeError> {
         for record in record_format::decode(batches) {
             match record {
-                Ok(record) => self.replay(record),
+                Ok(LogEntry::Record(record)) => self.replay(record),
+                Ok(LogEntry::OfTransaction { producer_id, offset, record }) => {
+                    self.replay_pending(producer_id, offset, record);
+                }
+                Ok(LogEntry::Marker { producer_id, marker }) => {
+                    self.replay_marker(producer_id, marker.result);
+                }
                 Err(error) if error.is_skippable() => skip(error),
                 Err(error) => return Err(error),
             }
@@ -86,6 +94,7 @@ impl Machine for Shard {
     fn poll_wish(&mut self) -> Option<Wish<Self>> {
         self.poll_action().map(|action| match action {
             Action::Append(write, records) => Wish::Append(write, (), records),
+            Action::AppendOfTransaction(write, batch) => Wish::Ask(write, batch),
             Action::Reply(id, response, depends_on) => Wish::Reply(id, response, depends_on),
         })
     }
@@ -101,6 +110,28 @@ impl Machine for Shard {
         limit_bytes: usize,
     ) -> impl Batches {
         record_format::batches(records, timestamp, limit_bytes)
+    }
+
+    fn asked_batch(
+        batch: &TransactionBatch,
+        timestamp: UnixMillis,
+        limit_bytes: usize,
+    ) -> Result<(Vec<u8>, TransactionOrigin), Box<dyn Error>> {
+        let origin = match batch {
+            TransactionBatch::Offsets { guard, .. } => TransactionOrigin::Offsets(*guard),
+            TransactionBatch::Marker(CompleteTransaction { transaction_version, .. }) => {
+                TransactionOrigin::Marker { transaction_version: *transaction_version }
+            }
+        };
+        Ok((record_format::transaction_batch(batch, timestamp, limit_bytes)?, origin))
+    }
+
+    fn step_asked(&mut self, now: Now, result: Result<Offset, ErrorCode>) {
+        self.appended(now, result);
+    }
+
+    fn log_needed_from(&self) -> Option<Offset> {
+        self.needed_from()
     }
 
     fn live_records_behind(

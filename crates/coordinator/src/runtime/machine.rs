@@ -7,9 +7,9 @@ use std::error::Error;
 use std::fmt::Debug;
 
 use bytes::Bytes;
-use model::{Timestamp, UnixMillis};
+use model::{ErrorCode, Offset, Timestamp, UnixMillis};
 
-use super::partition_writer::{Leadership, PartitionWriter};
+use super::partition_writer::{Leadership, PartitionWriter, TransactionOrigin};
 use crate::group::request::RequestId;
 use crate::group::{Now, WriteId};
 
@@ -28,6 +28,8 @@ pub(super) trait Machine: Debug + Send + Sized + 'static {
     type Record: Debug + Send;
     /// What kind of batch records are written as; the default is plain.
     type BatchKind: Copy + Debug + Default + Send;
+    /// A batch that its log may refuse; the machine changes only when it is told that it was not.
+    type AskedBatch: Debug + Send;
     /// What it wants told to other partitions, once the write that it depends on is committed.
     type Message: Debug + Send;
     /// What it must be told beside requests and timeouts, before any request from then on and as soon as the partition takes writes.
@@ -91,6 +93,22 @@ pub(super) trait Machine: Debug + Send + Sized + 'static {
         limit_bytes: usize,
     ) -> impl Batches;
 
+    /// Makes an asked batch, of `limit_bytes` at most, and says what the log is to know of it.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn asked_batch(
+        batch: &Self::AskedBatch,
+        timestamp: UnixMillis,
+        limit_bytes: usize,
+    ) -> Result<(Vec<u8>, TransactionOrigin), Box<dyn Error>>;
+
+    /// Takes in what came of an asked batch: where it stands, or the answer with which the log has refused it.
+    fn step_asked(&mut self, now: Now, result: Result<Offset, ErrorCode>);
+
+    /// Returns the offset from which on the log is needed, whatever a rewrite puts behind it; `None` for none.
+    fn log_needed_from(&self) -> Option<Offset>;
+
     /// Returns live records behind a cursor, and where to go on.
     fn live_records_behind(
         &self,
@@ -129,6 +147,8 @@ impl Asker {
 pub(super) enum Wish<M: Machine> {
     /// Append these records. When that fails the machine is void.
     Append(WriteId, M::BatchKind, Vec<M::Record>),
+    /// Append this batch, and say what came of it before anything else.
+    Ask(WriteId, M::AskedBatch),
     /// Answer a request, once the write that it depends on is committed.
     Reply(RequestId, M::Response, Option<WriteId>),
     /// Tell other partitions, once the write that it depends on is committed.

@@ -30,7 +30,10 @@ pub use self::gauges::GroupGauges;
 pub use self::group_coordinator::{CommittedPosition, CoordinatorParts, GroupCoordinator};
 pub use self::machine::Asker;
 pub use self::metrics::GroupMetrics;
-pub use self::partition_writer::{Leadership, LogRange, PartitionWriter, ReadError, WriteError};
+pub use self::partition_writer::{
+    Leadership, LogRange, PartitionWriter, ReadError, TransactionOrigin, TransactionWriteError,
+    WriteError,
+};
 pub use self::refusal::Refusal;
 pub use self::transaction_coordinator::{
     TransactionCoordinator, TransactionCoordinatorParts, TransactionMetrics, TransactionOutlet,

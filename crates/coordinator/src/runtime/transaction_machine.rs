@@ -1,14 +1,16 @@
 //! The transaction machine, as the runtime drives it.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use model::{ProducerId, Timestamp, TopicPartition, UnixMillis};
+use model::{ErrorCode, Offset, ProducerId, Timestamp, TopicPartition, UnixMillis};
 
 use super::machine::{Asker, Batches, LoadNumber, Machine, Outlet, Wish};
-use super::partition_writer::PartitionWriter;
+use super::partition_writer::{PartitionWriter, TransactionOrigin};
 use super::transaction_coordinator::TransactionOutlet;
 use crate::group::request::RequestId;
 use crate::group::{Now, WriteId};
@@ -88,6 +90,8 @@ impl Machine for Shard {
     type Response = Response;
     type Record = TransactionRecord;
     type BatchKind = ();
+    /// Its log takes what it writes.
+    type AskedBatch = Infallible;
     type Message = Message;
     type Note = Note;
     type Cursor = RewriteCursor;
@@ -168,6 +172,20 @@ impl Machine for Shard {
         limit_bytes: usize,
     ) -> impl Batches {
         transactions::batches(records, timestamp, limit_bytes)
+    }
+
+    fn asked_batch(
+        batch: &Infallible,
+        _timestamp: UnixMillis,
+        _limit_bytes: usize,
+    ) -> Result<(Vec<u8>, TransactionOrigin), Box<dyn Error>> {
+        match *batch {}
+    }
+
+    fn step_asked(&mut self, _now: Now, _result: Result<Offset, ErrorCode>) {}
+
+    fn log_needed_from(&self) -> Option<Offset> {
+        None
     }
 
     fn live_records_behind(

@@ -23,6 +23,7 @@ mod produce;
 mod read;
 mod recompression;
 mod timers;
+mod transactions;
 mod truncation;
 mod waiters;
 
@@ -46,6 +47,7 @@ pub use self::offsets::{ListedOffset, OffsetQuery};
 pub use self::produce::{ProduceOptions, ProduceWaiter, Produced};
 pub use self::read::{Isolation, ReadRequest, Readable, WatchPosition};
 pub(crate) use self::timers::Timers;
+pub use self::transactions::TransactionMarker;
 use self::waiters::{CommitMeter, ProduceWaiters};
 use crate::error::{LeaderHint, NotServed};
 use crate::partition::{

@@ -9,3 +9,4 @@ pub(crate) mod produce;
 mod compacted;
 mod leader;
 mod refused;
+mod verification;

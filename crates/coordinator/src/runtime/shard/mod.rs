@@ -27,7 +27,7 @@ use self::write_ends::WriteEnds;
 use crate::group::request::RequestId;
 use crate::runtime::context::Context;
 use crate::runtime::machine::{LoadNumber, Machine};
-use crate::runtime::partition_writer::{Leadership, WriteError};
+use crate::runtime::partition_writer::{Leadership, LogRange, WriteError};
 use crate::runtime::refusal::Refusal;
 
 /// One leadership of this broker, from the election to its end.
@@ -185,7 +185,7 @@ impl<M: Machine> ShardHandle<M> {
     /// Makes the shard serve what a load has read. Does nothing when the leadership has ended meanwhile.
     fn publish(&self, replayed: Replayed<M>) {
         let mut effects = Effects::begin(self.context.timers.now());
-        let Replayed { mut machine, log_end_offset, size_bytes } = replayed;
+        let Replayed { mut machine, log_start_offset, log_end_offset, size_bytes } = replayed;
         machine.end_load(effects.now);
         {
             let mut state = self.lock();
@@ -200,7 +200,7 @@ impl<M: Machine> ShardHandle<M> {
                 last_request: RequestId(0),
                 armed: None,
                 refused_until: None,
-                log: LogSize::loaded(log_end_offset, size_bytes),
+                log: LogSize::loaded(LogRange { log_start_offset, log_end_offset }, size_bytes),
             }));
             self.drain(&mut state, &mut effects);
             self.step_what_is_due(&mut state, &mut effects);
@@ -249,7 +249,7 @@ impl<M: Machine> ShardHandle<M> {
         let chunk = {
             let mut state = self.lock();
             let loaded = state.of_load(load)?;
-            let start = loaded.log.rewrite_start();
+            let start = loaded.log.rewrite_start(loaded.machine.log_needed_from());
             // Nothing is outstanding of a step, so the records are the log's last word on their keys at the moment in which they are appended.
             let (records, next) = loaded.machine.live_records_behind(after, rewrite::CHUNK_BYTES);
             match self.append(loaded, M::BatchKind::default(), &records, effects.now) {
@@ -281,15 +281,11 @@ impl<M: Machine> ShardHandle<M> {
         }
     }
 
-    /// Returns the live records behind a cursor, and where to go on.
-    pub(super) fn live_records(
-        &self,
-        after: Option<&M::Cursor>,
-        limit_bytes: usize,
-    ) -> (Vec<M::Record>, Option<M::Cursor>) {
+    /// Lets somebody look at the machine; `None` unless it is loaded.
+    pub(super) fn look<R>(&self, look: impl FnOnce(&M) -> R) -> Option<R> {
         match &*self.lock() {
-            State::Loaded(loaded) => loaded.machine.live_records_behind(after, limit_bytes),
-            State::Loading(_) | State::Ended => (Vec::new(), None),
+            State::Loaded(loaded) => Some(look(&loaded.machine)),
+            State::Loading(_) | State::Ended => None,
         }
     }
 

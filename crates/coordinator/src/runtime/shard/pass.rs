@@ -5,7 +5,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use model::{Offset, Timestamp};
+use model::{ErrorCode, Offset, Timestamp};
 
 use super::ShardHandle;
 use super::load;
@@ -15,7 +15,7 @@ use super::state::{Answer, Loaded, Reply, ReplySender, State};
 use crate::group::request::RequestId;
 use crate::group::{Now, WriteId};
 use crate::runtime::machine::{Asker, Batches as _, LoadNumber, Machine, Wish};
-use crate::runtime::partition_writer::WriteError;
+use crate::runtime::partition_writer::{TransactionWriteError, WriteError};
 use crate::runtime::refusal::Refusal;
 
 /// What a pass under the lock leaves to be done after it.
@@ -128,6 +128,18 @@ impl<M: Machine> ShardHandle<M> {
                         }
                     }
                 }
+                Wish::Ask(write, batch) => match self.append_asked(loaded, &batch, effects.now) {
+                    Ok(result) => {
+                        if result.is_ok() {
+                            loaded.writes.appended(write, loaded.log.log_end_offset());
+                        }
+                        loaded.machine.step_asked(effects.now, result);
+                    }
+                    Err(error) => {
+                        failed = Some(error);
+                        break;
+                    }
+                },
                 Wish::Send(message, depends_on) => {
                     let asker = Asker { leadership: self.leadership, load: loaded.load };
                     effects.messages.push(asker, message, self.end_of(loaded, depends_on));
@@ -185,6 +197,36 @@ impl<M: Machine> ShardHandle<M> {
             loaded.log.appended(end_offset, batch.len());
         }
         Ok((loaded.log.log_end_offset(), size_bytes))
+    }
+
+    /// Appends a batch that the log may refuse: returns where it stands, or the answer to whoever wanted it. The machine has not changed for it, so nothing is void then.
+    fn append_asked(
+        &self,
+        loaded: &mut Loaded<M>,
+        batch: &M::AskedBatch,
+        now: Now,
+    ) -> Result<Result<Offset, ErrorCode>, WriteError> {
+        let (mut batch, origin) = match M::asked_batch(batch, now.wall, BATCH_BYTES) {
+            Ok(made) => made,
+            Err(error) => {
+                tracing::error!(partition = %self.name(), %error, "a batch of a transaction cannot be made, so the request is refused: a defect, report this line");
+                return Ok(Err(ErrorCode::UnknownServerError));
+            }
+        };
+        let offset = loaded.log.log_end_offset();
+        let writer = &self.context.writer;
+        match writer.append_of_transaction(self.leadership, &mut batch, origin) {
+            Ok(end_offset) => {
+                loaded.log.appended(end_offset, batch.len());
+                Ok(Ok(offset))
+            }
+            Err(TransactionWriteError::Refused(code)) => Ok(Err(code)),
+            // As Kafka's answer.
+            Err(TransactionWriteError::Write(WriteError::TooLarge)) => {
+                Ok(Err(ErrorCode::UnknownServerError))
+            }
+            Err(TransactionWriteError::Write(error)) => Err(error),
+        }
     }
 
     /// Does what a pass left to be done. Called without the lock.

@@ -3,7 +3,8 @@
 //! A load after it gives the same state, because what is replayed depends on the last record of each key alone: a key that is live when the cursor passes stands in the
 //! rewrite, or behind it if it changed since; a key that died before has nothing behind the new start, and one that dies later has its tombstone there. Each chunk is
 //! taken from the machine and appended under one hold of the shard's lock, so no step comes between; requests go on between chunks. The log is cut only when all of the
-//! rewrite is committed, so a crash at any moment leaves a log that says the same.
+//! rewrite is committed, so a crash at any moment leaves a log that says the same. And it is never cut behind the first record of a transaction that was open when the rewrite began; what is
+//! committed where one has something pending waits for its end (`live_walk`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,10 @@ async fn rewrite<M: Machine>(
         }
         if cursor.is_none() {
             return rewrite.trim(start);
+        }
+        if chunk.size_bytes == 0 {
+            // What is left waits for transactions to end.
+            rewrite.pause().await;
         }
         tokio::task::yield_now().await;
     }

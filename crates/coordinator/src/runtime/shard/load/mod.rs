@@ -46,6 +46,8 @@ struct LogContents<M: Machine> {
 #[derive(Debug)]
 pub(super) struct Replayed<M> {
     pub(super) machine: M,
+    /// The first offset that is kept.
+    pub(super) log_start_offset: Offset,
     /// Everything before it is committed and replayed.
     pub(super) log_end_offset: Offset,
     /// From the log start to the log end.
@@ -184,7 +186,8 @@ async fn attempt<M: Machine>(
     let (replay, suspicions) = looking.await.map_err(|_| LoadError::Cancelled)?;
     let Replay { machine, size_bytes, skipped } = replay;
     let log_end_offset = reader.position().max(range.log_end_offset);
-    let replayed = Replayed { machine, log_end_offset, size_bytes };
+    let log_start_offset = range.log_start_offset;
+    let replayed = Replayed { machine, log_start_offset, log_end_offset, size_bytes };
     Ok(LogContents { replayed, suspicions, skipped })
 }
 
