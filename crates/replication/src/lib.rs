@@ -27,7 +27,7 @@ pub use image_update::{
 };
 pub use metrics::ReplicationMetrics;
 pub use partition_handle::{
-    FetchWaiter, Isolation, ListedOffset, OffsetQuery, PartitionHandle, PartitionStatus,
+    FetchWaiter, Fetched, Isolation, ListedOffset, OffsetQuery, PartitionHandle, PartitionStatus,
     ProduceOptions, ProduceWaiter, Produced, ReadRequest, Readable, TransactionMarker,
     WatchPosition,
 };
