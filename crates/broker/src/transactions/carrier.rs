@@ -112,7 +112,7 @@ async fn carry(
         markers;
     let marker = Marker {
         producer,
-        result: wire::result(result),
+        result,
         coordinator_epoch: asker.leadership().leader_epoch,
         version: wire::version(version),
     };

@@ -141,7 +141,11 @@ impl Verification {
         let Question { transactional_id, producer, partitions, mode } = question;
         let partition = {
             let image = self.controller.image();
-            let unknown = |one: &TopicPartition| !image.has_partition(&one.topic, one.partition);
+            let unknown = |one: &TopicPartition| {
+                let id = image.topic_id(&one.topic);
+                let id = id.map(|topic_id| TopicIdPartition { topic_id, partition: one.partition });
+                id.and_then(|id| image.partition(id)).is_none()
+            };
             if *mode == Mode::Add && partitions.iter().any(unknown) {
                 return all(ErrorCode::UnknownTopicOrPartition);
             }

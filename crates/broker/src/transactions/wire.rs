@@ -1,7 +1,6 @@
 //! Between the types of this broker and those of the wire and of its parts.
 
 use coordinator::transaction::ids::{ProducerIdAndEpoch, TransactionVersion as Shown};
-use coordinator::transaction::state;
 use model::record_batch::TransactionResult;
 use model::{
     ErrorCode, LeaderEpoch, ProducerEpoch, ProducerId, TopicId, TopicIdPartition,
@@ -15,13 +14,6 @@ use super::{Marker, proto};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Malformed(pub(super) &'static str);
-
-pub(super) fn result(result: state::TransactionResult) -> TransactionResult {
-    match result {
-        state::TransactionResult::Commit => TransactionResult::Commit,
-        state::TransactionResult::Abort => TransactionResult::Abort,
-    }
-}
 
 pub(super) fn version(version: Shown) -> TransactionVersion {
     if version.bumps_epochs() { TransactionVersion::V2 } else { TransactionVersion::V0 }
