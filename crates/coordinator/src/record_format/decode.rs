@@ -55,12 +55,6 @@ pub enum DecodeError {
         #[source]
         source: protocol::codec::DecodeError,
     },
-    /// A transactional id in a state that is none.
-    #[error("the record at offset {offset} has a state that is none")]
-    State {
-        /// Offset of the record.
-        offset: Offset,
-    },
     /// A control record that is damaged.
     #[error("the control record at offset {offset} cannot be read")]
     Marker {
@@ -106,7 +100,6 @@ impl DecodeError {
             }
             Self::Batch { .. }
             | Self::Records { .. }
-            | Self::State { .. }
             | Self::Marker { .. } => false,
         }
     }
@@ -398,4 +391,4 @@ impl Names {
 }
 
 /// Most bytes that a compressed batch may have when inflated. We write none; Kafka's are bounded by its `max.message.bytes`, 1 MiB unless set.
-pub(super) const MAX_INFLATED_BYTES: usize = 64 << 20;
+const MAX_INFLATED_BYTES: usize = 64 << 20;

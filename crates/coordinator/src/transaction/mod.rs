@@ -88,7 +88,8 @@ pub enum Event {
     TimeoutReached,
 }
 
-/// Names one decision of a shard, and with it one transaction. (Producer id and epoch do not: below version 2 the next transaction has the same.)
+/// Names one decision, and with it one transaction, to the shard that asked for its markers; none has the name of another, also not of a shard that this process loaded before.
+/// (Producer id and epoch do not name a transaction: below version 2 the next one has the same.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DecisionId(pub u64);
 
@@ -97,7 +98,7 @@ pub struct DecisionId(pub u64);
 pub struct WrittenMarkers {
     /// The transaction's producer.
     pub transactional_id: TransactionalId,
-    /// As the shard named it when it asked; what another shard asked for, one that was loaded before, is not told to this one.
+    /// As the shard named it when it asked.
     pub decision: DecisionId,
     /// The partitions.
     pub partitions: Vec<TopicPartition>,

@@ -3,7 +3,7 @@
 use super::ids::TransactionalId;
 use super::record::TransactionMetadataRecord;
 
-/// Returns about how many bytes an id takes in the log; no less than it does.
+/// Returns about how many bytes an id takes in the log.
 pub(super) fn of(transactional_id: &TransactionalId, value: &TransactionMetadataRecord) -> usize {
     let mut topic = None;
     let mut partitions_bytes = 0;
@@ -14,14 +14,18 @@ pub(super) fn of(transactional_id: &TransactionalId, value: &TransactionMetadata
         }
         partitions_bytes += 4;
     }
-    RECORD_OVERHEAD_BYTES + transactional_id.as_str().len() + partitions_bytes
+    let tagged = |is_there| if is_there { 10 } else { 0 };
+    let ids =
+        tagged(value.previous_producer_id.is_some()) + tagged(value.next_producer_id.is_some());
+    let version = if value.client_version.level() == 0 { 0 } else { 4 };
+    RECORD_OVERHEAD_BYTES + transactional_id.as_str().len() + partitions_bytes + ids + version
 }
 
-/// What a record takes beside its texts and partitions: lengths, deltas and attributes, the key's kind, and a value with all that may be said.
-const RECORD_OVERHEAD_BYTES: usize = 90;
+/// What a record takes beside texts, partitions and tagged fields: 10 for lengths, deltas and attributes, 4 for the key, 35 for the value.
+const RECORD_OVERHEAD_BYTES: usize = 49;
 
 /// Lengths of a topic's name and of its partitions, and the count of tagged fields.
-const TOPIC_OVERHEAD_BYTES: usize = 8;
+const TOPIC_OVERHEAD_BYTES: usize = 3;
 
 /// The most bytes of a text that a record can hold: its length is a positive 16-bit number.
 pub(super) const MAX_TEXT_BYTES: usize = 32_767;

@@ -7,6 +7,8 @@ mod deadlines;
 
 use std::collections::VecDeque;
 
+use model::Timestamp;
+
 use super::mutation::{self, Mutation};
 use super::record::TransactionRecord;
 use super::response::Response;
@@ -68,7 +70,12 @@ impl Totals {
         }
     }
 
-    /// Returns a name that no other decision of this shard has.
+    /// Begins to name decisions. The clock gives what no shard before this one has named in this process, for time is counted in nanoseconds.
+    pub(super) fn begin_decisions(&mut self, now: Timestamp) {
+        self.last_decision = now.0;
+    }
+
+    /// Returns a name that no other decision has.
     pub(super) fn next_decision(&mut self) -> DecisionId {
         self.last_decision += 1;
         DecisionId(self.last_decision)

@@ -8,6 +8,7 @@ use model::{ErrorCode, UnixMillis};
 
 use super::Shard;
 use super::live_walk::{LiveChunk, RewriteCursor};
+use crate::transaction::Now;
 use crate::transaction::ids::TransactionalId;
 use crate::transaction::producer::Producer;
 use crate::transaction::record::TransactionRecord;
@@ -36,7 +37,7 @@ pub struct ShardCounts {
 impl Shard {
     /// Counts what the shard holds. Takes time in proportion to the number of ids.
     #[must_use]
-    pub fn counts(&self, wall: UnixMillis) -> ShardCounts {
+    pub fn counts(&self, now: Now) -> ShardCounts {
         let mut counts = ShardCounts {
             commit_count: self.totals.commit_count,
             abort_count: self.totals.abort_count,
@@ -46,7 +47,7 @@ impl Shard {
         };
         for producer in self.producers.values() {
             *counts.transactional_ids.entry(producer.state()).or_default() += 1;
-            counts.oldest_open_for = counts.oldest_open_for.max(open_for(producer, wall));
+            counts.oldest_open_for = counts.oldest_open_for.max(open_for(producer, now.wall));
             counts.pending_marker_count +=
                 producer.decision.as_ref().map_or(0, |decision| decision.unmarked.len());
         }

@@ -59,6 +59,7 @@ impl Shard {
     pub fn loaded(&mut self, now: Now) {
         self.now = now.monotonic;
         self.deadlines.begin(now.monotonic);
+        self.totals.begin_decisions(now.monotonic);
         self.expiry.rest(now.monotonic);
         let ids: Vec<_> = self.producers.keys().cloned().collect();
         for id in ids {

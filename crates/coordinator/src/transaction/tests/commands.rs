@@ -105,7 +105,7 @@ impl Scenario for Session {
                 self.step(Event::ProducerIdDrawn(drawn), "");
             }
             "counts" => {
-                let counts = self.shard.counts(self.time().wall);
+                let counts = self.shard.counts(self.time());
                 self.print(&format!("{counts:?}"));
             }
             "advance" => self.advance(arguments.subject::<Span>().0),
