@@ -141,16 +141,9 @@ impl TransactionalProducer {
     ///
     /// # Panics
     /// When it is refused.
-    pub fn write(
-        &mut self,
-        cluster: &Cluster,
-        admin: &Admin,
-        topic: &str,
-        partition: i32,
-        text: &str,
-    ) {
-        let code = self.try_write(cluster, admin, topic, partition, text);
-        assert_eq!(code, ErrorCode::None, "{text} to {topic}-{partition}");
+    pub fn write(&mut self, cluster: &Cluster, admin: &Admin, place: (&str, i32), text: &str) {
+        let code = self.try_write(cluster, admin, place, text);
+        assert_eq!(code, ErrorCode::None, "{text} to {place:?}");
     }
 
     /// The same; returns the final code. A partition is added before if the client has to.
@@ -159,17 +152,17 @@ impl TransactionalProducer {
         &mut self,
         cluster: &Cluster,
         admin: &Admin,
-        topic: &str,
-        partition: i32,
+        place: (&str, i32),
         text: &str,
     ) -> ErrorCode {
+        let (topic, partition) = place;
         if self.protocol == Protocol::V1 {
             let code = self.add(cluster, topic, partition);
             if code != ErrorCode::None {
                 return code;
             }
         }
-        self.try_write_unadded(cluster, admin, topic, partition, text)
+        self.try_write_unadded(cluster, admin, place, text)
     }
 
     /// The same, without adding the partition.
@@ -178,10 +171,10 @@ impl TransactionalProducer {
         &mut self,
         cluster: &Cluster,
         admin: &Admin,
-        topic: &str,
-        partition: i32,
+        place: (&str, i32),
         text: &str,
     ) -> ErrorCode {
+        let (topic, partition) = place;
         let sequence = self.sequences.get(&(topic.to_owned(), partition)).copied().unwrap_or(0);
         let request = ProduceRequest {
             transactional_id: Some(self.transactional_id.as_str().into()),

@@ -28,7 +28,7 @@ fn committed_transactions_are_read_whole_and_aborted_ones_not_at_all() {
         let before = texts(&cluster, &admin, TOPIC, 0).len();
         let mut producer = TransactionalProducer::init(&cluster, name, protocol);
         for partition in [0, 1] {
-            producer.write(&cluster, &admin, TOPIC, partition, "kept");
+            producer.write(&cluster, &admin, (TOPIC, partition), "kept");
         }
         let (read, last_stable, high_watermark) = read_committed(&cluster, &admin, TOPIC, 0);
         assert_eq!(read.len(), before, "{name}: nothing of an open transaction is read");
@@ -36,11 +36,11 @@ fn committed_transactions_are_read_whole_and_aborted_ones_not_at_all() {
         producer.end(&cluster, Commit);
         producer.wait_until_complete(&cluster);
         for partition in [0, 1] {
-            producer.write(&cluster, &admin, TOPIC, partition, "dropped");
+            producer.write(&cluster, &admin, (TOPIC, partition), "dropped");
         }
         producer.end(&cluster, Abort);
         producer.wait_until_complete(&cluster);
-        producer.write(&cluster, &admin, TOPIC, 0, "kept too");
+        producer.write(&cluster, &admin, (TOPIC, 0), "kept too");
         producer.end(&cluster, Commit);
         producer.wait_until_complete(&cluster);
         let (read, last_stable, high_watermark) = read_committed(&cluster, &admin, TOPIC, 0);
@@ -58,8 +58,8 @@ fn a_coordinator_killed_between_decision_and_markers_is_succeeded_by_one_that_wr
     let name = name_elsewhere(&cluster, &[2]);
     let coordinating = coordinator(&cluster, &name);
     let mut producer = TransactionalProducer::init(&cluster, &name, Protocol::V2);
-    producer.write(&cluster, &admin, "single", 0, "paid");
-    producer.write(&cluster, &admin, TOPIC, 0, "received");
+    producer.write(&cluster, &admin, ("single", 0), "paid");
+    producer.write(&cluster, &admin, (TOPIC, 0), "received");
     cluster.signal(2, Signal::Stop);
     producer.end(&cluster, Commit);
     assert_eq!(producer.state(&cluster), "PrepareCommit");
@@ -77,10 +77,10 @@ fn a_partition_whose_leader_dies_before_its_marker_has_it_from_the_next_leader()
     let leader = admin.wait_for_leader(TOPIC, 0);
     let name = name_elsewhere(&cluster, &[leader]);
     let mut producer = TransactionalProducer::init(&cluster, &name, Protocol::V2);
-    producer.write(&cluster, &admin, TOPIC, 0, "dropped");
+    producer.write(&cluster, &admin, (TOPIC, 0), "dropped");
     producer.end(&cluster, Abort);
     producer.wait_until_complete(&cluster);
-    producer.write(&cluster, &admin, TOPIC, 0, "kept");
+    producer.write(&cluster, &admin, (TOPIC, 0), "kept");
     cluster.signal(leader, Signal::Stop);
     producer.end(&cluster, Commit);
     cluster.kill(leader);
@@ -98,15 +98,15 @@ fn a_producer_that_was_replaced_writes_nothing_and_ends_nothing() {
         let name = format!("{protocol:?}");
         let before = texts(&cluster, &admin, TOPIC, 0).len();
         let mut zombie = TransactionalProducer::init(&cluster, &name, protocol);
-        zombie.write(&cluster, &admin, TOPIC, 0, "of the zombie");
+        zombie.write(&cluster, &admin, (TOPIC, 0), "of the zombie");
         // The successor has the zombie's transaction aborted.
         let mut successor = TransactionalProducer::init(&cluster, &name, protocol);
         let fenced = [ErrorCode::InvalidProducerEpoch, ErrorCode::ProducerFenced];
-        let code = zombie.try_write(&cluster, &admin, TOPIC, 0, "late");
+        let code = zombie.try_write(&cluster, &admin, (TOPIC, 0), "late");
         assert!(fenced.contains(&code), "{name}: {code}");
         let (code, ..) = zombie.send_end(&cluster, &zombie.end_request(Commit));
         assert!(fenced.contains(&code), "{name}: {code}");
-        successor.write(&cluster, &admin, TOPIC, 0, "of the successor");
+        successor.write(&cluster, &admin, (TOPIC, 0), "of the successor");
         successor.end(&cluster, Commit);
         successor.wait_until_complete(&cluster);
         assert_eq!(texts(&cluster, &admin, TOPIC, 0)[before..], ["of the successor"], "{name}");
@@ -117,13 +117,13 @@ fn a_producer_that_was_replaced_writes_nothing_and_ends_nothing() {
 fn a_request_that_was_delayed_into_the_next_transaction_changes_nothing_there() {
     let (cluster, admin) = with_topic(TOPIC, 1);
     let mut producer = TransactionalProducer::init(&cluster, "delayed", Protocol::V2);
-    producer.write(&cluster, &admin, TOPIC, 0, "first");
+    producer.write(&cluster, &admin, (TOPIC, 0), "first");
     // The abort of the first transaction is lost on the way, and comes back when the second is open (KAFKA-17754).
     let delayed = producer.end_request(Abort);
     let late_writer = producer.clone();
     producer.end(&cluster, Abort);
     producer.wait_until_complete(&cluster);
-    producer.write(&cluster, &admin, TOPIC, 0, "second");
+    producer.write(&cluster, &admin, (TOPIC, 0), "second");
     let (code, ..) = producer.send_end(&cluster, &delayed);
     assert_ne!(
         code,
@@ -131,7 +131,7 @@ fn a_request_that_was_delayed_into_the_next_transaction_changes_nothing_there() 
         "the second transaction is open and not that request's to end"
     );
     assert_eq!(producer.state(&cluster), "Ongoing");
-    let code = late_writer.clone().try_write(&cluster, &admin, TOPIC, 0, "of the first, late");
+    let code = late_writer.clone().try_write(&cluster, &admin, (TOPIC, 0), "of the first, late");
     assert_ne!(code, ErrorCode::None);
     producer.end(&cluster, Commit);
     producer.wait_until_complete(&cluster);
@@ -142,10 +142,10 @@ fn a_request_that_was_delayed_into_the_next_transaction_changes_nothing_there() 
 fn a_partition_that_was_not_added_takes_no_record_of_an_older_client() {
     let (cluster, admin) = with_topic(TOPIC, 2);
     let mut producer = TransactionalProducer::init(&cluster, "unverified", Protocol::V1);
-    producer.write(&cluster, &admin, TOPIC, 0, "added");
+    producer.write(&cluster, &admin, (TOPIC, 0), "added");
     // The other partition is written to without having been added.
     let mut careless = producer.clone();
-    let code = careless.try_write_unadded(&cluster, &admin, TOPIC, 1, "not added");
+    let code = careless.try_write_unadded(&cluster, &admin, (TOPIC, 1), "not added");
     assert_eq!(code, ErrorCode::TransactionAbortable);
     producer.end(&cluster, Commit);
     producer.wait_until_complete(&cluster);

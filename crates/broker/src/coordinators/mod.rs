@@ -18,40 +18,58 @@ use coordinator::runtime::{
     TransactionCoordinator, TransactionCoordinatorParts, TransactionGauges, TransactionMetrics,
 };
 use coordinator::transaction::config::TransactionCoordinatorConfig;
-use model::{BrokerEpoch, BrokerId, LeaderEpoch, TopicId, TopicIdPartition};
+use model::{BrokerEpoch, LeaderEpoch, TopicId, TopicIdPartition};
 use protocol::partition_of_group;
-use replication::Replicas;
+use replication::{GrpcService, Replicas};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::config::Settings;
 use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
 use crate::topics::internal::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
-use crate::transactions::{Carrier, Links, LocalPartitions, Verification};
+use crate::transactions::{self, Carrier, Links, LocalPartitions, Verification};
 use coordinator_log::CoordinatorLog;
 use lag::GroupLag;
 
 /// What this broker coordinates.
 #[derive(Debug)]
 pub(crate) struct Coordinators {
-    own: BrokerId,
+    controller: Controller,
     groups: Arc<GroupCoordinator>,
     transactions: Arc<TransactionCoordinator>,
     verification: Arc<Verification>,
     local: LocalPartitions,
-    max_session_timeout: Duration,
-    verifies_partitions: bool,
+    producer_ids: Arc<ProducerIds>,
+    settings: CoordinatorSettings,
     tasks: TaskTracker,
+}
+
+/// Settings of both kinds of coordinators.
+#[derive(Clone, Debug)]
+pub(crate) struct CoordinatorSettings {
+    pub(crate) groups: CoordinatorConfig,
+    pub(crate) transactions: TransactionCoordinatorConfig,
+}
+
+impl CoordinatorSettings {
+    pub(crate) fn read(settings: &Settings) -> Self {
+        Self {
+            groups: CoordinatorConfig::read(|key| settings.integer(key)),
+            transactions: TransactionCoordinatorConfig::read(
+                |key| settings.integer(key),
+                |key| settings.boolean(key),
+            ),
+        }
+    }
 }
 
 /// What the coordinators stand on.
 pub(crate) struct CoordinatorParts<'a> {
     pub(crate) controller: &'a Controller,
     pub(crate) replicas: &'a Arc<Replicas>,
-    pub(crate) producer_ids: &'a Arc<ProducerIds>,
-    pub(crate) groups: CoordinatorConfig,
-    pub(crate) transactions: TransactionCoordinatorConfig,
+    pub(crate) settings: CoordinatorSettings,
     /// This broker's registration.
     pub(crate) broker_epoch: BrokerEpoch,
     pub(crate) metrics: &'a Metrics,
@@ -63,17 +81,17 @@ pub(crate) struct CoordinatorParts<'a> {
 impl Coordinators {
     /// Starts coordinators that coordinate nothing yet, and registers their metrics. Called on the data runtime.
     pub(crate) fn start(parts: CoordinatorParts<'_>) -> Arc<Self> {
-        let CoordinatorParts { controller, replicas, producer_ids, broker_epoch, .. } = parts;
+        let CoordinatorParts { controller, replicas, broker_epoch, .. } = parts;
+        let CoordinatorSettings { groups, transactions } = parts.settings.clone();
+        let producer_ids = Arc::new(ProducerIds::new(controller.clone()));
         let log = CoordinatorLog::new(Arc::clone(replicas), controller.clone());
         let log: Arc<dyn PartitionWriter> = Arc::new(log);
         let tasks = TaskTracker::new();
         let counters = GroupMetrics::default();
-        let max_session_timeout = parts.groups.group.max_session_timeout;
-        let commit_timeout = parts.groups.commit_timeout;
-        let verifies_partitions = parts.transactions.partition_verification;
+        let commit_timeout = groups.commit_timeout;
         let groups = GroupCoordinator::start(runtime::CoordinatorParts {
             writer: Arc::clone(&log),
-            config: parts.groups,
+            config: groups,
             metrics: counters.clone(),
             tasks: tasks.clone(),
             runtime: Handle::current(),
@@ -85,14 +103,14 @@ impl Coordinators {
             controller.clone(),
             local.clone(),
             Arc::clone(&links),
-            Arc::clone(producer_ids),
+            Arc::clone(&producer_ids),
             tasks.clone(),
         ));
         let transaction_counters = TransactionMetrics::default();
         let transactions = TransactionCoordinator::start(TransactionCoordinatorParts {
             writer: log,
             outlet: Arc::<Carrier>::clone(&carrier),
-            config: parts.transactions,
+            config: transactions,
             commit_timeout,
             metrics: transaction_counters.clone(),
             tasks: tasks.clone(),
@@ -110,13 +128,13 @@ impl Coordinators {
             registry.register_collector(Box::new(lag));
         });
         Arc::new(Self {
-            own: controller.broker_id(),
+            controller: controller.clone(),
             groups,
             transactions,
             verification: Arc::new(verification),
             local,
-            max_session_timeout,
-            verifies_partitions,
+            producer_ids,
+            settings: parts.settings,
             tasks,
         })
     }
@@ -131,6 +149,16 @@ impl Coordinators {
         &self.transactions
     }
 
+    /// Returns what hands out producer ids.
+    pub(crate) fn producer_ids(&self) -> &Arc<ProducerIds> {
+        &self.producer_ids
+    }
+
+    /// Returns the settings.
+    pub(crate) fn settings(&self) -> &CoordinatorSettings {
+        &self.settings
+    }
+
     /// Returns who asks whether partitions are part of transactions.
     pub(crate) fn verification(&self) -> &Arc<Verification> {
         &self.verification
@@ -138,7 +166,23 @@ impl Coordinators {
 
     /// Says whether partitions are verified for clients that add them themselves (`transaction.partition.verification.enable`).
     pub(crate) fn verifies_partitions(&self) -> bool {
-        self.verifies_partitions
+        self.settings.transactions.partition_verification
+    }
+
+    /// Makes what other brokers call, for the replication port. Its streams end with `stop`.
+    pub(crate) fn service(
+        &self,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> impl GrpcService + use<> {
+        let (local, verification) = (self.local.clone(), Arc::clone(&self.verification));
+        transactions::server(
+            self.controller.clone(),
+            local,
+            verification,
+            tasks.clone(),
+            stop.clone(),
+        )
     }
 
     /// Returns where markers for partitions of this broker are written.
@@ -149,7 +193,7 @@ impl Coordinators {
     /// Returns the longest session timeout that a member may ask for.
     #[must_use]
     pub(crate) fn max_session_timeout(&self) -> Duration {
-        self.max_session_timeout
+        self.settings.groups.group.max_session_timeout
     }
 
     /// Takes in the first image, after the replicas.
@@ -192,7 +236,7 @@ impl Coordinators {
     fn changed(&self, topic: Kept, image: &Image, id: TopicIdPartition) {
         let Some(state) = image.partition(id) else { return };
         let leadership = leadership(id, state.leader_epoch);
-        if state.leader != Some(self.own) {
+        if state.leader != Some(self.controller.broker_id()) {
             return self.resigned(topic, leadership);
         }
         match topic {

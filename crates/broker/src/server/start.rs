@@ -7,11 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use controller::Controller;
-use coordinator::config::CoordinatorConfig;
-use coordinator::transaction::config::TransactionCoordinatorConfig;
 use log_storage::{FatalHandler, FileSystem, Flusher, FlusherOptions, OsFileSystem};
 use model::{BrokerEpoch, Clock, TopicIdPartition};
-use replication::{GrpcService, Registration, Replicas, ReplicasOptions, ReplicationMetrics};
+use replication::{Registration, Replicas, ReplicasOptions, ReplicationMetrics};
 use socket2::Socket;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -27,13 +25,11 @@ use super::status::ServerStatus;
 use crate::config::BrokerConfig;
 use crate::connection::Limits;
 use crate::context::Context;
-use crate::coordinators::{CoordinatorParts, Coordinators};
+use crate::coordinators::{CoordinatorParts, CoordinatorSettings, Coordinators};
 use crate::dispatch;
 use crate::listener::{self, Shared};
 use crate::metrics::Metrics;
-use crate::producer_ids::ProducerIds;
 use crate::topics::AutoTopics;
-use crate::transactions;
 
 /// A broker that serves, with what its stop needs.
 pub(super) struct Running {
@@ -86,18 +82,10 @@ pub(super) async fn start(
 
     status.wait_for("its replicas");
     let (background, background_stop) = (TaskTracker::new(), CancellationToken::new());
-    let coordinator_config = CoordinatorConfig::read(|key| config.settings.integer(key));
-    let transaction_config = TransactionCoordinatorConfig::read(
-        |key| config.settings.integer(key),
-        |key| config.settings.boolean(key),
-    );
-    let producer_ids = Arc::new(ProducerIds::new(controller.clone()));
     let coordinators = Coordinators::start(CoordinatorParts {
         controller: &controller,
         replicas: &replicas,
-        producer_ids: &producer_ids,
-        groups: coordinator_config.clone(),
-        transactions: transaction_config.clone(),
+        settings: CoordinatorSettings::read(&config.settings),
         broker_epoch,
         metrics: &metrics,
         background: background.clone(),
@@ -106,15 +94,7 @@ pub(super) async fn start(
     let readers = ImageReaders { replicas: &replicas, coordinators: &coordinators };
     follow_image(&controller, readers, broker_epoch, &background, &background_stop).await?;
     let stop = background_stop.clone();
-    let transactions = transactions::server(
-        controller.clone(),
-        coordinators.local().clone(),
-        Arc::clone(coordinators.verification()),
-        background.clone(),
-        stop.clone(),
-    );
-    let port = ports.replication;
-    serve_replication(Arc::clone(&replicas), transactions, port, &background, stop.clone());
+    serve_replication(&replicas, &coordinators, ports.replication, &background, &stop);
     background.spawn(replica_requests::run(Arc::clone(&replicas), controller.clone(), stop));
     replicas.settled().await;
 
@@ -123,15 +103,9 @@ pub(super) async fn start(
     wait_until_unfenced(&controller, broker_epoch).await?;
     let no_more_acks = CancellationToken::new();
     let context = Arc::new(Context {
-        auto_topics: AutoTopics::new(
-            controller.clone(),
-            Arc::clone(&replicas),
-            config.voters.len(),
-            coordinator_config,
-            transaction_config,
-        ),
+        auto_topics: AutoTopics::new(&controller, &replicas, config.voters.len(), &coordinators),
         coordinators: Arc::clone(&coordinators),
-        producer_ids,
+        producer_ids: Arc::clone(coordinators.producer_ids()),
         answer_bytes: Arc::new(byte_budget(config.queued_max_request_bytes)),
         config: Arc::clone(&config),
         controller: controller.clone(),
@@ -250,12 +224,14 @@ async fn follow_image(
 
 /// Serves followers, and what else brokers say to one another, on the replication port until `stop` is cancelled.
 fn serve_replication(
-    replicas: Arc<Replicas>,
-    others: impl GrpcService,
+    replicas: &Arc<Replicas>,
+    coordinators: &Coordinators,
     listener: TcpListener,
     tasks: &TaskTracker,
-    stop: CancellationToken,
+    stop: &CancellationToken,
 ) {
+    let (replicas, others) = (Arc::clone(replicas), coordinators.service(tasks, stop));
+    let stop = stop.clone();
     tasks.spawn(async move {
         if let Err(error) = replicas.serve(listener, others, stop).await {
             tracing::error!(

@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use controller::Controller;
 use controller::metadata::{Assignment, Command, CreateTopics, Image, LiveSet, NewTopic, Outcome};
-use coordinator::config::CoordinatorConfig;
-use coordinator::transaction::config::TransactionCoordinatorConfig;
 use model::{ErrorCode, TopicIdPartition};
 use replication::Replicas;
 use tokio::sync::Semaphore;
 
 use super::internal::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, offsets_topic, transactions_topic};
 use super::{TopicDefaults, fresh_topic_id, placement_start};
+use crate::coordinators::{CoordinatorSettings, Coordinators};
 use crate::error_code::ToErrorCode as _;
 
 /// Creates topics with the cluster's defaults.
@@ -26,31 +25,31 @@ pub(crate) struct AutoTopics {
     replicas: Arc<Replicas>,
     /// Configured voters, which replication factors count.
     voter_count: usize,
-    coordinators: CoordinatorConfig,
-    transactions: TransactionCoordinatorConfig,
+    coordinators: CoordinatorSettings,
     creations: Semaphore,
 }
 
 impl AutoTopics {
     pub(crate) fn new(
-        controller: Controller,
-        replicas: Arc<Replicas>,
+        controller: &Controller,
+        replicas: &Arc<Replicas>,
         voter_count: usize,
-        coordinators: CoordinatorConfig,
-        transactions: TransactionCoordinatorConfig,
+        coordinators: &Coordinators,
     ) -> Self {
+        let (controller, replicas) = (controller.clone(), Arc::clone(replicas));
+        let coordinators = coordinators.settings().clone();
         let creations = Semaphore::new(MAX_CREATIONS);
-        Self { controller, replicas, voter_count, coordinators, transactions, creations }
+        Self { controller, replicas, voter_count, coordinators, creations }
     }
 
     /// Returns what a topic of this name is created with now where nobody says otherwise.
     #[must_use]
     pub(crate) fn defaults(&self, image: &Image, name: &str) -> TopicDefaults {
         if name == OFFSETS_TOPIC {
-            return offsets_topic(&self.coordinators, image, self.voter_count);
+            return offsets_topic(&self.coordinators.groups, image, self.voter_count);
         }
         if name == TRANSACTIONS_TOPIC {
-            return transactions_topic(&self.transactions, image, self.voter_count);
+            return transactions_topic(&self.coordinators.transactions, image, self.voter_count);
         }
         TopicDefaults {
             partition_count: image.default_partition_count(),
