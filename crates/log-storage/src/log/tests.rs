@@ -4,5 +4,8 @@ mod crashes;
 mod fixture;
 mod kafka;
 mod model_test;
+mod naive;
 mod operations;
 mod retirement;
+mod transaction_crashes;
+mod transactions;

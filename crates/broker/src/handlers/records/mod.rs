@@ -2,7 +2,6 @@
 
 pub(crate) mod delete_records;
 pub(crate) mod fetch;
-pub(crate) mod init_producer_id;
 pub(crate) mod list_offsets;
 pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
@@ -10,3 +9,4 @@ pub(crate) mod produce;
 mod compacted;
 mod leader;
 mod refused;
+mod verification;
