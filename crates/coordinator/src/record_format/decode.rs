@@ -98,9 +98,7 @@ impl DecodeError {
             Self::Record { source, .. } => {
                 matches!(source.problem(), Problem::UnsupportedVersion(_))
             }
-            Self::Batch { .. }
-            | Self::Records { .. }
-            | Self::Marker { .. } => false,
+            Self::Batch { .. } | Self::Records { .. } | Self::Marker { .. } => false,
         }
     }
 }
