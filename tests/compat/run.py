@@ -55,7 +55,7 @@ def cases_of_groups(found, bootstrap, tools, scratch):
     confluent = next(client for client in found if client.name.startswith("confluent-kafka"))
     cases.append((f"{confluent.name}, group, a join stops nothing that stays", lambda: group_cases.cooperative(referee, confluent, bootstrap)))
     cases.append((f"{confluent.name}, group, a static member that stays away", lambda: group_cases.session_over(referee, confluent, bootstrap)))
-    return cases + command_cases.cases(referee, confluent, bootstrap, tools) + transaction_cases.cases(referee, found, bootstrap, scratch)
+    return cases + command_cases.cases(referee, confluent, bootstrap, tools) + transaction_cases.cases(referee, found, bootstrap, tools, scratch)
 
 
 def attempt(case):

@@ -7,7 +7,8 @@ import time
 import uuid
 
 import transaction_plan as plan
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from command_cases import Command, expect as expect_equal
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from referee import until
 
 COPIED_BEFORE_KILL = 60
@@ -170,9 +171,39 @@ def exactly_once(referee, client, bootstrap):
         raise AssertionError(f"{len(written)} of {INPUT} records of input were written")
 
 
-def cases(referee, found, bootstrap, scratch):
+def shown(command, referee, bootstrap):
+    """Kafka's TransactionsCommand on an open transaction: list, describe, describe-producers; nothing hangs; aborted in its partition by hand, it holds no reader back."""
+    topic = fresh("tool")
+    referee.create(topic, 1)
+    producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": topic, "transaction.timeout.ms": 60_000, "log_level": 0})
+    producer.init_transactions(READ_SECONDS)
+    producer.begin_transaction()
+    producer.produce(topic, b"open", partition=0)
+    producer.flush(READ_SECONDS)
+    expect_equal("list", [row["TransactionState"] for row in command.table("list") if row["TransactionalId"] == topic], ["Ongoing"])
+    row = command.table("describe", "--transactional-id", topic)[0]
+    expect_equal("describe", (row["TransactionState"], row["TransactionTimeoutMs"], row["TopicPartitions"]), ("Ongoing", "60000", f"{topic}-0"))
+    rows = command.table("describe-producers", "--topic", topic, "--partition", "0")
+    expect_equal("describe-producers", [(row["ProducerId"], row["CurrentTransactionStartOffset"]) for row in rows], [(command.table("describe", "--transactional-id", topic)[0]["ProducerId"], "0")])
+    expect_equal("find-hanging", command.table("find-hanging", "--topic", topic), [])
+    expect("read_committed before", read(bootstrap, topic, "read_committed", 1), {0: []})
+    referee.write(topic, 1, 1)
+    expect("read_committed while it is open", read(bootstrap, topic, "read_committed", 1), {0: []})
+    command.run("abort", "--topic", topic, "--partition", "0", "--start-offset", "0")
+    until(lambda: read(bootstrap, topic, "read_committed", 1) == {0: [f"{topic} 0"]}, lambda: f"read_committed after the abort: {read(bootstrap, topic, 'read_committed', 1)}", 10)
+    try:
+        producer.abort_transaction(READ_SECONDS)
+    except KafkaException as problem:
+        raise AssertionError(f"the producer's own abort: {problem}") from problem
+    expect("read_committed at the end", read(bootstrap, topic, "read_committed", 1), {0: [f"{topic} 0"]})
+
+
+def cases(referee, found, bootstrap, tools, scratch):
     """(name, function) of each."""
     made = []
+    if (tools / "java/Tools.class").exists():
+        command = Command(bootstrap, tools, "org.apache.kafka.tools.TransactionsCommand", ())
+        made.append(("kafka's TransactionsCommand, transactions, list to abort", lambda: shown(command, referee, bootstrap)))
     for client in (client for client in found if client.transactional):
         driver = client.in_transactions()
         made += [(f"{client.name}, transactions, commit and abort", lambda driver=driver: atomic(referee, driver, bootstrap, scratch)),

@@ -5,7 +5,7 @@ A driver: write TOPIC ID | read TOPIC COUNT FILE | fence TOPIC ID | copy INPUT O
   read    COUNT records by read_committed, from the beginning, each a line of the file: partition, a space, value
   fence   a first producer opens a transaction and writes; a second one under the same id commits; the first one's commit must fail as fenced
   copy    a member of the group (where the client can, KIP-447) copies the input's values to the same partitions of the output, a transaction a batch with its offsets; the
-          share ABORTS of the transactions is aborted and copied again. It tells {"copied": 30} of each commit and {"aborted": 30}, and {"left": true} at the end of its stdin.
+          share ABORTS of the transactions is aborted and copied again; COMPAT_INSTANCE makes it a static member of this name. It tells {"copied": 30} of each commit and {"aborted": 30}, and {"left": true} at the end of its stdin.
 """
 
 import random

@@ -7,6 +7,8 @@ mod fetch;
 mod records;
 
 #[cfg(test)]
+mod isolation_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};

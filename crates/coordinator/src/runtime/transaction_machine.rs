@@ -201,7 +201,7 @@ impl Machine for Shard {
     }
 
     fn count(&self, now: Now, counted: &mut Counted, totals: &Totals) -> ShardCounts {
-        let counts = self.counts(now.wall);
+        let counts = self.counts(now);
         for (is, was, total) in [
             (counts.commit_count, &mut counted.commits, &totals.commits),
             (counts.abort_count, &mut counted.aborts, &totals.aborts),

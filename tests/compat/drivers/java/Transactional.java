@@ -80,6 +80,9 @@ public final class Transactional {
             properties.put("group.id", group);
             properties.put("session.timeout.ms", Integer.parseInt(session));
             properties.put("heartbeat.interval.ms", 500);
+            if (System.getenv("COMPAT_INSTANCE") != null) {
+                properties.put("group.instance.id", System.getenv("COMPAT_INSTANCE"));
+            }
         }
         return new KafkaConsumer<>(properties, new StringDeserializer(), new StringDeserializer());
     }

@@ -1,5 +1,6 @@
 """confluent-kafka (librdkafka) in transactions; the commands are those of transaction_plan.py."""
 
+import os
 import sys
 import time
 
@@ -78,7 +79,8 @@ def read(count, path):
 class Copier:
     def __init__(self, output, group, identifier, aborts):
         self.output, self.aborts, self.is_lost = output, plan.Aborts(identifier, aborts), False
-        self.consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest",
+        instance = {"group.instance.id": os.environ["COMPAT_INSTANCE"]} if os.environ.get("COMPAT_INSTANCE") else {}
+        self.consumer = Consumer({**instance, "bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest",
                                   "isolation.level": "read_committed", "session.timeout.ms": member_events.SESSION_TIMEOUT_MS,
                                   "heartbeat.interval.ms": member_events.HEARTBEAT_INTERVAL_MS})
         self.producer = producer(identifier)

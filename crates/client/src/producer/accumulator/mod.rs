@@ -9,6 +9,8 @@ mod transaction;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transaction_tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
