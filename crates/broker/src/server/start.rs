@@ -8,9 +8,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use controller::Controller;
 use coordinator::config::CoordinatorConfig;
+use coordinator::transaction::config::TransactionCoordinatorConfig;
 use log_storage::{FatalHandler, FileSystem, Flusher, FlusherOptions, OsFileSystem};
 use model::{BrokerEpoch, Clock, TopicIdPartition};
-use replication::{Registration, Replicas, ReplicasOptions, ReplicationMetrics};
+use replication::{GrpcService, Registration, Replicas, ReplicasOptions, ReplicationMetrics};
 use socket2::Socket;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -26,12 +27,13 @@ use super::status::ServerStatus;
 use crate::config::BrokerConfig;
 use crate::connection::Limits;
 use crate::context::Context;
-use crate::coordinators::Coordinators;
+use crate::coordinators::{CoordinatorParts, Coordinators};
 use crate::dispatch;
 use crate::listener::{self, Shared};
 use crate::metrics::Metrics;
 use crate::producer_ids::ProducerIds;
 use crate::topics::AutoTopics;
+use crate::transactions;
 
 /// A broker that serves, with what its stop needs.
 pub(super) struct Running {
@@ -85,12 +87,34 @@ pub(super) async fn start(
     status.wait_for("its replicas");
     let (background, background_stop) = (TaskTracker::new(), CancellationToken::new());
     let coordinator_config = CoordinatorConfig::read(|key| config.settings.integer(key));
-    let coordinators =
-        Coordinators::start(&controller, &replicas, coordinator_config.clone(), &metrics);
+    let transaction_config = TransactionCoordinatorConfig::read(
+        |key| config.settings.integer(key),
+        |key| config.settings.boolean(key),
+    );
+    let producer_ids = Arc::new(ProducerIds::new(controller.clone()));
+    let coordinators = Coordinators::start(CoordinatorParts {
+        controller: &controller,
+        replicas: &replicas,
+        producer_ids: &producer_ids,
+        groups: coordinator_config.clone(),
+        transactions: transaction_config.clone(),
+        broker_epoch,
+        metrics: &metrics,
+        background: background.clone(),
+        stop: background_stop.clone(),
+    });
     let readers = ImageReaders { replicas: &replicas, coordinators: &coordinators };
     follow_image(&controller, readers, broker_epoch, &background, &background_stop).await?;
     let stop = background_stop.clone();
-    serve_replication(Arc::clone(&replicas), ports.replication, &background, stop.clone());
+    let transactions = transactions::server(
+        controller.clone(),
+        coordinators.local().clone(),
+        Arc::clone(coordinators.verification()),
+        background.clone(),
+        stop.clone(),
+    );
+    let port = ports.replication;
+    serve_replication(Arc::clone(&replicas), transactions, port, &background, stop.clone());
     background.spawn(replica_requests::run(Arc::clone(&replicas), controller.clone(), stop));
     replicas.settled().await;
 
@@ -104,9 +128,10 @@ pub(super) async fn start(
             Arc::clone(&replicas),
             config.voters.len(),
             coordinator_config,
+            transaction_config,
         ),
         coordinators: Arc::clone(&coordinators),
-        producer_ids: ProducerIds::new(controller.clone()),
+        producer_ids,
         answer_bytes: Arc::new(byte_budget(config.queued_max_request_bytes)),
         config: Arc::clone(&config),
         controller: controller.clone(),
@@ -223,15 +248,16 @@ async fn follow_image(
     Ok(())
 }
 
-/// Serves followers on the replication port until `stop` is cancelled.
+/// Serves followers, and what else brokers say to one another, on the replication port until `stop` is cancelled.
 fn serve_replication(
     replicas: Arc<Replicas>,
+    others: impl GrpcService,
     listener: TcpListener,
     tasks: &TaskTracker,
     stop: CancellationToken,
 ) {
     tasks.spawn(async move {
-        if let Err(error) = replicas.serve(listener, stop).await {
+        if let Err(error) = replicas.serve(listener, others, stop).await {
             tracing::error!(
                 "the replication listener ended, no broker can follow this one: restart it: {error}"
             );

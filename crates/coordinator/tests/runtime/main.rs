@@ -12,3 +12,4 @@ mod metrics;
 mod rewrite;
 mod support;
 mod timers;
+mod transactions;
