@@ -85,11 +85,6 @@ macro_rules! handlers {
                 })*
                 // Takes effect before its answer is asked for.
                 Request::Produce(request) => return produce(context, reply, call, request),
-                // Declared in the table and not served: the decoder has refused it already.
-                other => {
-                    let reason = format!("{} is not served", other.api_key());
-                    Box::pin(std::future::ready(Outcome::Close(reason)))
-                }
             };
             Accepted { answer, pipelining }
         }
@@ -134,6 +129,7 @@ handlers! {
     IncrementalAlterConfigs => incremental_alter_configs,
     OffsetDelete => offset_delete,
     DescribeCluster => describe_cluster,
+    DescribeProducers => describe_producers,
     DescribeTransactions => describe_transactions,
     ListTransactions => list_transactions,
     DescribeTopicPartitions => describe_topic_partitions,

@@ -261,16 +261,15 @@ apis! {
             IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse;
         47 OffsetDelete 0-0: OffsetDeleteRequest => OffsetDeleteResponse;
         60 DescribeCluster 0-2 flexible 0+: DescribeClusterRequest => DescribeClusterResponse;
+        61 DescribeProducers 0-0 flexible 0+:
+            DescribeProducersRequest => DescribeProducersResponse;
         65 DescribeTransactions 0-0 flexible 0+:
             DescribeTransactionsRequest => DescribeTransactionsResponse;
         66 ListTransactions 0-2 flexible 0+: ListTransactionsRequest => ListTransactionsResponse;
         75 DescribeTopicPartitions 0-0 flexible 0+:
             DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse;
     }
-    declared {
-        61 DescribeProducers 0-0 flexible 0+:
-            DescribeProducersRequest => DescribeProducersResponse;
-    }
+    declared {}
 }
 
 impl ApiKey {
