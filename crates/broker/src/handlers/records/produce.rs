@@ -4,15 +4,16 @@
 //! the acknowledgements, which acks = 0, 1 and all differ in. A batch that came before its topic or its replica is the exception: it is appended during that wait, when
 //! what it needs is there; and the first batch of a transaction in a partition, whose coordinator is asked first ([`verification`](super::verification)). Batches are opaque: only those for compacted topics are looked into ([`compacted`]).
 
+mod unverified;
+
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use controller::metadata::Image;
-use coordinator::transaction::ids::ProducerIdAndEpoch;
 use log_storage::{AppendError, AppendOrigin, VerificationGuard};
-use model::record_batch::{BatchHeader, BatchProducer, Codec};
+use model::record_batch::{BatchHeader, Codec};
 use model::{Acks, ErrorCode, TopicId, TopicIdPartition};
 use protocol::compat::up_convert;
 use protocol::messages::produce::{
@@ -22,6 +23,7 @@ use protocol::messages::{ProduceRequest, ProduceResponse};
 use protocol::{KafkaString, VersionRange};
 use replication::{PartitionHandle, ProduceError, ProduceOptions, ProduceWaiter, Produced};
 
+use self::unverified::Unverified;
 use super::compacted;
 use super::leader::{self, Hints};
 use super::refused::Refused;
@@ -81,16 +83,6 @@ struct Batch {
     data: PartitionProduceData,
     acks: Acks,
     timeout: Duration,
-}
-
-/// A batch that waits for its verification.
-#[derive(Debug)]
-struct Unverified {
-    batch: Batch,
-    replica: Arc<PartitionHandle>,
-    producer: BatchProducer,
-    /// Opens the log to it, once the coordinator has said yes.
-    guard: VerificationGuard,
 }
 
 /// Appends every batch of the request that may be appended here.
@@ -342,50 +334,6 @@ impl Appended {
                     *appending = appended.unwrap_or_else(Appending::Refused);
                 }
             }
-        }
-    }
-}
-
-impl Appended {
-    /// Asks the transaction's coordinator about all batches that are the first of it in their partitions, and appends those that it says yes to.
-    async fn append_unverified(&mut self) {
-        let Self { context, call, topics, transactional_id, .. } = self;
-        let mut waiting = Vec::new();
-        for appending in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
-            let appending = &mut appending.1;
-            if matches!(appending, Appending::Unverified(_))
-                && let Appending::Unverified(unverified) =
-                    std::mem::replace(appending, Appending::Nothing)
-            {
-                waiting.push((appending, unverified));
-            }
-        }
-        let Some((_, first)) = waiting.first() else { return };
-        let BatchProducer { id, epoch, .. } = first.producer;
-        let partitions = waiting.iter().map(|(_, one)| one.replica.name().clone()).collect();
-        let operation = verification::operation(call.version);
-        let name = transactional_id.as_deref().unwrap_or_default();
-        let asked = context.coordinators.verification().verify(
-            name,
-            ProducerIdAndEpoch { id, epoch },
-            partitions,
-            operation,
-        );
-        let codes = tokio::select! {
-            codes = asked => codes,
-            () = context.no_more_acks.cancelled() => {
-                vec![ErrorCode::NotLeaderOrFollower; waiting.len()]
-            }
-        };
-        let image = context.controller.image();
-        let appender = Appender { context, call, image: &image };
-        for ((appending, unverified), code) in waiting.into_iter().zip(codes) {
-            let Unverified { batch, replica, guard, .. } = unverified;
-            let appended = match code {
-                ErrorCode::None => appender.append_verified(&replica, batch, Some(guard)),
-                code => Err(verification::not_verified(code)),
-            };
-            *appending = appended.unwrap_or_else(Appending::Refused);
         }
     }
 }
