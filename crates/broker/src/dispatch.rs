@@ -116,6 +116,11 @@ handlers! {
     DeleteRecords => delete_records,
     InitProducerId => init_producer_id,
     OffsetForLeaderEpoch => offset_for_leader_epoch,
+    AddPartitionsToTxn => add_partitions_to_txn,
+    AddOffsetsToTxn => add_offsets_to_txn,
+    EndTxn => end_txn,
+    WriteTxnMarkers => write_txn_markers,
+    TxnOffsetCommit => txn_offset_commit,
     DescribeConfigs => describe_configs,
     AlterConfigs => alter_configs,
     CreatePartitions => create_partitions,
@@ -124,6 +129,9 @@ handlers! {
     IncrementalAlterConfigs => incremental_alter_configs,
     OffsetDelete => offset_delete,
     DescribeCluster => describe_cluster,
+    DescribeProducers => describe_producers,
+    DescribeTransactions => describe_transactions,
+    ListTransactions => list_transactions,
     DescribeTopicPartitions => describe_topic_partitions,
 }
 

@@ -45,7 +45,11 @@ pub use log::{
     OpenOptions,
 };
 pub use producers::ProducerTracking;
-pub use producers::state::Duplicate;
+pub use producers::marker::InvalidMarker;
+pub use producers::state::{ActiveProducer, Duplicate};
+pub use producers::transactions::AbortedTransaction;
+pub use producers::verification::VerificationGuard;
+pub use reads::aborted_lookup::AbortedLookup;
 pub use reads::read_plan::{Minimum, ReadPlan, ReadRequest};
 pub use reads::timestamp_lookup::{TimestampAndOffset, TimestampLookup, TimestampQuery};
 pub use recovery::{Corruption, Recovery};

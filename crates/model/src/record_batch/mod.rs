@@ -7,6 +7,7 @@ mod batches;
 mod builder;
 pub mod compression;
 mod header;
+mod marker;
 mod recompress;
 mod records;
 mod varint;
@@ -18,6 +19,7 @@ pub use header::{
     BatchError, BatchHeader, BatchProducer, HEADER_BYTES, ProducedBatchError, TimestampType,
     set_base_offset, set_leader_epoch, set_log_append_time, set_producer, verify_crc,
 };
+pub use marker::{EndTransactionMarker, MarkerError, TransactionResult};
 pub use recompress::recompress;
 pub use records::{
     Header, Headers, KeyRule, Record, RecordIter, Records, RecordsError, validate_records,

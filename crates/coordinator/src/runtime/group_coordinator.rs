@@ -1,32 +1,47 @@
-//! The consumer groups of this broker: which partitions it coordinates, told of elections in log order, and the way of a request to its shard.
-//!
-//! Owns the table of the leaderships that last. Its lock is held for a look or a change alone, never while a shard's is taken.
+//! The consumer groups of this broker: the way of a request to its shard, and what is read off all of them.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use futures_util::future::join_all;
 use model::Offset;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::context::{Context, CoordinatorParts};
-use super::partition_writer::Leadership;
+use super::context::{Context, ContextParts};
+use super::group_machine::NoMessages;
+use super::metrics::GroupMetrics;
+use super::partition_writer::{Leadership, PartitionWriter};
 use super::refusal::Refusal;
-use super::shard::ShardHandle;
-use crate::group::ShardCounts;
+use super::shards::Shards;
+use crate::config::CoordinatorConfig;
 use crate::group::ids::{GroupId, MemberId, TopicIdentity, TopicName};
 use crate::group::record::GroupRecord;
 use crate::group::request::{JoinGroup, ListGroups, Request};
 use crate::group::response::{ListedGroup, Response};
+use crate::group::{Shard, ShardCounts};
+
+/// What a coordinator of groups is made of.
+#[derive(Debug)]
+pub struct CoordinatorParts {
+    /// The offsets topic's log on this broker.
+    pub writer: Arc<dyn PartitionWriter>,
+    /// Settings.
+    pub config: CoordinatorConfig,
+    /// Counters, registered by whoever has the registry.
+    pub metrics: GroupMetrics,
+    /// What all tasks belong to: after [`GroupCoordinator::stop`] it runs empty.
+    pub tasks: TaskTracker,
+    /// Where they run. Replay runs on its blocking threads.
+    pub runtime: Handle,
+}
 
 /// The consumer groups that this broker coordinates.
 #[derive(Debug)]
 pub struct GroupCoordinator {
-    context: Arc<Context>,
-    /// The leaderships that last, by partition.
-    shards: RwLock<BTreeMap<i32, Arc<ShardHandle>>>,
+    shards: Shards<Shard>,
+    metrics: GroupMetrics,
 }
 
 /// One committed offset, for whoever computes a lag.
@@ -46,61 +61,41 @@ impl GroupCoordinator {
     /// Starts a coordinator that coordinates nothing yet.
     #[must_use]
     pub fn start(parts: CoordinatorParts) -> Arc<Self> {
-        let context = Arc::new(Context::new(parts));
-        let timers = Arc::clone(&context);
-        context.spawn(async move { timers.timers.run(timers.stop.clone()).await });
-        Arc::new(Self { context, shards: RwLock::default() })
+        let CoordinatorParts { writer, config, metrics, tasks, runtime } = parts;
+        let context = Context::new(ContextParts {
+            writer,
+            outlet: Arc::new(NoMessages),
+            machine: config.group,
+            commit_timeout: config.commit_timeout,
+            load_buffer_bytes: config.load_buffer_bytes,
+            metrics: metrics.shards().clone(),
+            tasks,
+            runtime,
+        });
+        Arc::new(Self { shards: Shards::start(context), metrics })
     }
 
     /// Notes that this broker was elected: the partition is loaded, then serves. Called in log order; an epoch that is not newer than the one that is known changes nothing. The
     /// partition of a new topic takes the place of the old topic's. Does not block.
     pub fn elected(&self, leadership: Leadership) {
-        let shard = ShardHandle::new(&self.context, leadership);
-        let before = {
-            let mut shards = self.shards_mut();
-            let known = shards.get(&leadership.partition);
-            if self.context.stop.is_cancelled()
-                || known.is_some_and(|known| {
-                    let known = known.leadership();
-                    known.is_of_same_partition(&leadership)
-                        && known.leader_epoch >= leadership.leader_epoch
-                })
-            {
-                return;
-            }
-            shards.insert(leadership.partition, Arc::clone(&shard))
-        };
-        self.end(before);
-        shard.begin_load();
+        self.shards.elected(leadership);
     }
 
     /// Notes that from this leader epoch on this broker does not lead the partition, or that the partition is gone: every leadership of it up to that epoch ends, and whoever waits is
     /// told. Called in log order. Does not block.
     pub fn resigned(&self, leadership: Leadership) {
-        let ended = {
-            let mut shards = self.shards_mut();
-            let is_ended = shards.get(&leadership.partition).is_some_and(|known| {
-                let known = known.leadership();
-                known.is_of_same_partition(&leadership)
-                    && known.leader_epoch <= leadership.leader_epoch
-            });
-            if !is_ended {
-                return;
-            }
-            shards.remove(&leadership.partition)
-        };
-        self.end(ended);
+        self.shards.resigned(leadership);
     }
 
     /// Notes that topics are gone from the metadata: their committed offsets go, before any request from now on and as soon as the partitions take writes. Does not block.
     pub fn topics_deleted(&self, topics: &[TopicIdentity]) {
-        let shards = self.all_shards();
+        let shards = self.shards.all();
         for shard in &shards {
-            shard.note_deleted_topics(topics);
+            shard.note(topics.iter().cloned());
         }
-        self.context.spawn(async move {
+        self.shards.context.spawn(async move {
             for shard in shards {
-                shard.delete_noted_topics();
+                shard.step_noted();
                 tokio::task::yield_now().await;
             }
         });
@@ -113,22 +108,19 @@ impl GroupCoordinator {
     /// # Errors
     /// See [`Refusal`]. After [`Refusal::NotAvailable`] a write may still be committed.
     pub async fn handle(&self, partition: i32, mut request: Request) -> Result<Response, Refusal> {
-        let is_commit = matches!(request, Request::CommitOffsets(_));
+        let is_commit =
+            matches!(request, Request::CommitOffsets(_) | Request::CommitTransactionalOffsets(_));
         if let Request::Join(join) = &mut request {
             join.drawn_member_id = draw_member_id(join);
         }
         let began = Instant::now();
-        let shard = self.shards().get(&partition).cloned();
-        let result = match shard {
-            Some(shard) => shard.answer(request).await,
-            None => Err(Refusal::NotCoordinator),
-        };
+        let result = self.shards.answer(partition, request).await;
         match &result {
             Ok(_) if is_commit => {
-                self.context.metrics.committed(began.elapsed());
+                self.metrics.committed(began.elapsed());
             }
             Ok(_) => {}
-            Err(refusal) => self.context.metrics.refused(*refusal),
+            Err(refusal) => self.metrics.shards().refused(*refusal),
         }
         result
     }
@@ -138,44 +130,41 @@ impl GroupCoordinator {
     /// # Errors
     /// [`Refusal::LoadInProgress`] while a partition is loaded, as Kafka; [`Refusal::NotAvailable`] when what a shard knows is not committed in time.
     pub async fn list(&self, request: ListGroups) -> Result<Vec<ListedGroup>, Refusal> {
-        let shards = self.all_shards();
-        let answers = shards.iter().map(|shard| shard.answer(Request::List(request.clone())));
-        let mut groups = Vec::new();
-        for answer in join_all(answers).await {
-            match answer {
-                Ok(Response::List(listed)) => groups.extend(listed),
-                Ok(_) | Err(Refusal::NotCoordinator) => {}
-                Err(refusal) => {
-                    self.context.metrics.refused(refusal);
-                    return Err(refusal);
-                }
-            }
-        }
-        Ok(groups)
+        let answers = self.shards.answers(|| Request::List(request.clone())).await;
+        let answers = answers.inspect_err(|refusal| self.metrics.shards().refused(*refusal))?;
+        let listed = answers.into_iter().filter_map(|answer| match answer {
+            Response::List(listed) => Some(listed),
+            _ => None,
+        });
+        Ok(listed.flatten().collect())
     }
 
     /// Counts what the loaded shards hold, uncommitted changes included; and all rebalances since the start, those of shards that are gone too.
     #[must_use]
     pub fn counts(&self) -> ShardCounts {
         let mut sum = ShardCounts::default();
-        for counts in self.all_shards().iter().filter_map(|shard| shard.counts()) {
+        for counts in self.shards.all().iter().filter_map(|shard| shard.counts()) {
             for (state, count) in counts.groups {
                 *sum.groups.entry(state).or_default() += count;
             }
             sum.member_count += counts.member_count;
             sum.offset_count += counts.offset_count;
+            sum.pending_offset_count += counts.pending_offset_count;
+            sum.open_transaction_count += counts.open_transaction_count;
         }
-        sum.completed_rebalance_count = self.context.completed_rebalances.load(Ordering::Relaxed);
+        sum.completed_rebalance_count = self.shards.context.totals.load(Ordering::Relaxed);
         sum
     }
 
     /// Visits committed offsets of the loaded shards, uncommitted changes included, `limit` at most. Requests go on meanwhile: each shard's lock is held for a chunk at a time, and never during a visit.
     pub fn for_each_committed(&self, limit: usize, mut visit: impl FnMut(CommittedPosition<'_>)) {
         let mut left = limit;
-        for shard in self.all_shards() {
+        for shard in self.shards.all() {
             let mut cursor = None;
             loop {
-                let (records, next) = shard.live_records(cursor.as_ref(), VISIT_BYTES);
+                let chunk =
+                    shard.look(|machine| machine.committed_records(cursor.as_ref(), VISIT_BYTES));
+                let (records, next) = chunk.unwrap_or_default();
                 for record in &records {
                     let GroupRecord::Offset { group_id, topic, partition, value: Some(value) } =
                         record
@@ -199,31 +188,7 @@ impl GroupCoordinator {
 
     /// Ends every leadership: whoever waits is told [`Refusal::NotCoordinator`], as is everyone who asks from now on. The tasks end soon after.
     pub fn stop(&self) {
-        self.context.stop.cancel();
-        let shards = std::mem::take(&mut *self.shards_mut());
-        for shard in shards.into_values() {
-            shard.end();
-        }
-    }
-
-    /// Ends a leadership off the caller's thread: its state may be large.
-    fn end(&self, shard: Option<Arc<ShardHandle>>) {
-        if let Some(shard) = shard {
-            shard.ended().cancel();
-            self.context.spawn(async move { shard.end() });
-        }
-    }
-
-    fn all_shards(&self) -> Vec<Arc<ShardHandle>> {
-        self.shards().values().cloned().collect()
-    }
-
-    fn shards(&self) -> RwLockReadGuard<'_, BTreeMap<i32, Arc<ShardHandle>>> {
-        self.shards.read().expect("a panic ends the process, so no lock is ever poisoned")
-    }
-
-    fn shards_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<i32, Arc<ShardHandle>>> {
-        self.shards.write().expect("a panic ends the process, so no lock is ever poisoned")
+        self.shards.stop();
     }
 }
 

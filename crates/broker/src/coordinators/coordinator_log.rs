@@ -1,4 +1,4 @@
-//! The log of the group coordinators: this broker's replicas of the offsets topic.
+//! The logs of the coordinators: this broker's replicas of the offsets topic and of the transaction topic.
 //!
 //! Owns the mapping of partition numbers to replicas and of errors; the rule that a stale coordinator writes nothing is the replica's, which compares leader epochs.
 
@@ -9,32 +9,60 @@ use std::time::Duration;
 use bytes::Bytes;
 use controller::Controller;
 use coordinator::group::ids::TopicIdentity;
-use coordinator::runtime::{Leadership, LogRange, PartitionWriter, ReadError, WriteError};
+use coordinator::runtime::{
+    Leadership, LogRange, PartitionWriter, ReadError, TransactionOrigin, TransactionWriteError,
+    WriteError,
+};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use log_storage::{AppendError, AppendOrigin, Minimum};
-use model::{Acks, Offset, TopicIdPartition};
+use log_storage::{AppendError, AppendOrigin, Minimum, VerificationGuard};
+use model::{Acks, Offset, TopicIdPartition, TransactionVersion};
 use replication::partition::ReplicaRole;
 use replication::{
     DeleteRecordsError, FetchError, Isolation, NotServed, PartitionHandle, ProduceError,
     ProduceOptions, ReadRequest, Replicas,
 };
 
-/// The offsets topic on this broker.
-pub(super) struct OffsetsLog {
+use crate::error_code::ToErrorCode as _;
+
+/// A coordinator's topic on this broker.
+pub(super) struct CoordinatorLog {
     replicas: Arc<Replicas>,
     controller: Controller,
 }
 
-impl fmt::Debug for OffsetsLog {
+impl fmt::Debug for CoordinatorLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OffsetsLog")
+        f.write_str("CoordinatorLog")
     }
 }
 
-impl OffsetsLog {
+impl CoordinatorLog {
     pub(super) fn new(replicas: Arc<Replicas>, controller: Controller) -> Self {
         Self { replicas, controller }
+    }
+
+    /// Appends one batch on the calling thread; returns the offset behind it.
+    fn produce(
+        &self,
+        leadership: Leadership,
+        batch: &mut [u8],
+        origin: AppendOrigin,
+        verification: Option<VerificationGuard>,
+    ) -> Result<Result<Offset, ProduceError>, WriteError> {
+        let replica = self.replica(leadership).ok_or(WriteError::NotLeader)?;
+        let options = ProduceOptions {
+            // The coordinator waits for the high watermark itself, once for many batches.
+            acks: Acks::None,
+            timeout: Duration::ZERO,
+            expected_leader_epoch: Some(leadership.leader_epoch),
+            origin,
+            verification,
+        };
+        // Without acknowledgements nothing is waited for.
+        let produced =
+            replica.produce(batch, &options).now_or_never().ok_or(WriteError::Storage)?;
+        Ok(produced.map(|produced| produced.end_offset))
     }
 
     /// Finds a leadership's replica; there is none yet while it is being created, and none any more when its topic is gone.
@@ -43,7 +71,7 @@ impl OffsetsLog {
     }
 }
 
-impl PartitionWriter for OffsetsLog {
+impl PartitionWriter for CoordinatorLog {
     fn made(&self, leadership: Leadership) -> BoxFuture<'static, ()> {
         let replicas = Arc::clone(&self.replicas);
         async move { drop(replicas.made(&id_of(leadership)).await) }.boxed()
@@ -55,20 +83,35 @@ impl PartitionWriter for OffsetsLog {
     }
 
     fn append(&self, leadership: Leadership, batch: &mut [u8]) -> Result<Offset, WriteError> {
-        let replica = self.replica(leadership).ok_or(WriteError::NotLeader)?;
-        let options = ProduceOptions {
-            // The coordinator waits for the high watermark itself, once for many batches.
-            acks: Acks::None,
-            timeout: Duration::ZERO,
-            expected_leader_epoch: Some(leadership.leader_epoch),
-            origin: AppendOrigin::Coordinator,
+        let appended = self.produce(leadership, batch, AppendOrigin::Coordinator, None)?;
+        appended.map_err(|error| write_error(leadership, &error))
+    }
+
+    fn append_of_transaction(
+        &self,
+        leadership: Leadership,
+        batch: &mut [u8],
+        origin: TransactionOrigin,
+    ) -> Result<Offset, TransactionWriteError> {
+        let (origin, verification) = match origin {
+            TransactionOrigin::Offsets(guard) => {
+                (AppendOrigin::Coordinator, guard.map(|guard| VerificationGuard(guard.0)))
+            }
+            TransactionOrigin::Marker { transaction_version } => {
+                let level = i8::try_from(transaction_version).unwrap_or(i8::MAX);
+                (AppendOrigin::TransactionMarker(TransactionVersion::from_wire(level)), None)
+            }
         };
-        match replica.produce(batch, &options).now_or_never() {
-            Some(Ok(produced)) => Ok(produced.end_offset),
-            Some(Err(error)) => Err(write_error(leadership, &error)),
-            // Without acknowledgements nothing is waited for.
-            None => Err(WriteError::Storage),
-        }
+        let appended = self.produce(leadership, batch, origin, verification)?;
+        appended.map_err(|error| match &error {
+            ProduceError::Refused(
+                refused @ (AppendError::InvalidProducerEpoch { .. }
+                | AppendError::InvalidTransactionState { .. }
+                | AppendError::TransactionCoordinatorFenced { .. }
+                | AppendError::InvalidMarker { .. }),
+            ) => TransactionWriteError::Refused(refused.error_code()),
+            _ => write_error(leadership, &error).into(),
+        })
     }
 
     fn committed(
@@ -170,7 +213,7 @@ fn write_error(leadership: Leadership, error: &ProduceError) -> WriteError {
         ProduceError::Refused(AppendError::FencedLeaderEpoch { .. }) => WriteError::NotLeader,
         ProduceError::Refused(_) | ProduceError::Compression(_) => {
             let source = std::error::Error::source(error).map(ToString::to_string);
-            tracing::error!(partition = %leadership, source, "a group coordinator cannot write: {error}");
+            tracing::error!(partition = %leadership, source, "a coordinator cannot write: {error}");
             WriteError::Storage
         }
     }
