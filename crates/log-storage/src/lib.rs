@@ -4,6 +4,7 @@
 //! (`begin_…` under the owner's lock, `run` or `execute` off it, `complete_…` under it again).
 
 mod checkpoint_files;
+mod compaction;
 pub mod config;
 mod error;
 mod file_names;
@@ -25,6 +26,10 @@ mod segment;
 mod test_batches;
 
 pub use checkpoint_files::{CheckpointEntry, Checkpoints, PartitionCheckpoint};
+pub use compaction::{
+    AbortedTransaction, Clean, CleanDone, CleanError, CleanStats, CleanedLog, Fates, Pace,
+    Replacement, Swap,
+};
 pub use config::{LogConfig, Recompression};
 pub use error::{
     AppendError, FatalError, FatalHandler, FollowerAppendError, NotWritable, OpenError, ReadError,
@@ -41,11 +46,12 @@ pub use jobs::truncation::{Truncation, TruncationDone};
 pub use jobs::turn::Retirement;
 pub use leader_epoch_cache::EpochEntry;
 pub use log::{
-    AppendOrigin, AppendOutcome, Appended, FlushWish, FollowerAppend, LeaderAppend, Log,
-    OpenOptions,
+    AppendOrigin, AppendOutcome, Appended, CleanRequest, Cleanable, FlushWish, FollowerAppend,
+    LeaderAppend, Log, OpenOptions,
 };
 pub use producers::ProducerTracking;
 pub use producers::state::Duplicate;
+pub use reads::continued::continued_at;
 pub use reads::read_plan::{Minimum, ReadPlan, ReadRequest};
 pub use reads::timestamp_lookup::{TimestampAndOffset, TimestampLookup, TimestampQuery};
 pub use recovery::{Corruption, Recovery};

@@ -82,6 +82,7 @@ impl Log {
             bytes_since_checkpoint: outcome.scanned_bytes,
             turns: Turns::default(),
             checkpoint_runs: Arc::default(),
+            clean_runs: Arc::default(),
             options,
         };
         if log_end_offset < log_start_offset && outcome.corruption.is_none() {

@@ -8,14 +8,15 @@ pub(crate) mod replay;
 pub(crate) mod snapshot;
 pub(crate) mod state;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use model::record_batch::BatchHeader;
-use model::{Offset, UnixMillis};
+use model::{Offset, ProducerId, UnixMillis};
 
 use state::{Duplicate, ProducerState};
 
+use crate::compaction::LastBatch;
 use crate::error::AppendError;
 
 /// Whether a log keeps the state of idempotent producers.
@@ -62,6 +63,29 @@ impl Producers {
     /// Forgets those whose last append is older than `expiration`.
     pub(crate) fn expire(&mut self, now: UnixMillis, expiration: Duration) {
         self.state.expire(now, expiration);
+    }
+
+    /// Returns the last batch of each, which compaction must not forget.
+    pub(crate) fn last_batches(&self, stable_offset: Offset) -> HashMap<ProducerId, LastBatch> {
+        let last = self.state.producers.iter().map(|(id, entry)| {
+            let mut offsets = entry.batches.iter().rev().map(|batch| batch.last_offset);
+            let last = LastBatch {
+                epoch: entry.epoch,
+                last_data_offset: offsets.clone().next(),
+                last_stable_data_offset: offsets.find(|offset| *offset < stable_offset),
+            };
+            (*id, last)
+        });
+        last.collect()
+    }
+
+    /// Returns the sequence that each producer's next batch must have.
+    #[cfg(test)]
+    pub(crate) fn next_sequences(&self) -> Vec<(ProducerId, i32)> {
+        let next =
+            |batch: &state::RememberedBatch| batch.last_sequence().wrapping_add(1) & i32::MAX;
+        let of = |entry: &state::ProducerEntry| entry.batches.back().map_or(0, next);
+        self.state.producers.iter().map(|(id, entry)| (*id, of(entry))).collect()
     }
 
     #[cfg(test)]
