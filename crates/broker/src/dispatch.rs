@@ -85,6 +85,11 @@ macro_rules! handlers {
                 })*
                 // Takes effect before its answer is asked for.
                 Request::Produce(request) => return produce(context, reply, call, request),
+                // Declared in the table and not served: the decoder has refused it already.
+                other => {
+                    let reason = format!("{} is not served", other.api_key());
+                    Box::pin(std::future::ready(Outcome::Close(reason)))
+                }
             };
             Accepted { answer, pipelining }
         }

@@ -48,6 +48,9 @@ impl ToErrorCode for AppendError {
     fn error_code(&self) -> ErrorCode {
         match self {
             Self::CorruptMessage(error) => error.error_code(),
+            Self::InvalidMarker(_) => ErrorCode::CorruptMessage,
+            Self::InvalidTransactionState { .. } => ErrorCode::InvalidTxnState,
+            Self::TransactionCoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
             Self::InvalidRecord(_) | Self::BatchCount { .. } => ErrorCode::InvalidRecord,
             Self::MessageTooLarge { .. } => ErrorCode::MessageTooLarge,
             Self::RecordListTooLarge { .. } => ErrorCode::RecordListTooLarge,

@@ -18,6 +18,9 @@
 //! | `full-disk-acknowledged` | a batch that found no room is acknowledged | full disk | lost-write |
 //! | `sequences-unchecked` | an idempotent producer's sequences are ignored | anything that makes producers send again: kills, pauses, partitions | duplicate, reorder |
 //! | `followers-forget-producers` | a follower does not note what producers wrote, so a new leader accepts any sequence | change of leader with requests in flight | duplicate, reorder |
+//! | `open-transactions-ignored` | the last stable offset is the high watermark | transactions that take a while | aborted records are read (G1a) |
+//! | `abort-index-lost` | a truncation takes the transaction index of the segment that it cuts | change of leader between aborts | aborted records are read (G1a) |
+//! | `verification-skipped` | a transactional batch needs no verification | a late batch of a producer that was fenced or aborted | readers of what is committed stand still |
 //! | `commit-not-written` | a group's offsets are kept in memory alone | coordinator killed, or its leadership moved | committed-offset-regress |
 //! | `commit-before-write` | a group's commit is answered before it is replicated | coordinator cut off from the brokers but not from clients, or killed | committed-offset-regress |
 //! | `commit-of-any-generation` | a member that was thrown out may still commit | group member paused past its session | committed-offset-regress |
@@ -40,7 +43,7 @@ enum Bug {
 }
 
 /// All that can be chosen.
-const BUGS: [(&str, Bug); 14] = [
+const BUGS: [(&str, Bug); 17] = [
     ("ack-before-flush", Bug::Partition(PartitionMutation::AckBeforeFlush)),
     ("flush-without-sync", Bug::Storage(StorageMutation::FlushWithoutSync)),
     ("acks-all-on-leader-alone", Bug::Partition(PartitionMutation::AcksAllOnLeaderAlone)),
@@ -52,6 +55,9 @@ const BUGS: [(&str, Bug); 14] = [
     ("full-disk-acknowledged", Bug::Partition(PartitionMutation::FullDiskAcknowledged)),
     ("sequences-unchecked", Bug::Storage(StorageMutation::SequencesUnchecked)),
     ("followers-forget-producers", Bug::Storage(StorageMutation::FollowersForgetProducers)),
+    ("open-transactions-ignored", Bug::Storage(StorageMutation::OpenTransactionsIgnored)),
+    ("abort-index-lost", Bug::Storage(StorageMutation::AbortIndexLostAtTruncation)),
+    ("verification-skipped", Bug::Storage(StorageMutation::VerificationSkipped)),
     ("commit-not-written", Bug::Group(GroupMutation::CommitNotWritten)),
     ("commit-before-write", Bug::Group(GroupMutation::AnswerBeforeWrite)),
     ("commit-of-any-generation", Bug::Group(GroupMutation::CommitOfAnyGeneration)),

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use model::record_batch::{BatchError, ProducedBatchError};
 use model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, UnixMillis};
 
+use crate::producers::marker::InvalidMarker;
+
 /// A failed write, sync, cut or rename: what the file holds is unknown, so the process ends.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{operation} of {} failed", path.display())]
@@ -123,6 +125,27 @@ pub enum AppendError {
         /// The producer's present epoch.
         current: ProducerEpoch,
     },
+    /// A batch outside the transaction that is open, or of one that its coordinator was not asked about (`INVALID_TXN_STATE`).
+    #[error("producer {producer_id}: {reason}")]
+    InvalidTransactionState {
+        /// The producer.
+        producer_id: ProducerId,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The marker comes from a coordinator that has a successor (`TRANSACTION_COORDINATOR_FENCED`).
+    #[error("producer {producer_id}: coordinator epoch {given} is older than {current}")]
+    TransactionCoordinatorFenced {
+        /// The producer.
+        producer_id: ProducerId,
+        /// The coordinator's epoch.
+        given: i32,
+        /// The latest epoch of a coordinator that wrote a marker.
+        current: i32,
+    },
+    /// A control batch that holds no marker (`CORRUPT_MESSAGE`).
+    #[error("the control batch cannot be read")]
+    InvalidMarker(#[source] InvalidMarker),
     /// The leader epoch is older than one that the log has already seen (`FENCED_LEADER_EPOCH`).
     #[error("leader epoch {given} is older than the log's {last}")]
     FencedLeaderEpoch {

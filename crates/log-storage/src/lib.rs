@@ -27,8 +27,7 @@ mod test_batches;
 
 pub use checkpoint_files::{CheckpointEntry, Checkpoints, PartitionCheckpoint};
 pub use compaction::{
-    AbortedTransaction, Clean, CleanDone, CleanError, CleanStats, CleanedLog, Fates, Pace,
-    Replacement, Swap,
+    Clean, CleanDone, CleanError, CleanStats, CleanedLog, Pace, Replacement, Swap,
 };
 pub use config::{LogConfig, Recompression};
 pub use error::{
@@ -50,7 +49,11 @@ pub use log::{
     LeaderAppend, Log, OpenOptions,
 };
 pub use producers::ProducerTracking;
-pub use producers::state::Duplicate;
+pub use producers::marker::InvalidMarker;
+pub use producers::state::{ActiveProducer, Duplicate};
+pub use producers::transactions::AbortedTransaction;
+pub use producers::verification::VerificationGuard;
+pub use reads::aborted_lookup::AbortedLookup;
 pub use reads::continued::continued_at;
 pub use reads::read_plan::{Minimum, ReadPlan, ReadRequest};
 pub use reads::timestamp_lookup::{TimestampAndOffset, TimestampLookup, TimestampQuery};

@@ -1,7 +1,11 @@
 //! Batches for the tests of this crate, written byte by byte so that they do not depend on the builder that they check.
 
-use model::record_batch::{BatchHeader, HEADER_BYTES, set_base_offset, set_leader_epoch};
+use model::record_batch::{
+    Batch, BatchHeader, EndTransactionMarker, HEADER_BYTES, set_base_offset, set_leader_epoch,
+};
 use model::{LeaderEpoch, Offset};
+
+use crate::producers::marker::marker_in_log;
 
 /// What a test batch looks like; records are uncompressed, without keys, with values of a given size.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +19,8 @@ pub(crate) struct BatchSpec {
     pub(crate) producer: Option<(i64, i16, i32)>,
     pub(crate) attributes: i16,
     pub(crate) fill: u8,
+    /// Whether it commits, and the epoch of the coordinator: the batch is a marker.
+    pub(crate) marker: Option<(bool, i32)>,
 }
 
 impl BatchSpec {
@@ -29,7 +35,19 @@ impl BatchSpec {
             producer: None,
             attributes: 0,
             fill: b'v',
+            marker: None,
         }
+    }
+
+    /// A marker of a transaction; the producer's sequence is −1.
+    pub(crate) fn marker(commits: bool, coordinator_epoch: i32) -> Self {
+        let attributes = 0x30;
+        Self { marker: Some((commits, coordinator_epoch)), attributes, ..Self::new(1) }
+    }
+
+    /// A batch of a transaction.
+    pub(crate) fn transactional(self) -> Self {
+        self.attributes(self.attributes | 0x10)
     }
 
     pub(crate) fn at(self, base_offset: i64) -> Self {
@@ -64,15 +82,31 @@ impl BatchSpec {
         BatchHeader::parse(&self.bytes()).unwrap()
     }
 
+    /// The header, and the marker that the batch holds.
+    pub(crate) fn marked(self) -> (BatchHeader, Option<EndTransactionMarker>) {
+        let bytes = self.bytes();
+        let header = BatchHeader::parse(&bytes).unwrap();
+        let batch = Batch { header, bytes: &bytes };
+        (header, marker_in_log(batch))
+    }
+
     pub(crate) fn bytes(self) -> Vec<u8> {
         let mut records = Vec::new();
         for index in 0..i64::from(self.count) {
             let mut record = vec![0];
             varint(&mut record, index * self.timestamp_step);
             varint(&mut record, index);
-            varint(&mut record, -1);
-            varint(&mut record, i64::try_from(self.value_bytes).unwrap());
-            record.extend(std::iter::repeat_n(self.fill, self.value_bytes));
+            if let Some((commits, coordinator_epoch)) = self.marker {
+                varint(&mut record, 4);
+                record.extend([0, 0, 0, u8::from(commits)]);
+                varint(&mut record, 6);
+                record.extend([0, 0]);
+                record.extend(coordinator_epoch.to_be_bytes());
+            } else {
+                varint(&mut record, -1);
+                varint(&mut record, i64::try_from(self.value_bytes).unwrap());
+                record.extend(std::iter::repeat_n(self.fill, self.value_bytes));
+            }
             varint(&mut record, 0);
             varint(&mut records, i64::try_from(record.len()).unwrap());
             records.extend(record);

@@ -14,6 +14,7 @@ mod quote;
 pub mod record_batch;
 pub mod timestamp;
 pub mod topic;
+mod transaction_version;
 
 pub use acks::Acks;
 pub use clock::Clock;
@@ -24,3 +25,4 @@ pub use ids::{BrokerId, ClusterId, DirectoryId, IncarnationId, ProducerId, Topic
 pub use offset::Offset;
 pub use timestamp::{Timestamp, UnixMillis};
 pub use topic::{TopicIdPartition, TopicPartition};
+pub use transaction_version::TransactionVersion;

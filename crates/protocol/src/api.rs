@@ -1,7 +1,8 @@
-//! The one table of the APIs that are served: key, name, versions, messages.
+//! The one table of the APIs: key, name, versions, messages.
 //!
 //! It drives ApiVersions, the decoding of requests and the reference page, and the broker's dispatch is an exhaustive match over
 //! its [`Request`]. Adding an API is one line here and its messages in a file under [`messages`](crate::messages).
+//! What is `declared` and not `served` has messages, which clients may write, but is neither advertised nor decoded by a broker.
 
 use std::fmt::{self, Write as _};
 
@@ -68,17 +69,28 @@ pub trait ApiRequest: ApiMessage {
 }
 
 macro_rules! apis {
-    ($(
+    (served { $($served:tt)* } declared { $($declared:tt)* }) => {
+        apis!(@table $($served)* $($declared)*);
+        apis!(@served $($served)*);
+        apis!(@rows
+            #[cfg(test)]
+            /// All APIs that are declared.
+            pub(crate) DECLARED: $($served)* $($declared)*
+        );
+    };
+
+    (@rows $(#[$meta:meta])* $visibility:vis $rows:ident: $(
         $key:literal $name:ident $min:literal - $max:literal $(flexible $flexible:literal +)?:
         $request:ident => $response:ident;
     )*) => {
-        /// The APIs that are served (Kafka's `ApiKeys`).
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(i16)]
-        pub enum ApiKey {
-            $(#[doc = concat!("Key ", $key, ", versions ", $min, " to ", $max, ".")] $name = $key,)*
-        }
+        $(#[$meta])*
+        $visibility const $rows: &[Api] = &[$(ApiKey::$name.api(),)*];
+    };
 
+    (@served $(
+        $key:literal $name:ident $min:literal - $max:literal $(flexible $flexible:literal +)?:
+        $request:ident => $response:ident;
+    )*) => {
         /// All APIs that are served, in the order of their keys.
         pub const APIS: &[Api] = &[$(ApiKey::$name.api(),)*];
 
@@ -91,7 +103,21 @@ macro_rules! apis {
                     _ => None,
                 }
             }
+        }
+    };
 
+    (@table $(
+        $key:literal $name:ident $min:literal - $max:literal $(flexible $flexible:literal +)?:
+        $request:ident => $response:ident;
+    )*) => {
+        /// The APIs (Kafka's `ApiKeys`).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(i16)]
+        pub enum ApiKey {
+            $(#[doc = concat!("Key ", $key, ", versions ", $min, " to ", $max, ".")] $name = $key,)*
+        }
+
+        impl ApiKey {
             /// Returns the API's row of the table.
             #[must_use]
             pub const fn api(self) -> Api {
@@ -199,37 +225,52 @@ macro_rules! apis {
 }
 
 apis! {
-    0 Produce 0-13 flexible 9+: ProduceRequest => ProduceResponse;
-    1 Fetch 0-18 flexible 12+: FetchRequest => FetchResponse;
-    2 ListOffsets 0-11 flexible 6+: ListOffsetsRequest => ListOffsetsResponse;
-    3 Metadata 0-13 flexible 9+: MetadataRequest => MetadataResponse;
-    8 OffsetCommit 0-10 flexible 8+: OffsetCommitRequest => OffsetCommitResponse;
-    9 OffsetFetch 0-10 flexible 6+: OffsetFetchRequest => OffsetFetchResponse;
-    10 FindCoordinator 0-6 flexible 3+: FindCoordinatorRequest => FindCoordinatorResponse;
-    11 JoinGroup 0-9 flexible 6+: JoinGroupRequest => JoinGroupResponse;
-    12 Heartbeat 0-4 flexible 4+: HeartbeatRequest => HeartbeatResponse;
-    13 LeaveGroup 0-5 flexible 4+: LeaveGroupRequest => LeaveGroupResponse;
-    14 SyncGroup 0-5 flexible 4+: SyncGroupRequest => SyncGroupResponse;
-    15 DescribeGroups 0-6 flexible 5+: DescribeGroupsRequest => DescribeGroupsResponse;
-    16 ListGroups 0-5 flexible 3+: ListGroupsRequest => ListGroupsResponse;
-    18 ApiVersions 0-4 flexible 3+: ApiVersionsRequest => ApiVersionsResponse;
-    19 CreateTopics 0-7 flexible 5+: CreateTopicsRequest => CreateTopicsResponse;
-    20 DeleteTopics 0-6 flexible 4+: DeleteTopicsRequest => DeleteTopicsResponse;
-    21 DeleteRecords 0-2 flexible 2+: DeleteRecordsRequest => DeleteRecordsResponse;
-    22 InitProducerId 0-5 flexible 2+: InitProducerIdRequest => InitProducerIdResponse;
-    23 OffsetForLeaderEpoch 0-4 flexible 4+:
-        OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse;
-    32 DescribeConfigs 0-4 flexible 4+: DescribeConfigsRequest => DescribeConfigsResponse;
-    33 AlterConfigs 0-2 flexible 2+: AlterConfigsRequest => AlterConfigsResponse;
-    37 CreatePartitions 0-3 flexible 2+: CreatePartitionsRequest => CreatePartitionsResponse;
-    42 DeleteGroups 0-2 flexible 2+: DeleteGroupsRequest => DeleteGroupsResponse;
-    43 ElectLeaders 0-2 flexible 2+: ElectLeadersRequest => ElectLeadersResponse;
-    44 IncrementalAlterConfigs 0-1 flexible 1+:
-        IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse;
-    47 OffsetDelete 0-0: OffsetDeleteRequest => OffsetDeleteResponse;
-    60 DescribeCluster 0-2 flexible 0+: DescribeClusterRequest => DescribeClusterResponse;
-    75 DescribeTopicPartitions 0-0 flexible 0+:
-        DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse;
+    served {
+        0 Produce 0-13 flexible 9+: ProduceRequest => ProduceResponse;
+        1 Fetch 0-18 flexible 12+: FetchRequest => FetchResponse;
+        2 ListOffsets 0-11 flexible 6+: ListOffsetsRequest => ListOffsetsResponse;
+        3 Metadata 0-13 flexible 9+: MetadataRequest => MetadataResponse;
+        8 OffsetCommit 0-10 flexible 8+: OffsetCommitRequest => OffsetCommitResponse;
+        9 OffsetFetch 0-10 flexible 6+: OffsetFetchRequest => OffsetFetchResponse;
+        10 FindCoordinator 0-6 flexible 3+: FindCoordinatorRequest => FindCoordinatorResponse;
+        11 JoinGroup 0-9 flexible 6+: JoinGroupRequest => JoinGroupResponse;
+        12 Heartbeat 0-4 flexible 4+: HeartbeatRequest => HeartbeatResponse;
+        13 LeaveGroup 0-5 flexible 4+: LeaveGroupRequest => LeaveGroupResponse;
+        14 SyncGroup 0-5 flexible 4+: SyncGroupRequest => SyncGroupResponse;
+        15 DescribeGroups 0-6 flexible 5+: DescribeGroupsRequest => DescribeGroupsResponse;
+        16 ListGroups 0-5 flexible 3+: ListGroupsRequest => ListGroupsResponse;
+        18 ApiVersions 0-4 flexible 3+: ApiVersionsRequest => ApiVersionsResponse;
+        19 CreateTopics 0-7 flexible 5+: CreateTopicsRequest => CreateTopicsResponse;
+        20 DeleteTopics 0-6 flexible 4+: DeleteTopicsRequest => DeleteTopicsResponse;
+        21 DeleteRecords 0-2 flexible 2+: DeleteRecordsRequest => DeleteRecordsResponse;
+        22 InitProducerId 0-5 flexible 2+: InitProducerIdRequest => InitProducerIdResponse;
+        23 OffsetForLeaderEpoch 0-4 flexible 4+:
+            OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse;
+        32 DescribeConfigs 0-4 flexible 4+: DescribeConfigsRequest => DescribeConfigsResponse;
+        33 AlterConfigs 0-2 flexible 2+: AlterConfigsRequest => AlterConfigsResponse;
+        37 CreatePartitions 0-3 flexible 2+: CreatePartitionsRequest => CreatePartitionsResponse;
+        42 DeleteGroups 0-2 flexible 2+: DeleteGroupsRequest => DeleteGroupsResponse;
+        43 ElectLeaders 0-2 flexible 2+: ElectLeadersRequest => ElectLeadersResponse;
+        44 IncrementalAlterConfigs 0-1 flexible 1+:
+            IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse;
+        47 OffsetDelete 0-0: OffsetDeleteRequest => OffsetDeleteResponse;
+        60 DescribeCluster 0-2 flexible 0+: DescribeClusterRequest => DescribeClusterResponse;
+        75 DescribeTopicPartitions 0-0 flexible 0+:
+            DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse;
+    }
+    declared {
+        24 AddPartitionsToTxn 0-5 flexible 3+:
+            AddPartitionsToTxnRequest => AddPartitionsToTxnResponse;
+        25 AddOffsetsToTxn 0-4 flexible 3+: AddOffsetsToTxnRequest => AddOffsetsToTxnResponse;
+        26 EndTxn 0-5 flexible 3+: EndTxnRequest => EndTxnResponse;
+        27 WriteTxnMarkers 0-2 flexible 1+: WriteTxnMarkersRequest => WriteTxnMarkersResponse;
+        28 TxnOffsetCommit 0-5 flexible 3+: TxnOffsetCommitRequest => TxnOffsetCommitResponse;
+        61 DescribeProducers 0-0 flexible 0+:
+            DescribeProducersRequest => DescribeProducersResponse;
+        65 DescribeTransactions 0-0 flexible 0+:
+            DescribeTransactionsRequest => DescribeTransactionsResponse;
+        66 ListTransactions 0-2 flexible 0+: ListTransactionsRequest => ListTransactionsResponse;
+    }
 }
 
 impl ApiKey {
@@ -314,6 +355,15 @@ mod tests {
         }
         assert_eq!(ApiKey::from_wire(-1), None);
         assert_eq!(ApiKey::from_wire(4), None);
+    }
+
+    #[test]
+    fn what_is_only_declared_is_not_read_off_the_wire() {
+        assert!(DECLARED.len() >= APIS.len());
+        for api in DECLARED {
+            let served = APIS.contains(api);
+            assert_eq!(ApiKey::from_wire(api.key.to_wire()).is_some(), served, "{}", api.name);
+        }
     }
 
     #[test]

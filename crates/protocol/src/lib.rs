@@ -18,6 +18,7 @@ pub mod frame;
 pub mod group_log;
 pub mod header;
 pub mod messages;
+pub mod transaction_log;
 mod versioned;
 
 #[cfg(test)]
@@ -28,3 +29,4 @@ pub use codec::{DecodeError, EncodeError, KafkaString};
 pub use frame::Frame;
 pub use group_log::partition_of_group;
 pub use header::{RequestError, RequestHeader};
+pub use transaction_log::partition_of_transactional_id;

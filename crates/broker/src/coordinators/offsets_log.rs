@@ -62,6 +62,7 @@ impl PartitionWriter for OffsetsLog {
             timeout: Duration::ZERO,
             expected_leader_epoch: Some(leadership.leader_epoch),
             origin: AppendOrigin::Coordinator,
+            verification: None,
         };
         match replica.produce(batch, &options).now_or_never() {
             Some(Ok(produced)) => Ok(produced.end_offset),

@@ -13,13 +13,15 @@ use model::{Offset, ProducerId, UnixMillis};
 use super::filter::rewrite;
 use super::group::{GroupLimits, GroupWriter, Place, SourceSegment, discard, group_size};
 use super::offset_map::{OffsetMap, Put};
-use super::retention::{LastBatch, Rules, Verdict, marker_of};
+use super::retention::{LastBatch, Rules, Verdict};
 use super::swap::Replacement;
-use super::transactions::{Fates, Transactions};
+use super::transactions::Transactions;
 use super::walk::Walk;
-use crate::error::FatalError;
+use crate::error::{FatalError, ReadError};
 use crate::file_system::in_file;
 use crate::jobs::checkpoint::Running;
+use crate::producers::marker::marker_in_log;
+use crate::reads::aborted_lookup::AbortedLookup;
 
 /// A clean that was begun. Dropped at any moment, it leaves a log that is right.
 #[derive(Debug)]
@@ -49,7 +51,10 @@ pub(crate) struct CleanInput {
     pub(crate) limits: GroupLimits,
     /// The last batch of each producer that may go on.
     pub(crate) producers: HashMap<ProducerId, LastBatch>,
-    pub(crate) fates: Fates,
+    /// Finds the aborted transactions with records or markers in the sources.
+    pub(crate) aborted: AbortedLookup,
+    /// Where the sources end.
+    pub(crate) end: Offset,
     pub(crate) now: UnixMillis,
     /// When a tombstone that is met for the first time now may go.
     pub(crate) horizon: UnixMillis,
@@ -127,7 +132,7 @@ impl Clean {
         Self {
             map: OffsetMap::new(0, 0),
             mapped_end: input.first_dirty,
-            transactions: Transactions::new(&input.fates),
+            transactions: Transactions::default(),
             next_source: 0,
             group_start: 0,
             stats: CleanStats::default(),
@@ -153,7 +158,10 @@ impl Clean {
             .map(|source| source.next_offset - source.view.base_offset.max(first_dirty))
             .sum();
         self.map = OffsetMap::new(u64::try_from(offsets).unwrap_or(0), self.input.map_bytes);
-        let mut transactions = Transactions::new(&self.input.fates);
+        let aborted = self.input.aborted.execute(self.input.end);
+        let aborted = aborted.map_err(|error| lookup_failed(first_dirty, &error))?;
+        self.transactions = Transactions::new(&aborted);
+        let mut transactions = self.transactions.clone();
         for source in &dirty {
             if self.map_segment(source, &mut transactions, pace)?.is_break() {
                 break;
@@ -180,14 +188,11 @@ impl Clean {
             self.stats.bytes_read += bytes;
             go_on(&self.input.place, bytes, pace)?;
             let counts = if header.is_control() {
-                let marker = marker_of(batch, MAX_RECORDS_BYTES)
-                    .map_err(|error| uncleanable(header.base_offset, &error))?;
-                transactions.met_marker(&header, marker);
+                let result = marker_in_log(batch).map(|marker| marker.result);
+                transactions.met_marker(&header, result);
                 false
             } else {
-                let is_aborted = transactions.met_records(&header);
-                let is_unknown = header.is_transactional() && transactions.are_unknown();
-                !is_aborted && !is_unknown
+                header.record_count > 0 && !transactions.met_records(&header)
             };
             if header.next_offset() <= self.input.first_dirty {
                 continue;
@@ -345,6 +350,15 @@ fn go_on(place: &Place, bytes: u64, pace: &mut dyn FnMut(u64) -> Pace) -> Result
         Ok(())
     } else {
         Err(CleanError::Abandoned)
+    }
+}
+
+fn lookup_failed(offset: Offset, error: &ReadError) -> CleanError {
+    match error {
+        ReadError::Changed | ReadError::OffsetOutOfRange { .. } => CleanError::Abandoned,
+        ReadError::Corrupt { .. } | ReadError::Io { .. } => {
+            CleanError::Unreadable { offset, reason: error.to_string() }
+        }
     }
 }
 

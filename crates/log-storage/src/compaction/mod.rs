@@ -8,6 +8,8 @@
 //! * Offsets never change, and **a cleaned log has no holes**: where batches went, an empty one stands for their offsets (docs/adr/0013). So whatever reads a log
 //!   can still tell a lost batch from one that was cleaned away.
 //! * The record with a key's greatest offset stays, tombstones past their horizon apart; so does the last batch of each producer, and whatever lies above the bound.
+//! * What a transaction that was aborted has left in a cleaned segment is gone, so a cleaned segment's transaction index is empty. A marker goes after all records of its
+//!   transaction, in a later clean, so that no replay takes the next transaction's fate for theirs.
 //! * At any moment a crash leaves, of each group, the old segments or the new one. Groups are swapped from the oldest on, so that no tombstone goes before what it
 //!   has deleted.
 
@@ -25,4 +27,3 @@ pub use clean::{Clean, CleanDone, CleanError, CleanStats, Pace};
 pub(crate) use retention::LastBatch;
 pub use run::CleanedLog;
 pub use swap::{Replacement, Swap};
-pub use transactions::{AbortedTransaction, Fates};

@@ -8,7 +8,8 @@ use model::record_batch::{Batch, BatchHeader, Record, Records, RecordsError};
 use model::{Offset, ProducerEpoch, ProducerId, UnixMillis};
 
 use super::offset_map::OffsetMap;
-use super::transactions::{Marker, Transactions};
+use super::transactions::Transactions;
+use crate::producers::marker::marker_in_log;
 
 /// What becomes of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,16 +62,12 @@ impl Rules<'_> {
         }
         let gone = if self.is_last_of_producer(header) { Verdict::Empty } else { Verdict::Drop };
         if header.is_control() {
-            return self.judge_marker(batch, transactions, gone);
+            return Ok(self.judge_marker(batch, transactions, gone));
         }
-        let is_aborted = transactions.met_records(header);
         if header.record_count == 0 {
             return Ok(if gone == Verdict::Empty { Verdict::Keep } else { gone });
         }
-        if header.is_transactional() && transactions.are_unknown() {
-            return Ok(Verdict::Keep);
-        }
-        if is_aborted {
+        if transactions.met_records(header) {
             return Ok(gone);
         }
         if header.base_offset >= self.mapped_end {
@@ -84,20 +81,20 @@ impl Rules<'_> {
         batch: Batch<'_>,
         transactions: &mut Transactions,
         gone: Verdict,
-    ) -> Result<Verdict, RecordsError> {
+    ) -> Verdict {
         let header = &batch.header;
-        let marker = marker_of(batch, self.limit_bytes)?;
-        let outlives_its_records = transactions.met_marker(header, marker);
         if header.record_count == 0 {
-            return Ok(if gone == Verdict::Empty { Verdict::Keep } else { gone });
+            return if gone == Verdict::Empty { Verdict::Keep } else { gone };
         }
-        Ok(match header.delete_horizon() {
+        let result = marker_in_log(batch).map(|marker| marker.result);
+        let outlives_its_records = transactions.met_marker(header, result);
+        match header.delete_horizon() {
             Some(horizon) if outlives_its_records && horizon <= self.now => gone,
             None if outlives_its_records => {
                 Verdict::Rewrite(vec![true; count(header)], Some(self.horizon))
             }
             _ => Verdict::Keep,
-        })
+        }
     }
 
     fn judge_records(&self, batch: Batch<'_>, gone: Verdict) -> Result<Verdict, RecordsError> {
@@ -142,17 +139,6 @@ impl Rules<'_> {
             None => header.is_control() && producer.epoch == last.epoch,
         })
     }
-}
-
-/// Reads what a control batch says: two 16-bit numbers, version and type (`ControlRecordType`).
-pub(super) fn marker_of(batch: Batch<'_>, limit_bytes: usize) -> Result<Marker, RecordsError> {
-    let records = Records::of(batch, limit_bytes)?;
-    let Some(record) = records.iter().next().transpose()? else { return Ok(Marker::Other) };
-    Ok(match record.key {
-        Some([_, _, 0, 0, ..]) => Marker::Abort,
-        Some([_, _, 0, 1, ..]) => Marker::Commit,
-        _ => Marker::Other,
-    })
 }
 
 fn count(header: &BatchHeader) -> usize {

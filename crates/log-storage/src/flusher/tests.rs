@@ -61,6 +61,7 @@ impl Partition {
             leader_epoch: LeaderEpoch(0),
             now: UnixMillis(1_000_000),
             origin: AppendOrigin::Client,
+            verification: None,
         };
         let mut log = lock(&self.log);
         log.append_as_leader(&mut BatchSpec::new(1).bytes(), append).unwrap();

@@ -1,7 +1,7 @@
 //! A checkpoint of one log: what makes a start from its end cheap (design section 4 rules 3 and 5).
 //!
 //! Owns the order: batches first, then producer snapshot, epochs and index entries; only after all of it may the recovery point rise. A crash in between
-//! leaves files that the old recovery point does not need.
+//! leaves files that the old recovery point does not need, and entries of transaction indexes that its snapshot does not count.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,16 @@ pub(crate) struct SegmentEntries {
     pub(crate) is_closed: bool,
     pub(crate) offsets: Option<PendingEntries>,
     pub(crate) times: Option<PendingEntries>,
+    pub(crate) aborted: Option<PendingEntries>,
+}
+
+/// How many entries of one segment are in its files now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WrittenEntries {
+    pub(crate) base_offset: Offset,
+    pub(crate) offsets: usize,
+    pub(crate) times: usize,
+    pub(crate) aborted: usize,
 }
 
 /// Says, as long as it lives, that a checkpoint of the log is under way: two at once would write the same index entries.
@@ -69,8 +79,7 @@ pub struct CheckpointDone {
     pub(crate) snapshots: Vec<Offset>,
     pub(crate) obsolete_snapshots: Vec<Offset>,
     pub(crate) epochs: Option<LeaderEpochCache>,
-    /// Base offset, offset entries and time entries that are in the files now.
-    pub(crate) indexed: Vec<(Offset, usize, usize)>,
+    pub(crate) indexed: Vec<WrittenEntries>,
 }
 
 impl Checkpoint {
@@ -129,22 +138,33 @@ impl Checkpoint {
 }
 
 impl SegmentEntries {
-    /// Writes the entries. Those of a closed segment are synced; those of the active one need not be, as a start checks them and scans what is missing.
-    fn write(&self, fs: &dyn FileSystem) -> Result<(Offset, usize, usize), FatalError> {
-        let write = |entries: &Option<PendingEntries>| -> Result<usize, FatalError> {
+    /// Says whether there is anything to write.
+    pub(crate) fn has_any(&self) -> bool {
+        self.offsets.is_some() || self.times.is_some() || self.aborted.is_some()
+    }
+
+    /// Writes the entries. Those of a closed segment are synced; those of the active one need not be, as a start checks them and scans what is missing. Aborted
+    /// transactions are synced wherever they are: below the recovery point nothing else tells of them.
+    fn write(&self, fs: &dyn FileSystem) -> Result<WrittenEntries, FatalError> {
+        let write = |entries: &Option<PendingEntries>, is_synced: bool| {
             let Some(entries) = entries else {
                 return Ok(0);
             };
             let file = entries
                 .write(fs)
                 .map_err(|error| FatalError::new("writing", &entries.path, error))?;
-            if self.is_closed {
+            if is_synced {
                 file.sync_data()
                     .map_err(|error| FatalError::new("fdatasync", &entries.path, error))?;
             }
             Ok(entries.count)
         };
-        Ok((self.base_offset, write(&self.offsets)?, write(&self.times)?))
+        Ok(WrittenEntries {
+            base_offset: self.base_offset,
+            offsets: write(&self.offsets, self.is_closed)?,
+            times: write(&self.times, self.is_closed)?,
+            aborted: write(&self.aborted, true)?,
+        })
     }
 }
 

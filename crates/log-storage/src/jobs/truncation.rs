@@ -17,10 +17,13 @@ use crate::file_names::{FileKind, LEADER_EPOCHS};
 use crate::file_system::{FileSystem, OpenMode, remove_if_there, write_aside};
 use crate::generation::TruncationGeneration;
 use crate::leader_epoch_cache::LeaderEpochCache;
+use crate::mutation::{Mutation, is_active};
 use crate::producers::replay::{ReplaySegments, rebuild_producers};
 use crate::producers::state::ProducerState;
+use crate::producers::transactions::AbortedTransaction;
 use crate::segment::index::{IndexEntry, IndexView, OffsetEntry, TimeEntry, bytes_of};
 use crate::segment::scan::{HeaderScan, ScanError};
+use crate::segment::transaction_index::{self, EntriesInFile};
 use crate::segment::view::{IndexedView, LOOKUP_CHUNK_BYTES};
 
 /// A truncation that was begun.
@@ -52,6 +55,7 @@ pub(crate) enum Target {
 pub(crate) struct CutSegment {
     pub(crate) indexed: IndexedView,
     pub(crate) times: IndexView<TimeEntry>,
+    pub(crate) aborted: EntriesInFile,
 }
 
 /// A truncation that ran.
@@ -83,6 +87,7 @@ pub(crate) struct CutDone {
     pub(crate) size_bytes: u64,
     pub(crate) offset_entries: (usize, Option<OffsetEntry>),
     pub(crate) time_entries: (usize, Option<TimeEntry>),
+    pub(crate) aborted: (usize, Option<AbortedTransaction>),
     pub(crate) max_timestamp: Option<(UnixMillis, Offset)>,
 }
 
@@ -131,12 +136,14 @@ impl Truncation {
             .unwrap_or_default();
         let time_entries =
             segment.times.in_file.prefix(|entry| keep(entry.relative_offset)).unwrap_or_default();
+        let aborted = segment.aborted_below(point.end_offset)?;
         let file = segment.indexed.view.file.get().map_err(failed("opening"))?;
         file.set_len(point.position).map_err(failed("cutting"))?;
         file.sync_data().map_err(failed("fdatasync"))?;
         let cut_index = |kind: FileKind, length| self.cut_index(kind, base_offset, length);
         cut_index(FileKind::Index, bytes_of::<OffsetEntry>(offset_entries.0))?;
         cut_index(FileKind::TimeIndex, bytes_of::<TimeEntry>(time_entries.0))?;
+        cut_index(FileKind::TransactionIndex, transaction_index::bytes_of(aborted.0))?;
         self.sync_directory()?;
 
         let max_timestamp = segment
@@ -147,6 +154,7 @@ impl Truncation {
             size_bytes: point.position,
             offset_entries,
             time_entries,
+            aborted,
             max_timestamp,
         }));
         self.done(point.end_offset, kind, epochs, snapshots)
@@ -186,17 +194,12 @@ impl Truncation {
             (Some(_), DoneKind::Restarted | DoneKind::NoSegment) => Some(ProducerState::default()),
             (Some(replay), DoneKind::Cut(cut)) => {
                 let replay = replay.cut(cut.base_offset, cut.size_bytes, end_offset);
-                let (state, outcome) = rebuild_producers(
-                    self.fs.as_ref(),
-                    &self.directory,
-                    &replay,
-                    end_offset,
-                    self.now,
-                );
-                outcome.map_err(|error| {
+                let (fs, directory) = (self.fs.as_ref(), &self.directory);
+                let rebuilt = rebuild_producers(fs, directory, &replay, end_offset, self.now);
+                rebuilt.outcome.map_err(|error| {
                     FatalError::new("replaying", &self.directory, io::Error::other(error))
                 })?;
-                Some(state)
+                Some(rebuilt.state)
             }
         };
         Ok(TruncationDone {
@@ -322,6 +325,20 @@ impl CutSegment {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Counts the entries of the transaction index whose markers stay. Damage to one ends the process: the next start compares the index with its count and makes it
+    /// anew, while going on would show readers what was aborted.
+    fn aborted_below(
+        &self,
+        end: Offset,
+    ) -> Result<(usize, Option<AbortedTransaction>), FatalError> {
+        let base_offset = self.indexed.view.base_offset;
+        let path = self.indexed.view.file.path();
+        let directory = path.parent().unwrap_or(path);
+        let path = FileKind::TransactionIndex.path(directory, base_offset);
+        let end = if is_active(Mutation::AbortIndexLostAtTruncation) { base_offset } else { end };
+        self.aborted.below(end).map_err(|error| FatalError::new("reading", &path, error))
     }
 
     /// Finds the greatest timestamp below the point: what the last time entry that stays says, and the batches behind it.

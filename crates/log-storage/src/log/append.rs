@@ -8,14 +8,16 @@ use model::record_batch::{
     Batch, BatchError, BatchHeader, Batches, TimestampType, set_base_offset, set_leader_epoch,
     set_log_append_time, verify_crc,
 };
-use model::{LeaderEpoch, Offset, UnixMillis};
+use model::{LeaderEpoch, Offset, TransactionVersion, UnixMillis};
 
 use super::Log;
 use super::write::WriteError;
 use crate::config::LogConfig;
 use crate::error::{AppendError, FollowerAppendError};
 use crate::mutation::{Mutation, is_active};
+use crate::producers::marker::read_marker;
 use crate::producers::state::Duplicate;
+use crate::producers::verification::VerificationGuard;
 
 /// The circumstances of a leader's append.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +28,8 @@ pub struct LeaderAppend {
     pub now: UnixMillis,
     /// Who made the batch.
     pub origin: AppendOrigin,
+    /// Proof that the batch's transaction was verified; needed for the first batch of a transaction in this log.
+    pub verification: Option<VerificationGuard>,
 }
 
 /// Who made the batch of a leader's append.
@@ -35,6 +39,8 @@ pub enum AppendOrigin {
     Client,
     /// A coordinator of this broker: control batches are allowed, and sequences are not checked for them.
     Coordinator,
+    /// The coordinator of a transaction of this version: the batch is the marker that ends it.
+    TransactionMarker(TransactionVersion),
 }
 
 /// The circumstances of a follower's append.
@@ -80,7 +86,7 @@ pub enum FlushWish {
 }
 
 impl Log {
-    /// Appends one batch as the leader: checks it, checks the sequence of an idempotent producer, writes base offset and leader epoch into it, and
+    /// Appends one batch as the leader: checks it, checks it against what is known of its producer, writes base offset and leader epoch into it, and
     /// writes it to the page cache with one system call. Nothing is synced.
     ///
     /// # Errors
@@ -95,11 +101,7 @@ impl Log {
             return Err(AppendError::FencedLeaderEpoch { given: append.leader_epoch, last });
         }
         let mut header = check_batch(batch, &self.options.config, append)?;
-        if append.origin == AppendOrigin::Client
-            && !is_active(Mutation::SequencesUnchecked)
-            && let Some(producers) = &self.producers
-            && let Some(duplicate) = producers.check(&header)?
-        {
+        if let Some(duplicate) = self.check_producer(Batch { header, bytes: batch }, append)? {
             return Ok(AppendOutcome::Duplicate(duplicate));
         }
         let log_append_time = (self.options.config.timestamp_type == TimestampType::LogAppendTime)
@@ -155,6 +157,32 @@ impl Log {
             log_append_time: None,
             flush: self.flush_wish(),
         }))
+    }
+
+    /// Checks a batch against what is known of its producer. `Some` says that the log has the batch already.
+    fn check_producer(
+        &self,
+        batch: Batch<'_>,
+        append: LeaderAppend,
+    ) -> Result<Option<Duplicate>, AppendError> {
+        let (header, guard) = (&batch.header, append.verification);
+        let Some(producers) = &self.producers else {
+            return Ok(None);
+        };
+        let version = match append.origin {
+            AppendOrigin::Client if is_active(Mutation::SequencesUnchecked) => return Ok(None),
+            AppendOrigin::Client => return producers.check_client(header, guard),
+            AppendOrigin::Coordinator if !header.is_control() => {
+                return producers.check_coordinators(header, guard).map(|()| None);
+            }
+            AppendOrigin::Coordinator => TransactionVersion::V0,
+            AppendOrigin::TransactionMarker(version) => version,
+        };
+        if header.is_transactional() {
+            let marker = read_marker(batch).map_err(AppendError::InvalidMarker)?;
+            producers.check_marker(header, marker, version)?;
+        }
+        Ok(None)
     }
 
     fn check_follower_batches(

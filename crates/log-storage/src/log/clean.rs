@@ -11,20 +11,19 @@ use super::Log;
 use crate::compaction::clean::CleanInput;
 use crate::compaction::group::{GroupLimits, Place, SourceSegment};
 use crate::compaction::swap::PendingSwap;
-use crate::compaction::{Clean, CleanDone, Fates, Replacement, Swap};
+use crate::compaction::{Clean, CleanDone, Replacement, Swap};
 use crate::jobs::checkpoint::Running;
+use crate::reads::aborted_lookup::AbortedLookup;
 use crate::segment::Segment;
 use crate::segment::index::{IndexEntry, OffsetEntry};
 
 /// The circumstances of a clean.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct CleanRequest {
     /// The wall clock's time.
     pub now: UnixMillis,
     /// What is below is committed, and belongs to no open transaction: the last stable offset.
     pub stable_offset: Offset,
-    /// What became of the transactions below.
-    pub fates: Fates,
     /// Memory for the keys of the dirty part, in bytes.
     pub map_bytes: usize,
 }
@@ -84,10 +83,13 @@ impl Log {
     /// Begins a clean of what [`Self::cleanable`] tells of; `None` when that is nothing, or another clean is under way. Until it is done or dropped, no file is closed.
     #[must_use]
     pub fn begin_clean(&mut self, request: CleanRequest) -> Option<Clean> {
-        let CleanRequest { now, stable_offset, fates, map_bytes } = request;
+        let CleanRequest { now, stable_offset, map_bytes } = request;
         self.cleanable(now, stable_offset)?;
         let running = Running::begin(&self.clean_runs)?;
         let count = self.cleanable_count(now, stable_offset);
+        let sources = &self.segments[..count];
+        let from = sources.first()?.base_offset;
+        let end = sources.last()?.next_offset;
         let config = &self.options.config;
         let retention = i64::try_from(config.delete_retention.as_millis()).unwrap_or(i64::MAX);
         Some(Clean::new(CleanInput {
@@ -98,7 +100,7 @@ impl Log {
                 reserve: self.options.reserve.clone(),
             },
             running,
-            sources: self.segments[..count].iter().map(source).collect(),
+            sources: sources.iter().map(source).collect(),
             first_dirty: self.first_dirty(),
             limits: GroupLimits {
                 segment_bytes: config.segment_bytes,
@@ -110,7 +112,13 @@ impl Log {
                 .as_ref()
                 .map(|producers| producers.last_batches(stable_offset))
                 .unwrap_or_default(),
-            fates,
+            aborted: AbortedLookup {
+                from,
+                bound: end,
+                parts: self.segments.iter().map(|segment| segment.aborted.part(from)).collect(),
+                begun: self.turns.begin_read(),
+            },
+            end,
             now,
             horizon: UnixMillis(now.0.saturating_add(retention)),
             map_bytes,
@@ -134,6 +142,8 @@ impl Log {
             return None;
         }
         self.recent.forget_below(segment.next_offset);
+        // The snapshots on disk count entries of the old segments' transaction indexes.
+        self.counts_changed |= old.iter().any(|old| old.aborted.len() > 0);
         self.segments.splice(start..start + sources.len(), [segment]);
         let (fs, directory) = (Arc::clone(&self.fs), self.directory.clone());
         Some(Swap { turn: self.turns.begin_swap(PendingSwap { fs, directory, sources }) })
@@ -175,8 +185,9 @@ impl Log {
                 && segment.next_offset > first_dirty
                 && now.0.saturating_sub(newest(segment).0) < lag;
             // A checkpoint that is under way may still write entries into the old index.
-            let is_settled =
-                segment.offset_index.pending().is_none() && segment.time_index.pending().is_none();
+            let is_settled = segment.offset_index.pending().is_none()
+                && segment.time_index.pending().is_none()
+                && segment.aborted.pending().is_none();
             segment.next_offset <= limit && is_settled && !is_too_young
         };
         self.segments[..closed].iter().take_while(may_be_cleaned).count()

@@ -10,7 +10,10 @@ use model::record_batch::BatchHeader;
 use model::{Offset, UnixMillis};
 
 use super::Log;
-use crate::jobs::checkpoint::{Checkpoint, CheckpointDone, Running, SegmentEntries};
+use super::transactions::aborted_counts;
+use crate::jobs::checkpoint::{
+    Checkpoint, CheckpointDone, Running, SegmentEntries, WrittenEntries,
+};
 use crate::jobs::flush::{Flush, FlushDone};
 use crate::segment::Segment;
 
@@ -113,19 +116,22 @@ impl Log {
     #[must_use]
     pub fn begin_checkpoint(&mut self) -> Option<Checkpoint> {
         let is_current = self.options.checkpoint.recovery_point() == self.log_end_offset
+            && !self.counts_changed
             && self.epochs_on_disk.as_ref() == Some(&self.epochs);
         if is_current || self.writable.is_err() {
             return None;
         }
         let running = Running::begin(&self.checkpoint_runs)?;
+        self.counts_changed = false;
         let end = self.log_end_offset;
+        let aborted = aborted_counts(&self.segments);
         let (snapshots, obsolete_snapshots) =
             self.producers.as_mut().map_or_else(Default::default, |producers| {
                 let segments = &self.segments;
                 let begins_segment = |offset: Offset| {
                     segments.binary_search_by_key(&offset, |segment| segment.base_offset).is_ok()
                 };
-                (producers.take_snapshots(end), producers.obsolete(begins_segment))
+                (producers.take_snapshots(end, &aborted), producers.obsolete(begins_segment))
             });
         let mut epochs = None;
         if self.epochs_on_disk.as_ref() != Some(&self.epochs) {
@@ -151,8 +157,9 @@ impl Log {
                     is_closed: Some(segment.base_offset) != active,
                     offsets: segment.offset_index.pending(),
                     times: segment.time_index.pending(),
+                    aborted: segment.aborted.pending(),
                 })
-                .filter(|entries| entries.offsets.is_some() || entries.times.is_some())
+                .filter(SegmentEntries::has_any)
                 .collect(),
         })
     }
@@ -164,10 +171,14 @@ impl Log {
             return None;
         }
         let flushed = self.complete_flush(done.flush);
-        for (base_offset, offsets, times) in done.indexed {
+        let active = self.segments.last().map(|segment| segment.base_offset);
+        for WrittenEntries { base_offset, offsets, times, aborted } in done.indexed {
+            // Readers at the log's tail find the newest in memory; a closed segment is seldom read.
+            let kept_in_memory = if Some(base_offset) == active { ABORTED_IN_MEMORY } else { 0 };
             if let Some(segment) = self.segment_mut(base_offset) {
                 segment.offset_index.mark_persisted(offsets);
                 segment.time_index.mark_persisted(times);
+                segment.aborted.mark_persisted(aborted, kept_in_memory);
             }
         }
         if let Some(producers) = &mut self.producers {
@@ -213,6 +224,9 @@ impl Log {
         self.segments.iter_mut().rfind(|segment| segment.base_offset == base_offset)
     }
 }
+
+/// Entries of the active segment's transaction index that stay in memory once they are in the file: 10 KiB.
+const ABORTED_IN_MEMORY: usize = 256;
 
 /// Bytes after which a checkpoint is due before its time (design section 4 rule 3).
 const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;

@@ -31,6 +31,7 @@ mod recent_batches;
 mod retention;
 #[cfg(test)]
 mod tests;
+mod transactions;
 mod truncate;
 mod write;
 
@@ -83,6 +84,8 @@ pub struct Log {
     turns: Turns,
     checkpoint_runs: Arc<AtomicBool>,
     clean_runs: Arc<AtomicBool>,
+    /// A clean has emptied transaction indexes since the last snapshot.
+    counts_changed: bool,
 }
 
 impl Log {
@@ -157,16 +160,19 @@ impl Log {
         self.epochs.entries()
     }
 
-    /// Forgets idempotent producers whose last append, by the local clock, is older than `producer.id.expiration.ms`.
+    /// Forgets producers whose last append, by the local clock, is older than `producer.id.expiration.ms`, but for those with an open transaction.
     pub fn expire_producers(&mut self, now: UnixMillis) {
         if let Some(producers) = &mut self.producers {
             producers.expire(now, self.options.config.producer_expiration);
         }
     }
 
-    /// Tells the log its high watermark, for the checkpoint file; held down to the flushed offset there (design 3a.7), and to what a truncation that is under
+    /// Tells the log its high watermark: which transactions are decided for good, and, for the checkpoint file, what is committed; held down to the flushed offset there (design 3a.7), and to what a truncation that is under
     /// way leaves: it was lowered on disk before the bytes go.
-    pub fn set_high_watermark(&self, high_watermark: Offset) {
+    pub fn set_high_watermark(&mut self, high_watermark: Offset) {
+        if let Some(producers) = &mut self.producers {
+            producers.committed(high_watermark);
+        }
         let durable_end = self.flushed_offset.min(self.readable_end());
         self.options.checkpoint.set_high_watermark(high_watermark.min(durable_end));
     }

@@ -83,6 +83,7 @@ impl Log {
             turns: Turns::default(),
             checkpoint_runs: Arc::default(),
             clean_runs: Arc::default(),
+            counts_changed: false,
             options,
         };
         if log_end_offset < log_start_offset && outcome.corruption.is_none() {

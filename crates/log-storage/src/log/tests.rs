@@ -8,5 +8,8 @@ mod crashes;
 mod fixture;
 mod kafka;
 mod model_test;
+mod naive;
 mod operations;
 mod retirement;
+mod transaction_crashes;
+mod transactions;

@@ -9,6 +9,7 @@ use model::Offset;
 use super::{Log, NotWritable};
 use crate::error::FatalError;
 use crate::jobs::truncation::{CutDone, CutSegment, DoneKind, Target, Truncation, TruncationDone};
+use crate::mutation::{Mutation, is_active};
 use crate::producers::Producers;
 use crate::producers::replay::ReplaySegments;
 use crate::segment::Segment;
@@ -23,9 +24,12 @@ impl Log {
             return self.begin_restart(offset);
         }
         let next = self.segments.partition_point(|segment| segment.base_offset <= offset);
-        let kept = next.checked_sub(1).map(|index| &self.segments[index]).map(|segment| {
-            CutSegment { indexed: segment.indexed_view(), times: segment.time_index.view() }
-        });
+        let kept =
+            next.checked_sub(1).map(|index| &self.segments[index]).map(|segment| CutSegment {
+                indexed: segment.indexed_view(),
+                times: segment.time_index.view(),
+                aborted: segment.aborted.in_file(),
+            });
         let end = offset.min(self.log_end_offset);
         self.begin(end, Target::Below(offset, kept))
     }
@@ -90,6 +94,7 @@ impl Log {
         self.epochs = done.epochs;
         if let (Some(producers), Some(state)) = (&mut self.producers, done.producers) {
             producers.truncated(state, done.snapshots, end);
+            producers.committed(self.options.checkpoint.high_watermark());
         }
         self.recent.clear();
         self.writable = Ok(());
@@ -106,6 +111,10 @@ impl Log {
         segment.offset_index.truncate(count, last, |entry| keep(entry.relative_offset));
         let (count, last) = cut.time_entries;
         segment.time_index.truncate(count, last, |entry| keep(entry.relative_offset));
+        let (count, last) = cut.aborted;
+        let aborted_end =
+            if is_active(Mutation::AbortIndexLostAtTruncation) { base_offset } else { end };
+        segment.aborted.truncate(count, last, aborted_end);
         segment.max_timestamp = cut.max_timestamp;
         segment.size_bytes = cut.size_bytes;
         segment.next_offset = end;

@@ -5,12 +5,14 @@
 use std::sync::Arc;
 
 use model::UnixMillis;
-use model::record_batch::BatchHeader;
+use model::record_batch::{Batch, BatchHeader};
 
 use super::Log;
 use super::recent_batches::BatchPosition;
+use super::transactions::aborted_counts;
 use crate::error::FatalError;
 use crate::file_system::{in_file, is_out_of_space};
+use crate::producers::marker::marker_in_log;
 use crate::segment::Segment;
 
 /// Why bytes could not be written.
@@ -41,7 +43,12 @@ impl Log {
             let size = now_headers.iter().map(|header| header.size_bytes).sum();
             let (now_bytes, later_bytes) = rest.split_at(size);
             self.write_to_active(now_bytes)?;
-            now_headers.iter().for_each(|header| self.note(header, now));
+            let mut written = now_bytes;
+            for header in now_headers {
+                let (bytes, behind) = written.split_at(header.size_bytes);
+                self.note(Batch { header: *header, bytes }, now);
+                written = behind;
+            }
             (rest, headers) = (later_bytes, later_headers);
         }
         Ok(())
@@ -100,7 +107,7 @@ impl Log {
         if let Some(producers) = &mut self.producers
             && !self.segments.is_empty()
         {
-            producers.segment_begins(base_offset);
+            producers.segment_begins(base_offset, &aborted_counts(&self.segments));
         }
         self.unflushed.file_created();
         self.segments.push(segment);
@@ -118,7 +125,8 @@ impl Log {
     }
 
     /// Takes note of a batch that was written at the end of the active segment.
-    fn note(&mut self, header: &BatchHeader, now: UnixMillis) {
+    fn note(&mut self, batch: Batch<'_>, now: UnixMillis) {
+        let header = &batch.header;
         let interval = self.options.config.index_interval_bytes;
         let active = self.segments.last_mut().expect("the batch was written to it");
         self.recent.push(BatchPosition {
@@ -129,11 +137,13 @@ impl Log {
             size_bytes: header.size_bytes,
         });
         active.note(header, interval);
+        if let Some(producers) = &mut self.producers
+            && let Some(aborted) = producers.update(header, marker_in_log(batch), now)
+        {
+            active.aborted.push(aborted);
+        }
         if let Some(epoch) = header.leader_epoch {
             self.assign_epoch(epoch, header.base_offset);
-        }
-        if let Some(producers) = &mut self.producers {
-            producers.update(header, now);
         }
         self.log_end_offset = header.next_offset();
         self.unflushed.appended(header, now);

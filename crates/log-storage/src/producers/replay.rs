@@ -1,14 +1,17 @@
 //! Rebuilding the producer state from a snapshot and the batches behind it.
 //!
-//! Owns the choice of the snapshot: the newest at or below where the log ends that can be read; without one, everything that the log still has is replayed.
+//! Owns the choice of the snapshot: the newest at or below where the log ends that can be read; without one, everything that the log still has is replayed. What the
+//! replay comes by besides the state are the entries of the transaction indexes above the snapshot; those below it are counted in it.
 
 use std::path::Path;
 
-use model::record_batch::BatchHeader;
+use model::record_batch::{Batch, BatchHeader, EndTransactionMarker};
 use model::{Offset, UnixMillis};
 
-use super::snapshot;
+use super::marker::{marker_in_log, may_hold_marker};
+use super::snapshot::{self, AbortedCounts, Snapshot};
 use super::state::ProducerState;
+use super::transactions::AbortedTransaction;
 use crate::file_names::FileKind;
 use crate::file_system::{FileSystem, in_file, read_file};
 use crate::segment::scan::ScanError;
@@ -53,11 +56,11 @@ pub(crate) struct Broken {
     pub(crate) error: ScanError,
 }
 
-/// Walks over the headers of a segment from the batch that holds `start` on; what lies before it may be visited too.
+/// Walks over the headers of a segment from the batch that holds `start` on, and the markers that they announce; what lies before it may be visited too.
 pub(crate) fn walk(
     segment: &IndexedView,
     start: Offset,
-    mut visit: impl FnMut(&BatchHeader),
+    mut visit: impl FnMut(&BatchHeader, Option<EndTransactionMarker>),
 ) -> Result<(), Broken> {
     let base_offset = segment.view.base_offset;
     let (mut position, mut offset) = (0, base_offset);
@@ -72,49 +75,70 @@ pub(crate) fn walk(
         .scan(position, REPLAY_CHUNK_BYTES)
         .map_err(|error| broken(position, offset, error))?;
     while let Some((at, header)) = scan.next().map_err(|error| broken(position, offset, error))? {
-        visit(&header);
+        let mut marker = None;
+        if may_hold_marker(&header) {
+            let bytes = scan.batch_bytes(at, &header).map_err(|error| broken(at, offset, error))?;
+            marker = marker_in_log(Batch { header, bytes: &bytes });
+        }
+        visit(&header, marker);
         offset = header.next_offset();
         position = at + in_file(header.size_bytes);
     }
     Ok(())
 }
 
-/// Rebuilds the state of all batches below `end_offset`. Producers that are met on the way count as active at `now`. When the walk breaks off, the state is
-/// that of the batches before.
+/// What a replay came to.
+#[derive(Debug)]
+pub(crate) struct Rebuilt {
+    /// The state of all batches below the end, or of those before the walk broke off.
+    pub(crate) state: ProducerState,
+    /// The offset of the snapshot that it began with; 0 without one.
+    pub(crate) start: Offset,
+    /// How many entries the transaction indexes have below `start`.
+    pub(crate) aborted_below: AbortedCounts,
+    /// The entries above, in the order of their markers.
+    pub(crate) aborted: Vec<AbortedTransaction>,
+    /// Where the walk broke off, if it did.
+    pub(crate) outcome: Result<(), Broken>,
+}
+
+/// Rebuilds the state of all batches below `end_offset`. Producers that are met on the way count as active at `now`.
 pub(crate) fn rebuild_producers(
     fs: &dyn FileSystem,
     directory: &Path,
     replay: &ReplaySegments,
     end_offset: Offset,
     now: UnixMillis,
-) -> (ProducerState, Result<(), Broken>) {
+) -> Rebuilt {
     let usable = replay.snapshots.iter().rev().filter(|offset| **offset <= end_offset);
     let snapshot = usable.copied().find_map(|offset| read_snapshot(fs, directory, offset));
-    let (mut state, start) = snapshot.unwrap_or_default();
+    let (Snapshot { mut state, aborted: aborted_below }, start) = snapshot.unwrap_or_default();
+    let mut aborted = Vec::new();
+    let mut outcome = Ok(());
     for segment in replay.segments.iter().filter(|segment| segment.next_offset > start) {
-        let outcome = walk(segment, start, |header| {
+        outcome = walk(segment, start, |header, marker| {
             if header.base_offset >= start && header.next_offset() <= end_offset {
-                state.update(header, now);
+                aborted.extend(state.update(header, marker, now));
             }
         });
         if outcome.is_err() {
-            return (state, outcome);
+            break;
         }
     }
-    (state, Ok(()))
+    Rebuilt { state, start, aborted_below, aborted, outcome }
 }
 
 fn read_snapshot(
     fs: &dyn FileSystem,
     directory: &Path,
     offset: Offset,
-) -> Option<(ProducerState, Offset)> {
+) -> Option<(Snapshot, Offset)> {
     let path = FileKind::Snapshot.path(directory, offset);
     let unusable = |error: &dyn std::error::Error| tracing::warn!(path = ?path, %error, "producer snapshot cannot be read, an older one is used");
     let bytes =
         read_file(fs, &path, MAX_SNAPSHOT_BYTES).inspect_err(|error| unusable(error)).ok()?;
-    let state = snapshot::decode(&bytes, offset).inspect_err(|error| unusable(error)).ok()?;
-    Some((state, offset))
+    let snapshot = snapshot::decode(&bytes, offset).inspect_err(|error| unusable(error)).ok()?;
+    Some((snapshot, offset))
 }
 
 /// Ten million producers.

@@ -3,6 +3,7 @@
 //! Owns the preads of an open log. A plan carries what it needs and never looks at the log again, but for one question at its end: whether a truncation was begun
 //! meanwhile. Then what was read is void.
 
+pub(crate) mod aborted_lookup;
 pub(crate) mod continued;
 pub(crate) mod read_plan;
 pub(crate) mod timestamp_lookup;

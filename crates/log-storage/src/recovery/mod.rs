@@ -5,11 +5,12 @@
 //! batch that is not intact ends the log there. Opening the same disk twice comes to the same.
 //!
 //! Read at a start, in this order: the directory's names, the leader epochs, the last index entries of each segment and the batches behind them, all batches
-//! above the recovery point, the newest producer snapshot and the batches behind that.
+//! above the recovery point, the newest producer snapshot and the batches behind that, the last entry of each transaction index.
 
 mod left_over;
 mod scanned;
 mod taken_over;
+mod transaction_indexes;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -202,7 +203,7 @@ impl Opening<'_> {
         self.epochs.clear();
         let views: Vec<_> = self.segments.iter().map(Segment::indexed_view).collect();
         for view in views {
-            let outcome = walk(&view, view.view.base_offset, |header| {
+            let outcome = walk(&view, view.view.base_offset, |header, _marker| {
                 if let Some(epoch) = header.leader_epoch {
                     self.epochs.assign(epoch, header.base_offset);
                 }
@@ -228,11 +229,14 @@ impl Opening<'_> {
                 snapshots: snapshots.iter().filter(usable).copied().collect(),
                 segments: self.segments.iter().map(Segment::indexed_view).collect(),
             };
-            let (rebuilt, outcome) = rebuild_producers(fs.as_ref(), directory, &replay, end, now);
-            if let Err(broken) = outcome {
-                self.end_at(&broken);
+            let mut rebuilt = rebuild_producers(fs.as_ref(), directory, &replay, end, now);
+            if let Err(broken) = &rebuilt.outcome {
+                self.end_at(broken);
             }
-            state = Some(rebuilt);
+            let mut replayed = std::mem::take(&mut rebuilt.state);
+            replayed.transactions.committed(self.source.checkpoint.high_watermark());
+            state = Some(replayed);
+            transaction_indexes::take_over(self, &replay.snapshots, &rebuilt.into())?;
         }
         let end = self.end();
         let (kept, beyond): (BTreeSet<Offset>, BTreeSet<Offset>) =

@@ -123,8 +123,8 @@ pub(crate) struct FileEntries<E> {
 #[derive(Debug)]
 pub(crate) struct PendingEntries {
     pub(crate) path: PathBuf,
-    position: u64,
-    bytes: Vec<u8>,
+    pub(super) position: u64,
+    pub(super) bytes: Vec<u8>,
     pub(crate) count: usize,
 }
 

@@ -1,10 +1,11 @@
-//! One segment of a log: a file of batches with its two indexes.
+//! One segment of a log: a file of batches with its indexes.
 //!
 //! Owns size, index entries, greatest timestamp, and the decision when the segment is full. Invariant: `size_bytes` is what was written successfully, the
 //! file may be longer for a moment. Never syncs.
 
 pub(crate) mod index;
 pub(crate) mod scan;
+pub(crate) mod transaction_index;
 pub(crate) mod view;
 
 use std::io;
@@ -16,6 +17,7 @@ use model::record_batch::BatchHeader;
 use model::{Offset, UnixMillis};
 
 use index::{Index, IndexEntry, OffsetEntry, TimeEntry};
+use transaction_index::TransactionIndex;
 use view::{IndexedView, Locator, SegmentView, relative};
 
 use crate::config::LogConfig;
@@ -32,6 +34,8 @@ pub(crate) struct Segment {
     pub(crate) size_bytes: u64,
     pub(crate) offset_index: Index<OffsetEntry>,
     pub(crate) time_index: Index<TimeEntry>,
+    /// Transactions whose abort marker stands here.
+    pub(crate) aborted: TransactionIndex,
     /// Greatest timestamp, and the last offset of the batch that brought it.
     pub(crate) max_timestamp: Option<(UnixMillis, Offset)>,
     /// Timestamp of the first batch: what `segment.ms` counts from, as Kafka does.
@@ -87,6 +91,7 @@ impl Segment {
     ) -> Self {
         let index = FileKind::Index.path(directory, base_offset);
         let time_index = FileKind::TimeIndex.path(directory, base_offset);
+        let transaction_index = FileKind::TransactionIndex.path(directory, base_offset);
         Self {
             base_offset,
             next_offset: base_offset,
@@ -94,6 +99,7 @@ impl Segment {
             size_bytes: 0,
             offset_index: Index::new(fs, index, 0, None),
             time_index: Index::new(fs, time_index, 0, None),
+            aborted: TransactionIndex::new(fs, transaction_index, 0, None),
             max_timestamp: None,
             first_timestamp: None,
             created_at: now,

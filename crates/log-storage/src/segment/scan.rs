@@ -93,6 +93,19 @@ impl HeaderScan {
         Ok(Some((position, header)))
     }
 
+    /// Reads the batch whose header was just returned, at the position that came with it.
+    pub(crate) fn batch_bytes(
+        &self,
+        position: u64,
+        header: &BatchHeader,
+    ) -> Result<Vec<u8>, ScanError> {
+        let mut bytes = vec![0; header.size_bytes];
+        self.file
+            .read_exact_at(&mut bytes, position)
+            .map_err(|error| ScanError::io(position, error))?;
+        Ok(bytes)
+    }
+
     fn header_bytes(&mut self) -> Result<&[u8], ScanError> {
         let inside = self
             .position

@@ -8,6 +8,7 @@ mod builder;
 pub mod compression;
 mod empty;
 mod header;
+mod marker;
 mod recompress;
 mod records;
 mod varint;
@@ -20,6 +21,7 @@ pub use header::{
     BatchError, BatchHeader, BatchProducer, HEADER_BYTES, ProducedBatchError, TimestampType,
     set_base_offset, set_leader_epoch, set_log_append_time, set_producer, verify_crc,
 };
+pub use marker::{EndTransactionMarker, MarkerError, TransactionResult};
 pub use recompress::recompress;
 pub use records::{
     Header, Headers, KeyRule, Record, RecordIter, Records, RecordsError, validate_records,

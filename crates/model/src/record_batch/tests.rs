@@ -139,6 +139,38 @@ fn kafkas_transaction_marker_is_a_control_batch_without_a_sequence() {
 }
 
 #[test]
+fn a_transaction_marker_is_written_and_read_as_kafka_does() {
+    let kafkas = fixture("marker");
+    let records = Records::of(only_batch(&kafkas), LIMIT).unwrap();
+    let record = records.iter().next().unwrap().unwrap();
+    let marker = EndTransactionMarker { result: TransactionResult::Commit, coordinator_epoch: 11 };
+    assert_eq!(EndTransactionMarker::read(record.key, record.value), Ok(Some(marker)));
+    let (id, epoch) = (ProducerId(4242), ProducerEpoch(3));
+    let mut ours = marker.batch(id, epoch, Some(LeaderEpoch(9)), UnixMillis(123_456)).unwrap();
+    set_base_offset(&mut ours, Offset(55));
+    assert_eq!(ours, kafkas);
+}
+
+#[test]
+fn control_records_that_are_no_marker_are_told_apart() {
+    let read = EndTransactionMarker::read;
+    let value = Some(&[0, 0, 0, 0, 0, 7][..]);
+    let abort = EndTransactionMarker { result: TransactionResult::Abort, coordinator_epoch: 7 };
+    assert_eq!(read(Some(&abort.key()), Some(&abort.value())), Ok(Some(abort)));
+    // A younger version says more behind what is known; another type says something else.
+    assert_eq!(read(Some(&[0, 1, 0, 0, 9]), Some(&[0, 3, 0, 0, 0, 7, 9])), Ok(Some(abort)));
+    assert_eq!(read(Some(&[0, 0, 0, 2]), None), Ok(None));
+    let negative = MarkerError::Version { part: "key", version: -1 };
+    assert_eq!(read(Some(&[255, 255, 0, 0]), value), Err(negative));
+    for available in 0..4 {
+        let error = MarkerError::Incomplete { part: "key", needed: 4, available };
+        assert_eq!(read(Some(&[0; 4][..available]), value), Err(error));
+    }
+    let error = MarkerError::Incomplete { part: "value", needed: 6, available: 0 };
+    assert_eq!(read(Some(&[0; 4]), None), Err(error));
+}
+
+#[test]
 fn the_setters_of_a_leader_leave_the_checksum_valid() {
     let mut bytes = fixture("none-create");
     set_base_offset(&mut bytes, Offset(9_000_000_000));

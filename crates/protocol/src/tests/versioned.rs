@@ -1,4 +1,4 @@
-//! Records of `__consumer_offsets` and the consumers' protocol: against Kafka's own bytes, and with bad input.
+//! Records of `__consumer_offsets` and `__transaction_state`, and the consumers' protocol: against Kafka's own bytes, and with bad input.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -17,6 +17,7 @@ use crate::group_log::{
     GroupLogKey, GroupMetadataKey, GroupMetadataValue, MemberMetadata, OffsetCommitKey,
     OffsetCommitValue, partition_of_group,
 };
+use crate::transaction_log::{TransactionLogKey, TransactionLogValue, TransactionStatus};
 
 macro_rules! records {
     ($($name:ident),*) => {
@@ -66,7 +67,8 @@ records!(
     OffsetCommitValue,
     GroupMetadataValue,
     ConsumerProtocolSubscription,
-    ConsumerProtocolAssignment
+    ConsumerProtocolAssignment,
+    TransactionLogValue
 );
 
 /// Calls `check` for each structure in each version.
@@ -282,6 +284,44 @@ fn committed_offsets_from_before_kafka_0_9_have_the_same_key_behind_another_numb
     assert_eq!(bytes[..2], [0, 1]);
     bytes[1] = 0;
     assert_eq!(GroupLogKey::decode(bytes.into()), Ok(GroupLogKey::OffsetCommit(key)));
+}
+
+#[test]
+fn a_transactional_ids_key_stands_behind_a_kind_of_zero_and_others_are_skipped() {
+    let key = TransactionLogKey { transactional_id: "copier".into() };
+    let bytes = key.encode().unwrap();
+    assert_eq!(bytes, Bytes::from_static(b"\0\0\0\x06copier"));
+    assert_eq!(TransactionLogKey::decode(bytes.clone()), Ok(Some(key)));
+    assert!(TransactionLogKey::decode(bytes.slice(..bytes.len() - 1)).is_err());
+    for kind in [-1_i16, 1, i16::MAX] {
+        let bytes = [&kind.to_be_bytes()[..], &[0xff; 40]].concat();
+        assert_eq!(TransactionLogKey::decode(bytes.into()), Ok(None));
+    }
+}
+
+#[test]
+fn states_of_transactions_have_kafkas_numbers_and_names() {
+    let names = TransactionStatus::ALL.map(TransactionStatus::name);
+    assert_eq!(
+        names,
+        [
+            "Empty",
+            "Ongoing",
+            "PrepareCommit",
+            "PrepareAbort",
+            "CompleteCommit",
+            "CompleteAbort",
+            "Dead",
+            "PrepareEpochFence"
+        ]
+    );
+    for (number, status) in (0..).zip(TransactionStatus::ALL) {
+        assert_eq!(status.to_wire(), number);
+        assert_eq!(TransactionStatus::from_wire(number), Some(status));
+        assert_eq!(TransactionStatus::from_name(status.name()), Some(status));
+    }
+    assert_eq!(TransactionStatus::from_wire(8), None);
+    assert_eq!(TransactionStatus::from_name("ongoing"), None);
 }
 
 #[test]

@@ -32,8 +32,7 @@ impl PartitionHandle {
                 return None;
             }
             let stable_offset = state.stable_offset();
-            let request = CleanRequest { now, stable_offset, fates: Fates::Unknown, map_bytes };
-            state.log.begin_clean(request)
+            state.log.begin_clean(CleanRequest { now, stable_offset, map_bytes })
         }?;
         let outcome = clean.run(self, pace);
         match &outcome {
@@ -69,6 +68,6 @@ impl CleanedLog for PartitionHandle {
 impl State {
     /// Below it everything is committed and belongs to no open transaction.
     fn stable_offset(&self) -> Offset {
-        self.machine.high_watermark()
+        self.log.last_stable_offset(self.machine.high_watermark())
     }
 }

@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use log_storage::{AppendError, AppendOrigin, AppendOutcome, FlushWish, LeaderAppend};
+use log_storage::{
+    AppendError, AppendOrigin, AppendOutcome, FlushWish, LeaderAppend, VerificationGuard,
+};
 use model::{Acks, LeaderEpoch, Offset, Timestamp, UnixMillis};
 use tokio::sync::oneshot;
 
@@ -27,6 +29,9 @@ pub struct ProduceOptions {
     pub expected_leader_epoch: Option<LeaderEpoch>,
     /// Who made the batch: clients are held to more rules.
     pub origin: AppendOrigin,
+    /// Proof that the batch's transaction was verified; needed for the first batch of a transaction in this partition (see
+    /// [`PartitionHandle::begin_verification`]).
+    pub verification: Option<VerificationGuard>,
 }
 
 /// What a producer is told about an appended batch.
@@ -197,8 +202,12 @@ impl PartitionHandle {
             .machine
             .admit_produce(effects.now, options.acks)
             .map_err(|error| not_admitted(state, error))?;
-        let append =
-            LeaderAppend { leader_epoch, now: self.host.clock.wall(), origin: options.origin };
+        let append = LeaderAppend {
+            leader_epoch,
+            now: self.host.clock.wall(),
+            origin: options.origin,
+            verification: options.verification,
+        };
         let log_start_offset = state.log.log_start_offset();
         match state.log.append_as_leader(batch, append) {
             Ok(AppendOutcome::Appended(appended)) => {

@@ -33,6 +33,7 @@ async fn a_coordinator_writes_and_trims_in_its_own_epoch_alone() {
         timeout: Duration::from_secs(10),
         expected_leader_epoch: Some(own),
         origin: AppendOrigin::Coordinator,
+        verification: None,
     };
     for _ in 0..3 {
         partition.produce(&mut batch(), &options).await.unwrap();
@@ -123,6 +124,7 @@ async fn entries_of_timers_do_not_multiply() {
             timeout: Duration::from_millis(millis),
             expected_leader_epoch: None,
             origin: AppendOrigin::Client,
+            verification: None,
         };
         // Acknowledged or timed out, as the disk will have it: what counts is the entry that each deadline arms.
         drop(partition.produce(&mut batch.clone(), &options));

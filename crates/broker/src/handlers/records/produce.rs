@@ -155,6 +155,7 @@ impl Appender<'_> {
             timeout,
             expected_leader_epoch: None,
             origin: AppendOrigin::Client,
+            verification: None,
         };
         let waiter = if self.call.version < 3 {
             let converted = self.converted(&records)?;

@@ -7,7 +7,7 @@ use model::record_batch::BatchHeader;
 
 use super::cleaning::{Found, Keyed, compacted};
 use super::fixture::{Home, NOW};
-use crate::compaction::{CleanError, Fates};
+use crate::compaction::CleanError;
 use crate::config::LogConfig;
 use crate::error::{AppendError, FatalError};
 use crate::file_system::{CrashMode, SimulatedDisk};
@@ -63,7 +63,7 @@ impl Known {
     }
 
     fn clean(&mut self, log: &mut Log, now: i64) -> Result<(), PowerOff> {
-        match log.clean_at(now, Fates::Known(Vec::new())) {
+        match log.clean_at(now) {
             None => Ok(()),
             Some(Ok(_)) => {
                 self.cleans += 1;

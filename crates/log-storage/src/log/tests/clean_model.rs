@@ -7,7 +7,6 @@ use proptest::prelude::*;
 
 use super::cleaning::{Found, Keyed, compacted};
 use super::fixture::Home;
-use crate::compaction::Fates;
 use crate::file_system::{CrashMode, SimulatedDisk};
 use crate::log::{CleanRequest, Log};
 
@@ -17,6 +16,10 @@ const KEYS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 enum Step {
     /// Records: an index into the keys (beyond: none), and whether there is a value.
     Append(Vec<(usize, bool)>, Option<u8>),
+    /// Records of a transaction of one of a few producers.
+    Transactional(u8, Vec<usize>),
+    /// The end of a producer's transaction, if one is open.
+    End(u8, bool),
     Roll,
     Clean,
     Elect,
@@ -36,6 +39,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let records = prop::collection::vec(record, 1..6);
     let step = prop_oneof![
         8 => (records, prop::option::of(0..3_u8)).prop_map(|(records, producer)| Step::Append(records, producer)),
+        2 => (10..13_u8, prop::collection::vec(0..KEYS.len(), 1..4)).prop_map(|(producer, keys)| Step::Transactional(producer, keys)),
+        2 => (10..13_u8, any::<bool>()).prop_map(|(producer, commits)| Step::End(producer, commits)),
         3 => Just(Step::Roll),
         3 => Just(Step::Clean),
         1 => Just(Step::Elect),
@@ -49,9 +54,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 #[derive(Clone, Debug)]
 struct Written {
     found: Found,
-    base_offset: i64,
     /// A tombstone that a clean has met.
     is_marked: bool,
+    /// Its transaction.
+    transaction: Option<usize>,
+}
+
+/// A transaction, and its end: offset of the marker, and whether it commits.
+struct Transaction {
+    producer: u8,
+    first_offset: i64,
+    end: Option<(i64, bool)>,
 }
 
 struct Model {
@@ -63,6 +76,7 @@ struct Model {
     bases: Vec<i64>,
     /// What lies below is not truncated.
     stable: i64,
+    transactions: Vec<Transaction>,
     epoch: i32,
     sequences: BTreeMap<u8, i32>,
     count: u32,
@@ -80,6 +94,7 @@ impl Model {
             records: Vec::new(),
             bases: Vec::new(),
             stable: 0,
+            transactions: Vec::new(),
             epoch: 0,
             sequences: BTreeMap::new(),
             count: 0,
@@ -89,6 +104,25 @@ impl Model {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Append(records, producer) => self.append(records, *producer),
+            Step::Transactional(producer, keys) => {
+                let records: Vec<_> = keys.iter().map(|key| (*key, true)).collect();
+                let open = self.open_transaction(*producer);
+                let transaction = open.unwrap_or(self.transactions.len());
+                if open.is_none() {
+                    let first_offset = self.log.log_end_offset().0;
+                    let producer = *producer;
+                    self.transactions.push(Transaction { producer, first_offset, end: None });
+                }
+                self.append_in(&records, Some(*producer), Some(transaction));
+            }
+            Step::End(producer, commits) => {
+                if let Some(transaction) = self.open_transaction(*producer) {
+                    let marker = Keyed::marker(i64::from(*producer), *commits);
+                    let offset = self.log.try_write(self.epoch, &marker).unwrap().base_offset.0;
+                    self.bases.push(offset);
+                    self.transactions[transaction].end = Some((offset, *commits));
+                }
+            }
             Step::Roll => self.log.close_segment(),
             Step::Clean => self.clean(),
             Step::Elect => self.epoch += 1,
@@ -121,7 +155,21 @@ impl Model {
         }
     }
 
+    fn open_transaction(&self, producer: u8) -> Option<usize> {
+        let is_open = |one: &Transaction| one.producer == producer && one.end.is_none();
+        self.transactions.iter().position(is_open)
+    }
+
     fn append(&mut self, records: &[(usize, bool)], producer: Option<u8>) {
+        self.append_in(records, producer, None);
+    }
+
+    fn append_in(
+        &mut self,
+        records: &[(usize, bool)],
+        producer: Option<u8>,
+        transaction: Option<usize>,
+    ) {
         let pairs = records.iter().map(|(key, has_value)| {
             self.count += 1;
             let key = KEYS.get(*key).copied();
@@ -133,11 +181,14 @@ impl Model {
             batch = batch.by(i64::from(producer), *sequence);
             *sequence += i32::try_from(records.len()).unwrap();
         }
+        if transaction.is_some() {
+            batch = batch.transactional();
+        }
         let base_offset = self.log.try_write(self.epoch, &batch).unwrap().base_offset.0;
         self.bases.push(base_offset);
         for (offset, (key, value)) in (base_offset..).zip(batch.records) {
             let found = Found { offset, key: key.map(str::to_owned), value };
-            self.records.push(Written { found, base_offset, is_marked: false });
+            self.records.push(Written { found, is_marked: false, transaction });
         }
     }
 
@@ -146,14 +197,18 @@ impl Model {
         let Some(active) = self.log.segment_base_offsets().last().copied() else { return };
         let request = CleanRequest {
             now: UnixMillis(0),
-            stable_offset: active,
-            fates: Fates::Known(Vec::new()),
+            stable_offset: self.log.last_stable_offset(active),
             map_bytes: 1 << 20,
         };
         let Some(outcome) = self.log.clean_by(request) else { return };
         outcome.unwrap();
-        self.stable = active.0;
+        self.stable = self.stable.max(active.0);
         let end = self.log.cleaned_offset().0;
+        let transactions = &self.transactions;
+        let is_aborted = |record: &Written| {
+            record.transaction.is_some_and(|one| matches!(transactions[one].end, Some((_, false))))
+        };
+        self.records.retain(|record| record.found.offset >= end || !is_aborted(record));
         let mut latest = BTreeMap::new();
         for Written { found, .. } in self.records.iter().filter(|record| record.found.offset < end)
         {
@@ -177,6 +232,13 @@ impl Model {
     fn ends_at(&mut self, end: i64) {
         self.records.retain(|record| record.found.offset < end);
         self.bases.retain(|base| *base < end);
+        self.transactions.iter_mut().for_each(|one| {
+            one.end = one.end.filter(|(marker, _)| *marker < end);
+        });
+        // A transaction that is gone is open for nobody.
+        for gone in self.transactions.iter_mut().filter(|one| one.first_offset >= end) {
+            gone.end = gone.end.or(Some((0, false)));
+        }
         self.epoch += 1;
         self.sequences.clear();
         // The present state of each is told by the log alone.
@@ -187,6 +249,28 @@ impl Model {
     fn check(&self) {
         let expected: Vec<_> = self.records.iter().map(|record| record.found.clone()).collect();
         assert_eq!(self.log.records(), expected);
+        self.check_transactions(&self.log);
+    }
+
+    /// A reader is told of all aborted records that are there, and of no committed one.
+    fn check_transactions(&self, log: &Log) {
+        let end = log.log_end_offset();
+        let mut aborted = Vec::new();
+        for base in log.segment_base_offsets() {
+            aborted.extend(log.aborted_lookup(base).execute(end).unwrap());
+        }
+        for record in &self.records {
+            let Some(one) = record.transaction.map(|index| &self.transactions[index]) else {
+                continue;
+            };
+            let offset = Offset(record.found.offset);
+            let is_named = aborted.iter().any(|named| {
+                named.producer_id.0 == i64::from(one.producer)
+                    && (named.first_offset..named.last_offset).contains(&offset)
+            });
+            let is_aborted = matches!(one.end, Some((_, false)));
+            assert_eq!(is_named, is_aborted, "{record:?} among {aborted:?}");
+        }
     }
 
     /// A replica that fetches the whole log comes to the same.
@@ -208,13 +292,14 @@ impl Model {
             follower.follow(self.epoch, &bytes).unwrap();
         }
         assert_eq!(follower.records(), self.log.records());
+        self.check_transactions(&follower);
+        let stable = |log: &Log| log.last_stable_offset(log.log_end_offset());
+        if start == Offset::ZERO {
+            assert_eq!(stable(&follower), stable(&self.log));
+        }
         for offset in start.0..self.log.log_end_offset().0 {
             let offset = Offset(offset);
             assert_eq!(follower.epoch_for(offset), self.log.epoch_for(offset), "at {offset}");
-        }
-        let of_leader: BTreeMap<_, _> = self.log.producer_sequences().into_iter().collect();
-        for (id, sequence) in follower.producer_sequences() {
-            assert_eq!(of_leader.get(&id), Some(&sequence), "producer {id}");
         }
         if start == Offset::ZERO {
             assert_eq!(follower.producer_sequences(), self.log.producer_sequences());

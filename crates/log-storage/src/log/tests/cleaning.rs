@@ -3,15 +3,13 @@
 use std::cell::RefCell;
 
 use model::record_batch::{
-    BatchBuilder, BatchKind, BatchOptions, BatchProducer, Batches, Codec, NewRecord, Records,
-    verify_crc,
+    BatchBuilder, BatchHeader, BatchKind, BatchOptions, BatchProducer, Batches, Codec, NewRecord,
+    Records, verify_crc,
 };
-use model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, UnixMillis};
+use model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TransactionVersion, UnixMillis};
 
 use super::fixture::{NOW, small};
-use crate::compaction::{
-    CleanDone, CleanError, CleanStats, CleanedLog, Fates, Pace, Replacement, Swap,
-};
+use crate::compaction::{CleanDone, CleanError, CleanStats, CleanedLog, Pace, Replacement, Swap};
 use crate::config::{CleanupPolicy, LogConfig};
 use crate::error::AppendError;
 use crate::log::{AppendOrigin, AppendOutcome, Appended, CleanRequest, LeaderAppend, Log};
@@ -115,15 +113,21 @@ pub(super) struct Found {
 
 impl Log {
     pub(super) fn try_write(&mut self, epoch: i32, batch: &Keyed) -> Result<Appended, AppendError> {
+        let mut bytes = batch.bytes();
+        let producer = BatchHeader::parse(&bytes).unwrap().producer;
+        let producer = producer.filter(|_| batch.kind == BatchKind::Transactional);
+        let verification = producer
+            .and_then(|producer| self.begin_verification(producer, TransactionVersion::V0, NOW));
         let append = LeaderAppend {
             leader_epoch: LeaderEpoch(epoch),
             now: NOW,
+            verification,
             origin: match batch.kind {
                 BatchKind::Plain | BatchKind::Transactional => AppendOrigin::Client,
                 _ => AppendOrigin::Coordinator,
             },
         };
-        match self.append_as_leader(&mut batch.bytes(), append)? {
+        match self.append_as_leader(&mut bytes, append)? {
             AppendOutcome::Appended(appended) => Ok(appended),
             AppendOutcome::Duplicate(duplicate) => panic!("{duplicate:?}"),
         }
@@ -142,14 +146,10 @@ impl Log {
         self.checkpoint_now().unwrap();
     }
 
-    pub(super) fn clean_at(
-        &mut self,
-        now: i64,
-        fates: Fates,
-    ) -> Option<Result<CleanStats, CleanError>> {
-        let stable_offset = self.log_end_offset();
+    pub(super) fn clean_at(&mut self, now: i64) -> Option<Result<CleanStats, CleanError>> {
+        let stable_offset = self.last_stable_offset(self.log_end_offset());
         let now = UnixMillis(now);
-        self.clean_by(CleanRequest { now, stable_offset, fates, map_bytes: 1 << 20 })
+        self.clean_by(CleanRequest { now, stable_offset, map_bytes: 1 << 20 })
     }
 
     pub(super) fn clean_by(
@@ -162,7 +162,7 @@ impl Log {
 
     /// Cleans, when there is anything to clean.
     pub(super) fn clean_now(&mut self) -> Option<CleanStats> {
-        self.clean_at(NOW.0, Fates::Known(Vec::new())).map(Result::unwrap)
+        self.clean_at(NOW.0).map(Result::unwrap)
     }
 
     /// Reads all records from the log start on; each batch must be whole and continue the one before.

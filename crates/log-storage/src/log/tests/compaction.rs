@@ -8,23 +8,12 @@ use model::{LeaderEpoch, Offset, UnixMillis};
 
 use super::cleaning::{Keyed, compacted, keys};
 use super::fixture::{Home, NOW};
-use crate::compaction::{
-    AbortedTransaction, CleanDone, CleanError, CleanedLog, Fates, Pace, Replacement, Swap,
-};
+use crate::compaction::{CleanDone, CleanError, CleanedLog, Pace, Replacement, Swap};
 use crate::config::{CleanupPolicy, LogConfig};
 use crate::file_system::{CrashMode, SimulatedDisk};
 use crate::log::{CleanRequest, Log};
 
 const DAY: i64 = 24 * 3_600_000;
-
-fn known(aborted: &[(i64, i64, i64)]) -> Fates {
-    let transaction = |(producer, first, last): &(i64, i64, i64)| AbortedTransaction {
-        first_offset: Offset(*first),
-        last_offset: Offset(*last),
-        producer_id: model::ProducerId(*producer),
-    };
-    Fates::Known(aborted.iter().map(transaction).collect())
-}
 
 fn log_of(config: LogConfig, batches: &[Keyed]) -> (Home, Log) {
     let home = Home::real();
@@ -37,12 +26,7 @@ fn log_of(config: LogConfig, batches: &[Keyed]) -> (Home, Log) {
 }
 
 fn request(log: &Log) -> CleanRequest {
-    CleanRequest {
-        now: NOW,
-        stable_offset: log.log_end_offset(),
-        fates: Fates::Unknown,
-        map_bytes: 1 << 20,
-    }
+    CleanRequest { now: NOW, stable_offset: log.log_end_offset(), map_bytes: 1 << 20 }
 }
 
 fn found(log: &Log) -> Vec<(i64, String)> {
@@ -128,7 +112,7 @@ fn a_tombstone_stays_for_its_time_after_the_first_clean_and_goes_then() {
     for (now, key, stays) in [(NOW.0 + DAY - 1, "x", true), (NOW.0 + DAY, "y", false)] {
         log.write_keyed(&Keyed::new(&[(key, "1")]));
         log.close_segment();
-        log.clean_at(now, known(&[])).unwrap().unwrap();
+        log.clean_at(now).unwrap().unwrap();
         let has = log.records().iter().any(|record| record.key.as_deref() == Some("a"));
         assert_eq!(has, stays, "at {now}");
     }
@@ -178,15 +162,14 @@ fn aborted_records_go_and_their_marker_only_when_they_are_gone_and_its_time_has_
         let controls = log.headers().into_iter().filter(|header| header.is_control());
         controls.map(|header| (header.base_offset.0, header.delete_horizon().is_some())).collect()
     };
-    let aborted = known(&[(7, 1, 3)]);
-    log.clean_at(NOW.0, aborted.clone()).unwrap().unwrap();
+    log.clean_now().unwrap();
     assert_eq!(found(&log), expected(&[(0, "a"), (4, "c"), (6, "z")]));
     assert_eq!(markers(&log), [(3, false), (5, false)], "their records were there");
 
-    let mut step = |log: &mut Log, key: &'static str| {
+    let step = |log: &mut Log, key: &'static str| {
         log.write_keyed(&Keyed::new(&[(key, "1")]));
         log.close_segment();
-        log.clean_at(NOW.0, aborted.clone()).unwrap().unwrap();
+        log.clean_now().unwrap();
     };
     step(&mut log, "x");
     assert_eq!(markers(&log), [(3, true), (5, false)], "the time of the first begins");
@@ -195,19 +178,47 @@ fn aborted_records_go_and_their_marker_only_when_they_are_gone_and_its_time_has_
 }
 
 #[test]
-fn nothing_of_a_transaction_goes_while_its_fate_is_unknown() {
-    let (_home, mut log) = log_of(
+fn nothing_at_or_above_an_open_transaction_is_cleaned() {
+    let (_home, mut log) = log_of(compacted(), &[Keyed::new(&[("a", "1"), ("a", "2")])]);
+    log.write_keyed(&Keyed::new(&[("a", "3")]).by(7, 0).transactional());
+    log.write_keyed(&Keyed::new(&[("b", "1"), ("b", "2")]));
+    log.close_segment();
+    assert_eq!(log.clean_now().map(|stats| stats.segments_replaced), Some(1));
+    assert_eq!(found(&log), expected(&[(1, "a"), (2, "a"), (3, "b"), (4, "b")]));
+    log.write_keyed(&Keyed::marker(7, true));
+    log.close_segment();
+    log.clean_now().unwrap();
+    assert_eq!(found(&log), expected(&[(2, "a"), (4, "b")]));
+}
+
+#[test]
+fn a_start_after_a_clean_knows_what_is_aborted_and_what_is_not() {
+    let (home, mut log) = log_of(
         compacted(),
         &[
-            Keyed::new(&[("a", "1")]),
-            Keyed::new(&[("a", "2"), ("a", "3")]).by(7, 0).transactional(),
+            Keyed::new(&[("a", "1")]).by(7, 0).transactional(),
             Keyed::marker(7, true),
-            Keyed::new(&[("b", "1"), ("b", "2")]),
+            Keyed::new(&[("a", "2"), ("b", "1")]).by(7, 1).transactional(),
+            Keyed::marker(7, false),
         ],
     );
-    log.clean_at(NOW.0, Fates::Unknown).unwrap().unwrap();
-    assert_eq!(found(&log), expected(&[(0, "a"), (1, "a"), (2, "a"), (5, "b")]));
-    assert!(log.headers().iter().any(model::record_batch::BatchHeader::is_control));
+    log.clean_now().unwrap();
+    assert_eq!(found(&log), expected(&[(0, "a")]));
+    log.write_keyed(&Keyed::new(&[("c", "1")]).by(7, 3).transactional());
+    log.write_keyed(&Keyed::marker(7, false));
+    log.checkpoint_now().unwrap();
+    let aborted = |log: &Log| -> Vec<i64> {
+        let bases = log.segment_base_offsets();
+        let lookups = bases.iter().map(|base| log.aborted_lookup(*base));
+        let found = lookups.flat_map(|lookup| lookup.execute(Offset(i64::MAX)).unwrap());
+        found.map(|one| one.first_offset.0).collect()
+    };
+    assert_eq!(aborted(&log), [5]);
+    drop(log);
+    let (log, recovery) = home.open(compacted());
+    assert_eq!(recovery.corruption, None);
+    assert_eq!(aborted(&log), [5]);
+    assert_eq!(found(&log), expected(&[(0, "a"), (5, "c")]));
 }
 
 #[test]
@@ -471,7 +482,7 @@ fn damage_ends_the_clean_and_is_not_written_again() {
     log.close_segment();
     let path = home.log_directory().join("00000000000000000000.log");
     disk.flip_bit(&path, 70, 3).unwrap();
-    let outcome = log.clean_at(NOW.0, known(&[])).unwrap();
+    let outcome = log.clean_at(NOW.0).unwrap();
     assert!(
         matches!(outcome, Err(CleanError::Unreadable { offset: Offset(0), .. })),
         "{outcome:?}"

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use model::record_batch::{BatchHeader, Batches};
-use model::{LeaderEpoch, Offset, TopicId, TopicPartition, UnixMillis};
+use model::{LeaderEpoch, Offset, TopicId, TopicPartition, TransactionVersion, UnixMillis};
 
 use crate::checkpoint_files::Checkpoints;
 use crate::config::LogConfig;
@@ -17,6 +17,7 @@ use crate::log::{
     AppendOrigin, AppendOutcome, Appended, FollowerAppend, LeaderAppend, Log, OpenOptions,
 };
 use crate::producers::ProducerTracking;
+use crate::producers::verification::VerificationGuard;
 use crate::reads::read_plan::{Minimum, ReadRequest};
 use crate::recovery::Recovery;
 use crate::test_batches::BatchSpec;
@@ -63,12 +64,24 @@ impl Home {
     }
 
     pub(super) fn try_open(&self, config: LogConfig) -> Result<(Log, Recovery), OpenError> {
+        self.open_as(config, ProducerTracking::Tracked)
+    }
+
+    pub(super) fn open_untracked(&self, config: LogConfig) -> (Log, Recovery) {
+        self.open_as(config, ProducerTracking::Untracked).unwrap()
+    }
+
+    fn open_as(
+        &self,
+        config: LogConfig,
+        producers: ProducerTracking,
+    ) -> Result<(Log, Recovery), OpenError> {
         let checkpoints = Checkpoints::load(Arc::clone(&self.fs), &self.root)?;
         let partition = TopicPartition { topic: "t".to_owned(), partition: 0 };
         let options = OpenOptions {
             config,
             checkpoint: checkpoints.register(partition, TopicId::from_bytes([1; 16])),
-            producers: ProducerTracking::Tracked,
+            producers,
             reserve: None,
             fatal: FatalHandler::ignore(),
             now: NOW,
@@ -96,8 +109,68 @@ impl Log {
             leader_epoch: LeaderEpoch(epoch),
             now: NOW,
             origin: AppendOrigin::Client,
+            verification: None,
         };
         self.append_as_leader(&mut spec.bytes(), append)
+    }
+
+    /// Appends with a guard, as a client whose batch was verified.
+    pub(super) fn lead_verified(
+        &mut self,
+        epoch: i32,
+        spec: BatchSpec,
+        verification: Option<VerificationGuard>,
+    ) -> Result<AppendOutcome, AppendError> {
+        let append = LeaderAppend {
+            leader_epoch: LeaderEpoch(epoch),
+            now: NOW,
+            origin: AppendOrigin::Client,
+            verification,
+        };
+        self.append_as_leader(&mut spec.bytes(), append)
+    }
+
+    /// Appends a batch of a transaction, verified if it is the first.
+    pub(super) fn try_lead_in_transaction(
+        &mut self,
+        epoch: i32,
+        spec: BatchSpec,
+    ) -> Result<AppendOutcome, AppendError> {
+        let producer = spec.header().producer.unwrap();
+        let guard = self.begin_verification(producer, TransactionVersion::V0, NOW);
+        self.lead_verified(epoch, spec, guard)
+    }
+
+    pub(super) fn lead_in_transaction(&mut self, epoch: i32, spec: BatchSpec) {
+        self.try_lead_in_transaction(epoch, spec).unwrap();
+    }
+
+    /// Appends a marker.
+    pub(super) fn mark_of(
+        &mut self,
+        epoch: i32,
+        spec: BatchSpec,
+        version: TransactionVersion,
+    ) -> Result<AppendOutcome, AppendError> {
+        let append = LeaderAppend {
+            leader_epoch: LeaderEpoch(epoch),
+            now: NOW,
+            origin: AppendOrigin::TransactionMarker(version),
+            verification: None,
+        };
+        self.append_as_leader(&mut spec.bytes(), append)
+    }
+
+    /// Appends the marker of a producer, by a coordinator of epoch 0, in leader epoch 0.
+    pub(super) fn mark(
+        &mut self,
+        producer_id: i64,
+        producer_epoch: i16,
+        commits: bool,
+        version: TransactionVersion,
+    ) -> Result<AppendOutcome, AppendError> {
+        let spec = BatchSpec::marker(commits, 0).producer(producer_id, producer_epoch, -1);
+        self.mark_of(0, spec, version)
     }
 
     pub(super) fn lead_times(&mut self, count: i32, epoch: i32, spec: BatchSpec) {
@@ -172,6 +245,61 @@ impl Log {
             }
             headers.extend(Batches::whole(&bytes).map(|batch| batch.unwrap().header));
         }
+    }
+}
+
+/// A transactional producer of version 2: its epoch grows with each transaction.
+pub(super) struct TxnClient {
+    id: i64,
+    epoch: i16,
+    sequence: i32,
+}
+
+impl TxnClient {
+    pub(super) fn new(id: i64) -> Self {
+        Self { id, epoch: 0, sequence: 0 }
+    }
+
+    /// Appends a batch of the present transaction.
+    pub(super) fn try_write(
+        &mut self,
+        log: &mut Log,
+        epoch: i32,
+        count: i32,
+    ) -> Result<AppendOutcome, AppendError> {
+        let known = log.active_producers();
+        let known = known.iter().find(|known| known.id.0 == self.id);
+        // After a crash or a truncation it goes on where the log says.
+        if let Some(known) = known {
+            self.epoch = known.epoch.0;
+            self.sequence = known.last_sequence.map_or(0, |last| last + 1);
+        } else {
+            self.sequence = 0;
+        }
+        let spec = BatchSpec::new(count).producer(self.id, self.epoch, self.sequence);
+        log.try_lead_in_transaction(epoch, spec.transactional())
+    }
+
+    pub(super) fn write(&mut self, log: &mut Log, epoch: i32, count: i32) {
+        assert!(matches!(self.try_write(log, epoch, count), Ok(AppendOutcome::Appended(_))));
+    }
+
+    /// Ends the present transaction.
+    pub(super) fn try_end(
+        &mut self,
+        log: &mut Log,
+        epoch: i32,
+        commits: bool,
+    ) -> Result<AppendOutcome, AppendError> {
+        let known = log.active_producers();
+        let known = known.iter().find(|known| known.id.0 == self.id);
+        let next = known.map_or(self.epoch, |known| known.epoch.0) + 1;
+        let spec = BatchSpec::marker(commits, 0).producer(self.id, next, -1);
+        log.mark_of(epoch, spec, TransactionVersion::V2)
+    }
+
+    pub(super) fn end(&mut self, log: &mut Log, epoch: i32, commits: bool) {
+        self.try_end(log, epoch, commits).unwrap();
     }
 }
 

@@ -42,6 +42,7 @@ fn write_log(home: &Home) {
             leader_epoch: LeaderEpoch(i32::try_from(number / 50).unwrap()),
             now: UnixMillis(NOW),
             origin: AppendOrigin::Client,
+            verification: None,
         };
         log.append_as_leader(&mut batch(number), append).unwrap();
     }

@@ -81,7 +81,7 @@ fn refused_batches_leave_the_log_as_it_was() {
         let origin = AppendOrigin::Client;
         log.append_as_leader(
             &mut bytes,
-            LeaderAppend { leader_epoch: LeaderEpoch(5), now: NOW, origin },
+            LeaderAppend { leader_epoch: LeaderEpoch(5), now: NOW, origin, verification: None },
         )
     };
     let mut damaged = BatchSpec::new(1).bytes();

@@ -72,6 +72,7 @@ pub(crate) fn options(acks: Acks) -> ProduceOptions {
         timeout: DEADLINE,
         expected_leader_epoch: None,
         origin: AppendOrigin::Client,
+        verification: None,
     }
 }
 
