@@ -17,6 +17,7 @@ use super::retention::{LastBatch, Rules, Verdict};
 use super::swap::Replacement;
 use super::transactions::Transactions;
 use super::walk::Walk;
+use crate::checkpoint_files::PartitionCheckpoint;
 use crate::error::{FatalError, ReadError};
 use crate::file_system::in_file;
 use crate::jobs::checkpoint::Running;
@@ -42,6 +43,8 @@ pub struct Clean {
 #[derive(Debug)]
 pub(crate) struct CleanInput {
     pub(crate) place: Place,
+    /// What is below its recovery point may be cleaned.
+    pub(crate) checkpoint: PartitionCheckpoint,
     /// Keeps the log from closing files and from beginning a second clean.
     pub(crate) running: Running,
     /// The closed segments that may be cleaned, oldest first.
@@ -146,6 +149,8 @@ impl Clean {
     /// [`CleanError`]; nothing has changed then.
     pub(crate) fn map(&mut self, pace: &mut dyn FnMut(u64) -> Pace) -> Result<(), CleanError> {
         let first_dirty = self.input.first_dirty;
+        // A start must not replay producers from a snapshot inside what is cleaned: a marker that it needs may have gone.
+        self.input.checkpoint.persist()?;
         let dirty: Vec<SourceSegment> = self
             .input
             .sources

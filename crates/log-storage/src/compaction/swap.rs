@@ -4,7 +4,7 @@
 //!
 //! 1. `.cleaned` files are complete and synced; a start removes them: the old segments are all there.
 //! 2. The new files are renamed to `.swap`, the batches last, and the directory is synced. From here on a start completes the swap.
-//! 3. The old segments' files go, but for the first one's batches; the directory is synced. What would come back of them later would contradict the new segment.
+//! 3. The old segments' files go, but for the first one's batches, and the producer snapshots below the new segment's end; the directory is synced. What would come back of them later would contradict the new segment.
 //! 4. The `.swap` files take the first old segment's names; the directory is synced.
 //!
 //! In memory the new segment is in place before the first of these steps (the log's `begin_swap`): so whoever touches the names of a log's files does these steps first,
@@ -56,6 +56,8 @@ pub(crate) struct PendingSwap {
     pub(crate) fs: Arc<dyn FileSystem>,
     pub(crate) directory: PathBuf,
     pub(crate) sources: Vec<Offset>,
+    /// Where the new segment ends.
+    pub(crate) end: Offset,
 }
 
 impl PendingSwap {
@@ -71,7 +73,7 @@ impl PendingSwap {
         }
         let directory = &self.directory;
         self.fs.sync_dir(directory).map_err(|error| FatalError::new("fsync", directory, error))?;
-        put_in_place(self.fs.as_ref(), directory, *first, others)
+        put_in_place(self.fs.as_ref(), directory, *first, others, self.end)
             .map_err(|error| FatalError::new("swapping a segment of", directory, error))
     }
 }
@@ -82,7 +84,15 @@ fn put_in_place(
     directory: &Path,
     first: Offset,
     others: &[Offset],
+    end: Offset,
 ) -> io::Result<()> {
+    for entry in fs.list(directory)? {
+        if let Some((FileKind::Snapshot, offset)) = FileKind::parse(&entry.name)
+            && offset < end
+        {
+            remove_if_there(fs, &directory.join(&entry.name))?;
+        }
+    }
     for kind in FileKind::OF_SEGMENT {
         for other in others {
             remove_if_there(fs, &kind.path(directory, *other))?;
@@ -119,7 +129,7 @@ pub(crate) fn complete_swaps(fs: &dyn FileSystem, directory: &Path) -> Result<()
         tracing::info!(path = ?path, "a cleaned segment is put in its place: the log was not stopped cleanly");
         // Whatever of step 2 is known by now must not be taken back.
         fs.sync_dir(directory).map_err(OpenError::io("fsync", directory))?;
-        put_in_place(fs, directory, first, &others)
+        put_in_place(fs, directory, first, &others, end)
             .map_err(OpenError::io("swapping a segment of", directory))?;
     }
     for name in names().filter(|name| name.ends_with(CLEANED) || name.ends_with(SWAP)) {

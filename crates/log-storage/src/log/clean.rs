@@ -99,6 +99,7 @@ impl Log {
                 turn: self.turns.begin(),
                 reserve: self.options.reserve.clone(),
             },
+            checkpoint: self.options.checkpoint.clone(),
             running,
             sources: sources.iter().map(source).collect(),
             first_dirty: self.first_dirty(),
@@ -141,12 +142,16 @@ impl Log {
         if !is_same {
             return None;
         }
-        self.recent.forget_below(segment.next_offset);
+        let end = segment.next_offset;
+        self.recent.forget_below(end);
+        if let Some(producers) = &mut self.producers {
+            producers.cleaned_below(end);
+        }
         // The snapshots on disk count entries of the old segments' transaction indexes.
         self.counts_changed |= old.iter().any(|old| old.aborted.len() > 0);
         self.segments.splice(start..start + sources.len(), [segment]);
         let (fs, directory) = (Arc::clone(&self.fs), self.directory.clone());
-        Some(Swap { turn: self.turns.begin_swap(PendingSwap { fs, directory, sources }) })
+        Some(Swap { turn: self.turns.begin_swap(PendingSwap { fs, directory, sources, end }) })
     }
 
     /// Completes a clean that is through: what it has looked at counts as clean, unless a truncation has overtaken it.

@@ -243,6 +243,13 @@ impl Producers {
         self.pending.retain(|snapshot| !base_offsets.contains(&snapshot.offset));
     }
 
+    /// Takes note that what lies below an offset was cleaned: the snapshots inside go, since what stands between them and the present state may have gone (a marker that
+    /// ends a transaction which they say is open). Replayed as a whole, a cleaned log tells the truth.
+    pub(crate) fn cleaned_below(&mut self, end_offset: Offset) {
+        self.on_disk.retain(|offset| *offset >= end_offset);
+        self.pending.retain(|snapshot| snapshot.offset >= end_offset);
+    }
+
     /// Returns the offsets of the snapshots on disk, oldest first.
     pub(crate) fn snapshots_on_disk(&self) -> Vec<Offset> {
         self.on_disk.iter().copied().collect()

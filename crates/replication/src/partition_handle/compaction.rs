@@ -1,7 +1,7 @@
 //! Compaction of a replica's log, leader's and follower's alike: each replica cleans its own log, below what it knows to be stable.
 
 use log_storage::{
-    CleanDone, CleanError, CleanRequest, CleanStats, Cleanable, CleanedLog, Fates, Pace, ReadError,
+    CleanDone, CleanError, CleanRequest, CleanStats, Cleanable, CleanedLog, Pace, ReadError,
     Replacement, Swap,
 };
 use model::Offset;

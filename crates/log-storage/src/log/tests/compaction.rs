@@ -222,6 +222,35 @@ fn a_start_after_a_clean_knows_what_is_aborted_and_what_is_not() {
 }
 
 #[test]
+fn a_transaction_whose_marker_was_cleaned_away_is_open_for_nobody() {
+    let (home, mut log) =
+        log_of(compacted(), &[Keyed::new(&[("a", "aborted")]).by(7, 0).transactional()]);
+    // The snapshot at the start of this segment says that the transaction is open.
+    log.write_keyed(&Keyed::marker(7, false));
+    for key in ["b", "c", "d"] {
+        log.write_keyed(&Keyed::new(&[(key, "1")]));
+        log.close_segment();
+        log.clean_now().unwrap();
+    }
+    assert!(!log.headers().iter().any(model::record_batch::BatchHeader::is_control));
+    let end = log.log_end_offset();
+    assert_eq!(log.last_stable_offset(end), end);
+    // Every snapshot that a start could fall back on is damaged, or was never right.
+    let damaged: Vec<_> =
+        names(&home).into_iter().filter(|name| name.ends_with(".snapshot")).collect();
+    drop(log);
+    for keep in 0..=damaged.len() {
+        for name in &damaged[keep..] {
+            let path = home.log_directory().join(name);
+            std::fs::write(path, b"damage").unwrap();
+        }
+        let (log, recovery) = home.open(compacted());
+        assert_eq!(recovery.corruption, None);
+        assert_eq!(log.last_stable_offset(end), end, "{damaged:?} from {keep} on");
+    }
+}
+
+#[test]
 fn small_segments_become_one_as_far_as_one_may_reach() {
     let (home, mut log) = log_of(compacted(), &[]);
     for number in 0..12 {
