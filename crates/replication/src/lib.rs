@@ -27,8 +27,9 @@ pub use image_update::{
 };
 pub use metrics::ReplicationMetrics;
 pub use partition_handle::{
-    FetchWaiter, Isolation, ListedOffset, OffsetQuery, PartitionHandle, PartitionStatus,
-    ProduceOptions, ProduceWaiter, Produced, ReadRequest, Readable, WatchPosition,
+    FetchWaiter, Fetched, Isolation, ListedOffset, OffsetQuery, PartitionHandle, PartitionStatus,
+    ProduceOptions, ProduceWaiter, Produced, ReadRequest, Readable, TransactionMarker,
+    WatchPosition,
 };
 pub use replicas::{OpenReplicasError, Replicas, ReplicasOptions};
 pub use requests::ReplicaRequest;

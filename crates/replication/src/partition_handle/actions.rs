@@ -3,7 +3,7 @@
 //! Owns that order, and what each action of the machine does under the lock: to the log, to who waits, and to the effects that [`effects`](super::effects) has done
 //! once the lock is released.
 
-use model::{ErrorCode, Timestamp};
+use model::{ErrorCode, Offset, Timestamp};
 
 use super::effects::{Effects, Loss};
 use super::{PartitionHandle, State};
@@ -77,7 +77,7 @@ impl PartitionHandle {
             }
             Action::BecomeFollower { leader, leader_epoch } => {
                 state.end_flows();
-                state.watchers.finish(&mut effects.polls);
+                state.finish_watchers(effects);
                 effects.follow = Some(leader);
                 tracing::debug!(partition = %self.name, %leader, %leader_epoch, "this replica follows");
             }
@@ -90,9 +90,8 @@ impl PartitionHandle {
                 }
             }
             Action::AdvanceHighWatermark { high_watermark } => {
-                let bytes = state.meter.committed(high_watermark);
-                state.watchers.add(i64::try_from(bytes).unwrap_or(i64::MAX), &mut effects.polls);
                 state.log.set_high_watermark(high_watermark);
+                state.count_committed(high_watermark, effects);
                 effects.followers = true;
             }
             Action::AlterIsr(proposal) => {
@@ -132,7 +131,7 @@ impl PartitionHandle {
 
     fn went_offline(&self, state: &mut State, reason: OfflineReason, effects: &mut Effects) {
         state.end_flows();
-        state.watchers.finish(&mut effects.polls);
+        state.finish_watchers(effects);
         state.unsent_fetch = None;
         match reason {
             // Once per loss; its declaration is repeated until the image shows it.
@@ -143,6 +142,22 @@ impl PartitionHandle {
                 tracing::debug!(partition = %self.name, ?reason, "this replica is offline");
             }
         }
+    }
+}
+
+impl State {
+    /// Counts what the high watermark has passed, and the last stable offset with it: that one moves only when a marker is committed, or records that no transaction
+    /// holds back.
+    fn count_committed(&mut self, high_watermark: Offset, effects: &mut Effects) {
+        let bytes = self.meter.committed(high_watermark);
+        self.watchers.add(i64::try_from(bytes).unwrap_or(i64::MAX), &mut effects.polls);
+        let bytes = self.stable_meter.committed(self.log.last_stable_offset(high_watermark));
+        self.stable_watchers.add(i64::try_from(bytes).unwrap_or(i64::MAX), &mut effects.polls);
+    }
+
+    fn finish_watchers(&mut self, effects: &mut Effects) {
+        self.watchers.finish(&mut effects.polls);
+        self.stable_watchers.finish(&mut effects.polls);
     }
 }
 

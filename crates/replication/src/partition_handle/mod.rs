@@ -4,7 +4,7 @@
 //! done after the lock is released. Every entry below is one pass of `actions`:
 //!
 //! * the pass itself: `actions` (under the lock), `effects` (after it), `host` (what is reached beyond it), `image` (a new image of the metadata), `timers`;
-//! * clients and coordinators: `produce` with `waiters` and `recompression`, `read` with `fetch_waiter`, `offsets`;
+//! * clients and coordinators: `produce` with `waiters` and `recompression`, `read` with `fetch_waiter`, `offsets`, `transactions`;
 //! * the other replicas: `lead` (what followers are sent), `follow` (what a leader sent);
 //! * the log: `flush`, `log_start` (the head), `truncation` (the tail), `compaction` (what lies between), `lost_mark`.
 
@@ -24,6 +24,7 @@ mod produce;
 mod read;
 mod recompression;
 mod timers;
+mod transactions;
 mod truncation;
 mod waiters;
 
@@ -45,8 +46,9 @@ use self::lead::FollowerLink;
 pub(crate) use self::lead::{Class, MarkedCount, SendQueue, Session, Update};
 pub use self::offsets::{ListedOffset, OffsetQuery};
 pub use self::produce::{ProduceOptions, ProduceWaiter, Produced};
-pub use self::read::{Isolation, ReadRequest, Readable, WatchPosition};
+pub use self::read::{Fetched, Isolation, ReadRequest, Readable, WatchPosition};
 pub(crate) use self::timers::Timers;
+pub use self::transactions::TransactionMarker;
 use self::waiters::{CommitMeter, ProduceWaiters};
 use crate::error::{LeaderHint, NotServed};
 use crate::partition::{
@@ -80,6 +82,9 @@ struct State {
     waiters: ProduceWaiters,
     watchers: Watchers,
     meter: CommitMeter,
+    /// Those who wait for what is stable, and the count of that.
+    stable_watchers: Watchers,
+    stable_meter: CommitMeter,
     /// When this replica's earliest entry among the timers fires.
     armed: Option<Timestamp>,
     /// Leader's side: who fetches, over which stream.
@@ -149,6 +154,8 @@ impl PartitionHandle {
                 waiters: ProduceWaiters::default(),
                 watchers: Watchers::default(),
                 meter: CommitMeter::default(),
+                stable_watchers: Watchers::default(),
+                stable_meter: CommitMeter::default(),
                 armed: None,
                 followers: Vec::new(),
                 unsent_fetch: None,

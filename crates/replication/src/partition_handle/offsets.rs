@@ -120,7 +120,8 @@ impl State {
         self.machine.check_offsets_available().map_err(|_| ListOffsetError::OffsetNotAvailable)?;
         let high_watermark = self.machine.high_watermark();
         Ok(match isolation {
-            Isolation::ReadUncommitted | Isolation::ReadCommitted => high_watermark,
+            Isolation::ReadUncommitted => high_watermark,
+            Isolation::ReadCommitted => self.log.last_stable_offset(high_watermark),
         })
     }
 }

@@ -297,6 +297,7 @@ impl State {
         size_bytes: usize,
     ) {
         self.meter.appended(log_end_offset, size_bytes);
+        self.stable_meter.appended(log_end_offset, size_bytes);
         let truncation_generation = self.truncation_generation();
         let appended = Appended { log_end_offset, leader_epoch, truncation_generation };
         self.machine.step(now, Event::Appended(appended));

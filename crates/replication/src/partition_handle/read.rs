@@ -1,9 +1,10 @@
-//! Reads by consumers: bounded by the high watermark, planned under the lock, executed off it.
+//! Reads by consumers: bounded by the high watermark or the last stable offset, planned under the lock, executed off it.
 
 use std::error::Error;
 
 use bytes::Bytes;
-use log_storage::{Minimum, ReadError, ReadPlan};
+use log_storage::{AbortedLookup, AbortedTransaction, Minimum, ReadError, ReadPlan};
+use model::record_batch::Batches;
 use model::{LeaderEpoch, Offset};
 
 use super::fetch_waiter::FetchWaiter;
@@ -52,7 +53,18 @@ pub struct Readable {
     pub diverging: Option<(LeaderEpoch, Offset)>,
     offset: Offset,
     plan: Option<ReadPlan>,
+    /// Where a reader of what is committed learns what was aborted.
+    aborted: Option<AbortedLookup>,
     position: WatchPosition,
+}
+
+/// What a read brought.
+#[derive(Clone, Debug, Default)]
+pub struct Fetched {
+    /// Whole batches.
+    pub records: Bytes,
+    /// The aborted transactions that overlap them, in the order of their markers; of a read of what is committed alone.
+    pub aborted_transactions: Vec<AbortedTransaction>,
 }
 
 impl Readable {
@@ -69,10 +81,11 @@ impl Readable {
     }
 }
 
-/// How much had been committed in a partition at some moment; what comes later counts for a waiter.
+/// How much a reader could see of a partition at some moment; what comes later counts for a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WatchPosition {
-    committed_bytes: u64,
+    isolation: Isolation,
+    readable_bytes: u64,
 }
 
 impl PartitionHandle {
@@ -94,14 +107,18 @@ impl PartitionHandle {
         }
         let mut readable = Readable {
             high_watermark,
-            last_stable_offset: high_watermark,
+            last_stable_offset: state.log.last_stable_offset(high_watermark),
             log_start_offset,
             diverging: request
                 .last_fetched_epoch
                 .and_then(|epoch| state.divergence(epoch, request.offset)),
             offset: request.offset,
             plan: None,
-            position: WatchPosition { committed_bytes: state.meter.committed_bytes() },
+            aborted: None,
+            position: WatchPosition {
+                isolation: request.isolation,
+                readable_bytes: state.readable_bytes(request.isolation),
+            },
         };
         if readable.diverging.is_some() {
             return Ok(readable);
@@ -123,6 +140,9 @@ impl PartitionHandle {
             readable.plan = Some(
                 plan.map_err(|_| FetchError::OutOfRange { log_start_offset, high_watermark })?,
             );
+            if request.isolation == Isolation::ReadCommitted && !readable.is_empty() {
+                readable.aborted = Some(state.log.aborted_lookup(request.offset));
+            }
         }
         Ok(readable)
     }
@@ -133,26 +153,37 @@ impl PartitionHandle {
     /// [`FetchError::Changed`] when the log's head was removed or its tail truncated meanwhile; [`FetchError::Corrupt`] when the bytes on the disk are damaged,
     /// which also stops this replica.
     pub async fn records(&self, readable: Readable) -> Result<Bytes, FetchError> {
-        let offset = readable.offset;
-        let Some(plan) = readable.plan.filter(|plan| !plan.is_empty()) else {
-            return Ok(Bytes::new());
+        self.fetch(readable).await.map(|fetched| fetched.records)
+    }
+
+    /// Reads the records of a plan, and the aborted transactions among them, as [`Self::records`] does.
+    ///
+    /// # Errors
+    /// Those of [`Self::records`].
+    pub async fn fetch(&self, readable: Readable) -> Result<Fetched, FetchError> {
+        let Readable { offset, plan, aborted, .. } = readable;
+        let Some(plan) = plan.filter(|plan| !plan.is_empty()) else {
+            return Ok(Fetched::default());
         };
-        let result = if plan.is_hot() {
-            plan.execute()
+        let is_hot = plan.is_hot() && aborted.as_ref().is_none_or(AbortedLookup::is_hot);
+        let result = if is_hot {
+            execute(&plan, aborted.as_ref())
         } else {
-            let read = self.host.storage.run_and_wait(move || plan.execute());
+            let storage = &self.host.storage;
+            let read = storage.run_and_wait(move || execute(&plan, aborted.as_ref()));
             read.await.ok_or(FetchError::Changed)?
         };
         match result {
-            Ok(bytes) => {
-                self.host.metrics.read(bytes.len());
-                Ok(bytes)
+            Ok(fetched) => {
+                self.host.metrics.read(fetched.records.len());
+                Ok(fetched)
             }
             Err(error) => Err(self.read_failed(offset, &error)),
         }
     }
 
-    /// Counts into `waiter` what is committed in this partition after `position`; loss of the leadership ends the wait at once.
+    /// Counts into `waiter` what becomes readable in this partition after `position`, at the isolation of the read that it is of: what is committed, or what is stable.
+    /// Loss of the leadership ends the wait at once.
     pub fn watch(&self, waiter: &FetchWaiter, position: WatchPosition) {
         let watcher = waiter.watcher();
         let mut state = self.lock();
@@ -163,13 +194,17 @@ impl PartitionHandle {
             }
             return;
         }
-        let missed = state.meter.committed_bytes().saturating_sub(position.committed_bytes);
+        let WatchPosition { isolation, readable_bytes } = position;
+        let missed = state.readable_bytes(isolation).saturating_sub(readable_bytes);
         if missed > 0 && watcher.add(i64::try_from(missed).unwrap_or(i64::MAX)) {
             drop(state);
             watcher.wake();
             return;
         }
-        state.watchers.push(watcher);
+        match isolation {
+            Isolation::ReadUncommitted => state.watchers.push(watcher),
+            Isolation::ReadCommitted => state.stable_watchers.push(watcher),
+        }
     }
 
     /// Judges a read that began at an offset and failed: damage to the disk stops the replica.
@@ -198,7 +233,29 @@ impl PartitionHandle {
     }
 }
 
+/// Reads records, and then what was aborted as far as they go.
+fn execute(plan: &ReadPlan, aborted: Option<&AbortedLookup>) -> Result<Fetched, ReadError> {
+    let records = plan.execute()?;
+    let Some(aborted) = aborted else {
+        return Ok(Fetched { records, aborted_transactions: Vec::new() });
+    };
+    let last = Batches::whole(&records).map_while(Result::ok).last();
+    let aborted_transactions = match last {
+        Some(last) => aborted.execute(last.header.next_offset())?,
+        None => Vec::new(),
+    };
+    Ok(Fetched { records, aborted_transactions })
+}
+
 impl State {
+    /// Counts what readers could see since the replica was opened.
+    fn readable_bytes(&self, isolation: Isolation) -> u64 {
+        match isolation {
+            Isolation::ReadUncommitted => self.meter.committed_bytes(),
+            Isolation::ReadCommitted => self.stable_meter.committed_bytes(),
+        }
+    }
+
     /// Compares a client's history with the log (KIP-595): `Some` says where they part.
     fn divergence(&self, last_epoch: LeaderEpoch, offset: Offset) -> Option<(LeaderEpoch, Offset)> {
         let (epoch, end_offset) = self.machine.end_offset_for(last_epoch)?;

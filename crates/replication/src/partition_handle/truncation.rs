@@ -21,7 +21,9 @@ impl PartitionHandle {
                     state.log.complete_truncation(done);
                     // A flush that came up meanwhile found the log closed to it, and nobody asks again for what it would have made durable.
                     effects.flush = true;
-                    state.meter.truncated(state.log.log_end_offset());
+                    let log_end_offset = state.log.log_end_offset();
+                    state.meter.truncated(log_end_offset);
+                    state.stable_meter.truncated(log_end_offset);
                     let log = log_state(&state.log);
                     state.machine.step(effects.now, Event::Truncated(log));
                 });

@@ -49,14 +49,14 @@ impl ProduceWaiters {
     }
 }
 
-/// Counts the bytes that the high watermark has passed, so that a long poll knows when it has enough.
+/// Counts the bytes that an offset has passed, the high watermark or the last stable offset, so that a long poll knows when it has enough.
 #[derive(Debug, Default)]
 pub(super) struct CommitMeter {
     /// Bytes appended since the replica was opened.
     appended_bytes: u64,
-    /// Of those, bytes below the high watermark.
+    /// Of those, bytes below the offset.
     committed_bytes: u64,
-    /// End offset of each append above the high watermark, with the bytes appended up to there.
+    /// End offset of each append above the offset, with the bytes appended up to there.
     uncommitted: VecDeque<(Offset, u64)>,
 }
 
@@ -79,11 +79,11 @@ impl CommitMeter {
         self.uncommitted.retain(|(end_offset, _)| *end_offset <= log_end_offset);
     }
 
-    /// Notes a new high watermark and returns how many bytes it passed.
-    pub(super) fn committed(&mut self, high_watermark: Offset) -> u64 {
+    /// Notes where the offset stands now and returns how many bytes it passed.
+    pub(super) fn committed(&mut self, offset: Offset) -> u64 {
         let before = self.committed_bytes;
         while let Some((end_offset, bytes)) = self.uncommitted.front()
-            && *end_offset <= high_watermark
+            && *end_offset <= offset
         {
             self.committed_bytes = *bytes;
             self.uncommitted.pop_front();
@@ -91,7 +91,7 @@ impl CommitMeter {
         self.committed_bytes - before
     }
 
-    /// Bytes that the high watermark has passed since the replica was opened.
+    /// Bytes that the offset has passed since the replica was opened.
     pub(super) fn committed_bytes(&self) -> u64 {
         self.committed_bytes
     }
