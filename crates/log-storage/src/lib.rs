@@ -29,7 +29,7 @@ pub use checkpoint_files::{CheckpointEntry, Checkpoints, PartitionCheckpoint};
 pub use compaction::{
     Clean, CleanDone, CleanError, CleanStats, CleanedLog, Pace, Replacement, Swap,
 };
-pub use config::{LogConfig, Recompression};
+pub use config::{CleanupPolicy, LogConfig, Recompression};
 pub use error::{
     AppendError, FatalError, FatalHandler, FollowerAppendError, NotWritable, OpenError, ReadError,
 };

@@ -160,6 +160,7 @@ impl Log {
             self.options.checkpoint.set_cleaner_offset(done.cleaned_until);
         }
         drop(done.running);
+        self.close_files();
     }
 
     /// Returns the offset below which the log was cleaned.

@@ -100,7 +100,7 @@ impl Log {
 
     /// Lets go of the files of closed segments that are durable. Called when a segment was closed, so that no more stay open than were read since. Not while a clean is
     /// under way: whoever has planned to read an old segment must find its file open when its name is another one's, and a new one's name may still be the old one's.
-    fn close_files(&mut self) {
+    pub(super) fn close_files(&mut self) {
         if self.clean_runs.load(Ordering::SeqCst) {
             return;
         }

@@ -48,9 +48,9 @@ impl Known {
             Err(AppendError::Fatal(_)) => return Err(PowerOff),
             Err(error) => panic!("{error}"),
         };
-        self.sequence += i32::try_from(records.len()).unwrap();
         for (offset, (key, value)) in (base..).zip(batch.records) {
             self.appended.push(Found { offset, key: key.map(str::to_owned), value });
+            self.sequence += 1;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use model::record_batch::{
     BatchBuilder, BatchHeader, BatchKind, BatchOptions, BatchProducer, Batches, Codec, NewRecord,
     Records, verify_crc,
 };
-use model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TransactionVersion, UnixMillis};
+use model::{LeaderEpoch, ProducerEpoch, ProducerId, TransactionVersion, UnixMillis};
 
 use super::fixture::{NOW, small};
 use crate::compaction::{CleanDone, CleanError, CleanStats, CleanedLog, Pace, Replacement, Swap};
@@ -114,7 +114,7 @@ pub(super) struct Found {
 impl Log {
     pub(super) fn try_write(&mut self, epoch: i32, batch: &Keyed) -> Result<Appended, AppendError> {
         let mut bytes = batch.bytes();
-        let producer = BatchHeader::parse(&bytes).unwrap().producer;
+        let producer = producer_of(&bytes);
         let producer = producer.filter(|_| batch.kind == BatchKind::Transactional);
         let verification = producer
             .and_then(|producer| self.begin_verification(producer, TransactionVersion::V0, NOW));
@@ -215,6 +215,6 @@ pub(super) fn keys(found: &[Found]) -> Vec<(i64, &str)> {
     found.iter().map(|found| (found.offset, found.key.as_deref().unwrap_or("-"))).collect()
 }
 
-pub(super) fn end(log: &Log) -> Offset {
-    log.log_end_offset()
+fn producer_of(batch: &[u8]) -> Option<BatchProducer> {
+    BatchHeader::parse(batch).unwrap().producer
 }
