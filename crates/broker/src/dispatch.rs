@@ -129,6 +129,7 @@ handlers! {
     IncrementalAlterConfigs => incremental_alter_configs,
     OffsetDelete => offset_delete,
     DescribeCluster => describe_cluster,
+    DescribeProducers => describe_producers,
     DescribeTopicPartitions => describe_topic_partitions,
 }
 

@@ -255,6 +255,8 @@ apis! {
             IncrementalAlterConfigsRequest => IncrementalAlterConfigsResponse;
         47 OffsetDelete 0-0: OffsetDeleteRequest => OffsetDeleteResponse;
         60 DescribeCluster 0-2 flexible 0+: DescribeClusterRequest => DescribeClusterResponse;
+        61 DescribeProducers 0-0 flexible 0+:
+            DescribeProducersRequest => DescribeProducersResponse;
         75 DescribeTopicPartitions 0-0 flexible 0+:
             DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse;
     }
@@ -265,8 +267,6 @@ apis! {
         26 EndTxn 0-5 flexible 3+: EndTxnRequest => EndTxnResponse;
         27 WriteTxnMarkers 0-2 flexible 1+: WriteTxnMarkersRequest => WriteTxnMarkersResponse;
         28 TxnOffsetCommit 0-5 flexible 3+: TxnOffsetCommitRequest => TxnOffsetCommitResponse;
-        61 DescribeProducers 0-0 flexible 0+:
-            DescribeProducersRequest => DescribeProducersResponse;
         65 DescribeTransactions 0-0 flexible 0+:
             DescribeTransactionsRequest => DescribeTransactionsResponse;
         66 ListTransactions 0-2 flexible 0+: ListTransactionsRequest => ListTransactionsResponse;

@@ -23,5 +23,6 @@ pub(crate) use groups::{
     list_groups, offset_commit, offset_delete, offset_fetch, sync_group,
 };
 pub(crate) use records::{
-    delete_records, fetch, init_producer_id, list_offsets, offset_for_leader_epoch, produce,
+    delete_records, describe_producers, fetch, init_producer_id, list_offsets,
+    offset_for_leader_epoch, produce,
 };

@@ -12,4 +12,5 @@ mod naive;
 mod operations;
 mod retirement;
 mod transaction_crashes;
+mod transaction_model;
 mod transactions;

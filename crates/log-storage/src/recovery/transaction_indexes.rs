@@ -62,6 +62,9 @@ pub(super) fn take_over(
                     opening.end_at(&broken);
                     break;
                 }
+                if opening.corruption.is_none() {
+                    cut_file(opening, &path, 0)?;
+                }
             }
         }
     }

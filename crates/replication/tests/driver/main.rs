@@ -9,3 +9,4 @@ mod one_broker;
 mod power_loss;
 mod several_brokers;
 mod support;
+mod transactions;

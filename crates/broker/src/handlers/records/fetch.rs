@@ -10,15 +10,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use controller::metadata::Image;
 use log_storage::Minimum;
+use model::record_batch::Batches;
 use model::{ErrorCode, LeaderEpoch, Offset, TopicId, TopicIdPartition};
 use protocol::VersionRange;
 use protocol::compat::{DownConversion, MessageFormat, down_convert};
 use protocol::messages::fetch::{
-    EpochEndOffset, FetchPartition, FetchTopic, FetchableTopicResponse, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchPartition, FetchTopic, FetchableTopicResponse,
+    PartitionData,
 };
 use protocol::messages::{FetchRequest, FetchResponse};
 use replication::{
-    FetchError, FetchWaiter, Isolation, LeaderHint, PartitionHandle, ReadRequest, WatchPosition,
+    FetchError, FetchWaiter, Fetched, Isolation, LeaderHint, PartitionHandle, ReadRequest,
+    WatchPosition,
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -202,16 +205,17 @@ impl Reader<'_> {
         let minimum =
             if taken == 0 || self.call.version < 3 { Minimum::OneBatch } else { Minimum::Nothing };
         let max_bytes = wanted.min(limit.saturating_sub(taken));
-        let readable = replica.read(&ReadRequest {
+        let request = ReadRequest {
             offset,
             max_bytes,
             minimum,
             isolation: isolation(self.request.isolation_level),
             current_leader_epoch: LeaderEpoch::from_wire(partition.current_leader_epoch),
             last_fetched_epoch: LeaderEpoch::from_wire(partition.last_fetched_epoch),
-        })?;
+        };
+        let readable = replica.read(&request)?;
         let position = readable.position();
-        let aborted = isolation(self.request.isolation_level) == Isolation::ReadCommitted;
+        let aborted = request.isolation == Isolation::ReadCommitted;
         let mut data = PartitionData {
             high_watermark: readable.high_watermark.0,
             last_stable_offset: readable.last_stable_offset.0,
@@ -230,12 +234,20 @@ impl Reader<'_> {
             data.records = Some(Bytes::new());
             return Ok(Read { data, watched: Some((replica, position)) });
         };
-        data.records = Some(match replica.records(readable).await {
-            Ok(records) => held(self.for_version(records, offset, wanted)?, memory),
+        let Fetched { records, aborted_transactions } = match replica.fetch(readable).await {
+            Ok(fetched) => fetched,
             // The next look sees the log as it is then.
-            Err(FetchError::Changed) => Bytes::new(),
+            Err(FetchError::Changed) => Fetched::default(),
             Err(error) => return Err(error.into()),
-        });
+        };
+        let records = self.for_version(&replica, records, &request, wanted).await?;
+        data.records = Some(held(records, memory));
+        if let Some(told) = &mut data.aborted_transactions {
+            told.extend(aborted_transactions.iter().map(|aborted| AbortedTransaction {
+                producer_id: aborted.producer_id.0,
+                first_offset: aborted.first_offset.0,
+            }));
+        }
         Ok(Read { data, watched: Some((replica, position)) })
     }
 
@@ -251,23 +263,34 @@ impl Reader<'_> {
         waited.ok().and_then(Result::ok)
     }
 
-    /// Gives a client the format that its version knows.
-    fn for_version(
+    /// Gives a client the format that its version knows. Markers of transactions have none in the older formats and are left out; where nothing else was read, what
+    /// stands behind them is read on: such a client goes on from the last message that it was given, and would ask for the same again.
+    async fn for_version(
         &self,
-        records: Bytes,
-        from: Offset,
+        replica: &PartitionHandle,
+        mut records: Bytes,
+        request: &ReadRequest,
         max_bytes: usize,
     ) -> Result<Bytes, NotRead> {
-        if records.is_empty() {
+        let Some(format) = MessageFormat::of_fetch_version(self.call.version) else {
             return Ok(records);
+        };
+        let from = request.offset;
+        let conversion =
+            DownConversion { format, from, max_bytes, limit_bytes: CONVERSION_LIMIT_BYTES };
+        loop {
+            let converted =
+                down_convert(&records, &conversion).map_err(|error| error.error_code())?;
+            let last = Batches::with_partial_tail(&records).map_while(Result::ok).last();
+            let Some(last) = last.filter(|_| converted.is_empty()) else {
+                return Ok(Bytes::from(converted));
+            };
+            let behind = ReadRequest { offset: last.header.next_offset(), ..*request };
+            records = match replica.records(replica.read(&behind)?).await {
+                Err(FetchError::Changed) => Bytes::new(),
+                read => read?,
+            };
         }
-        if let Some(format) = MessageFormat::of_fetch_version(self.call.version) {
-            let conversion =
-                DownConversion { format, from, max_bytes, limit_bytes: CONVERSION_LIMIT_BYTES };
-            let converted = down_convert(&records, &conversion);
-            return converted.map(Bytes::from).map_err(|error| error.error_code().into());
-        }
-        Ok(records)
     }
 
     fn refusal(&self, not_read: &NotRead, hints: &mut Hints) -> PartitionData {
@@ -288,7 +311,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Waits until enough more is committed, and says whether another look is worth it.
+    /// Waits until enough more is committed, or decided where the client asks for that, and says whether another look is worth it.
     async fn wait(&self, round: &Round, missing: usize, deadline: Instant) -> bool {
         if round.watched.is_empty() || Instant::now() >= deadline {
             return false;

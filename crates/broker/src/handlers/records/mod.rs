@@ -1,6 +1,7 @@
 //! Records: written, read, looked up and deleted in the partitions that this broker leads.
 
 pub(crate) mod delete_records;
+pub(crate) mod describe_producers;
 pub(crate) mod fetch;
 pub(crate) mod init_producer_id;
 pub(crate) mod list_offsets;
