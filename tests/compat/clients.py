@@ -13,15 +13,19 @@ EAGER = ["range", "roundrobin"]
 
 class Client:
     """A driver program, what it can carry and how it is started. `codecs` is empty for what only joins groups, `strategies` for what never does;
-    `static`: it knows instance ids and shows its generation."""
+    `static`: it knows instance ids and shows its generation; `transactional`: the words that start its driver of transactions, empty without one."""
 
-    def __init__(self, name, command, features, codecs=CODECS, environment=None, strategies=(), static=False):
+    def __init__(self, name, command, features, codecs=CODECS, environment=None, strategies=(), static=False, transactional=()):
         self.name, self.command, self.features, self.codecs = name, command, features, codecs
-        self.strategies, self.static = strategies, static
+        self.strategies, self.static, self.transactional = strategies, static, transactional
         self.environment = {**os.environ, **(environment or {})}
 
     def with_environment(self, **more):
         return Client(self.name, self.command, self.features, environment={**self.environment, **{name: str(value) for name, value in more.items()}})
+
+    def in_transactions(self):
+        """The same client by its driver of transactions."""
+        return Client(self.name, self.transactional, self.features, environment=self.environment)
 
     def words(self, bootstrap, *arguments):
         return [str(word) for word in [*self.command, HERE, bootstrap, *arguments]]
@@ -62,14 +66,18 @@ def clients(tools):
         add(f"kcat 1.7.1 as {version}", [kcat], [sys.executable, driver("kcat.py")], {"null-values"},
             codecs=["none", "gzip", "snappy"], strategies=["range"] if version == "0.9.0" else [],
             environment={"KCAT_OPTIONS": f"api.version.request=false broker.version.fallback={version}"})
-    add("confluent-kafka 2.16.1", [modern], [modern, driver("confluent.py")], MODERN, strategies=[*EAGER, "cooperative-sticky"], static=True)
-    add("kafka-python 3.0.12", [modern], [modern, driver("kafka_python.py")], MODERN, strategies=[*EAGER, "cooperative-sticky"], static=True)
+    add("confluent-kafka 2.16.1", [modern], [modern, driver("confluent.py")], MODERN, strategies=[*EAGER, "cooperative-sticky"], static=True,
+        transactional=[modern, driver("transactional/confluent.py")])
+    add("kafka-python 3.0.12", [modern], [modern, driver("kafka_python.py")], MODERN, strategies=[*EAGER, "cooperative-sticky"], static=True,
+        transactional=[modern, driver("transactional/kafka_python.py")])
     add("kafka-python 2.0.2", [old], [old, driver("kafka_python.py")], MODERN, strategies=EAGER)
-    add("aiokafka 0.14.0", [modern], [modern, driver("aio.py")], MODERN, strategies=EAGER, static=True)
-    add("java kafka-clients", [tools / "java/Driver.class"], java(tools, "Driver"), MODERN, strategies=["range", "cooperative-sticky"], static=True)
+    add("aiokafka 0.14.0", [modern], [modern, driver("aio.py")], MODERN, strategies=EAGER, static=True, transactional=[modern, driver("transactional/aio.py")])
+    add("java kafka-clients", [tools / "java/Driver.class"], java(tools, "Driver"), MODERN, strategies=["range", "cooperative-sticky"], static=True,
+        transactional=java(tools, "Transactional"))
     add("kafka's console consumer", [tools / "java/Tools.class"], [sys.executable, driver("console_consumer.py")], {"silent-member"}, codecs=[], strategies=["range"],
         environment={"COMPAT_CLASSPATH": classpath(tools)})
-    add("sarama 1.38.1", [tools / "sarama-1.38"], [tools / "sarama-1.38"], MODERN, strategies=EAGER, static=True)
+    add("sarama 1.38.1", [tools / "sarama-1.38"], [tools / "sarama-1.38"], MODERN, strategies=EAGER, static=True,
+        transactional=[tools / "sarama-transactional"])
     add("sarama 1.22.1", [tools / "sarama-1.22"], [tools / "sarama-1.22"], {"partitions", "empty-keys", "binary-keys", "null-values"},
         codecs=["none", "gzip", "snappy"], strategies=EAGER)
     # As Kafka 4 still serves them: with less they commit as OffsetCommit 1 and fetch as Fetch 2.

@@ -9,20 +9,23 @@ from members import Company
 from referee import PARTITIONS, until
 
 EACH = 10  # Records in each partition.
+# What the heading of a table begins with.
+HEADINGS = (["GROUP"], ["TOPIC"], ["TransactionalId"], ["CoordinatorId"], ["ProducerId"], ["Topic"])
 
 
 class Command:
-    """ConsumerGroupCommand, its many runs in one JVM that starts with the first."""
+    """A tool of Kafka's, ConsumerGroupCommand where no other is named; its many runs in one JVM that starts with the first."""
 
-    def __init__(self, bootstrap, tools):
+    def __init__(self, bootstrap, tools, tool="org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", options=("--timeout", "20000")):
         self.bootstrap, self.words, self.lock, self.process = bootstrap, java(tools, "Tools"), threading.Lock(), None
+        self.tool, self.options = tool, options
 
     def run(self, *words):
         """All that it prints."""
         with self.lock:
             if not self.process:
                 self.process = subprocess.Popen(self.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-            words = ["org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", self.bootstrap, "--timeout", "20000", *words]
+            words = [self.tool, "--bootstrap-server", self.bootstrap, *self.options, *words]
             self.process.stdin.write(json.dumps(words) + "\n")
             self.process.stdin.flush()
             return json.loads(self.process.stdout.readline())["printed"]
@@ -31,7 +34,7 @@ class Command:
         """The rows of the table that it prints, each a dictionary by the words of the heading."""
         printed = self.run(*words)
         lines = [line.split() for line in printed.replace("COORDINATOR (ID)", "COORDINATOR ID").splitlines()]
-        heading = next((row for row in lines if row[:1] in (["GROUP"], ["TOPIC"])), None)
+        heading = next((row for row in lines if row[:1] in HEADINGS), None)
         if not heading:
             raise AssertionError(f"{' '.join(words)}: no table in {printed.strip()!r}")
         return [dict(zip(heading, row)) for row in lines[lines.index(heading) + 1:] if row]

@@ -44,6 +44,7 @@ gopath() { # output, folder: the same program on Debian's sarama 1.22.1, without
 if command -v go >/dev/null; then
   module sarama-1.38 "$here/drivers/sarama"
   module sarama-failover "$here/drivers/sarama-failover"
+  module sarama-transactional "$here/drivers/sarama-transactional"
   gopath sarama-1.22 "$here/drivers/sarama"
   for program in producer consumer; do
     module "example-$program" "$here/../../examples/go/$program"

@@ -6,7 +6,7 @@
   run.py --bootstrap HOST:PORT,...        on a cluster that runs
   run.py ... --only kcat                  the cases whose name contains a word
 
-What is proven stands in record_cases.py, group_cases.py and command_cases.py. Exit status 0 when every case passed.
+What is proven stands in record_cases.py, group_cases.py, command_cases.py and transaction_cases.py. Exit status 0 when every case passed.
 """
 
 import argparse
@@ -39,10 +39,11 @@ def cases_of_records(found, bootstrap, scratch):
             for acks, codec in [("0", "none"), ("1", "none")] + [("all", codec) for codec in client.codecs]]
 
 
-def cases_of_groups(found, bootstrap, tools):
-    """(name, function) of each case of group_cases.py and command_cases.py."""
+def cases_of_groups(found, bootstrap, tools, scratch):
+    """(name, function) of each case of group_cases.py, command_cases.py and transaction_cases.py."""
     import command_cases
     import group_cases
+    import transaction_cases
     from referee import Referee
 
     referee, cases = Referee(bootstrap), []
@@ -54,7 +55,7 @@ def cases_of_groups(found, bootstrap, tools):
     confluent = next(client for client in found if client.name.startswith("confluent-kafka"))
     cases.append((f"{confluent.name}, group, a join stops nothing that stays", lambda: group_cases.cooperative(referee, confluent, bootstrap)))
     cases.append((f"{confluent.name}, group, a static member that stays away", lambda: group_cases.session_over(referee, confluent, bootstrap)))
-    return cases + command_cases.cases(referee, confluent, bootstrap, tools)
+    return cases + command_cases.cases(referee, confluent, bootstrap, tools) + transaction_cases.cases(referee, found, bootstrap, tools, scratch)
 
 
 def attempt(case):
@@ -111,7 +112,7 @@ def run_all(bootstrap, tools, options):
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         of_records = cases_of_records(found, bootstrap, Path(scratch))
-        of_groups = [] if missing and missing[-1].startswith("group") else cases_of_groups(found, bootstrap, tools)
+        of_groups = [] if missing and missing[-1].startswith("group") else cases_of_groups(found, bootstrap, tools, Path(scratch))
         of_records, of_groups = ([case for case in cases if options.only in case[0]] for cases in (of_records, of_groups))
         failed = run(of_records, options.jobs) + run(of_groups, options.group_jobs)
     count = len(of_records) + len(of_groups)

@@ -16,5 +16,6 @@ pub mod read_back;
 pub mod report;
 pub mod simulation;
 pub mod simulator;
+pub mod transactions;
 pub mod turn;
 pub mod wire;

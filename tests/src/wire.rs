@@ -37,6 +37,12 @@ impl RawConnection {
         Self { stream }
     }
 
+    /// Connects, unless nobody listens: the broker may have been killed.
+    #[must_use]
+    pub fn try_open(address: &str) -> Option<Self> {
+        TcpStream::connect(address).is_ok().then(|| Self::open(address))
+    }
+
     /// Sends bytes as they are. A broker that has closed already is no failure: [`RawConnection::reply`] will tell.
     pub fn send(&mut self, bytes: &[u8]) {
         let _sent = self.stream.write_all(bytes);
@@ -78,14 +84,23 @@ impl RawConnection {
     /// # Panics
     /// When the connection is closed or the response is not one.
     pub fn ask<R: ApiRequest>(&mut self, request: &R, version: i16) -> R::Response {
+        let answer = self.try_ask(request, version);
+        answer.expect("the broker closed the connection instead of answering")
+    }
+
+    /// The same; `None` when the connection is closed.
+    ///
+    /// # Panics
+    /// When the response is not one.
+    pub fn try_ask<R: ApiRequest>(&mut self, request: &R, version: i16) -> Option<R::Response> {
         let frame =
             encode_request(7, Some("test"), version, request).expect("the request can be encoded");
         self.send(&frame.into_bytes());
         match self.reply() {
             Reply::Frame(frame) => {
-                decode_response::<R>(version, frame).expect("the response can be decoded").1
+                Some(decode_response::<R>(version, frame).expect("the response can be decoded").1)
             }
-            Reply::Closed => panic!("the broker closed the connection instead of answering"),
+            Reply::Closed => None,
         }
     }
 }

@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 const MAX_FILE_LINES: usize = 800;
 
 /// Modules that are pure state machines, and what they may not name: time, chance, I/O and tasks come in as values.
-const MACHINES: [&str; 4] = [
+const MACHINES: [&str; 5] = [
     "crates/replication/src/partition",
     "crates/controller/src/metadata",
     "crates/controller/src/active/liveness",
     "crates/coordinator/src/group",
+    "crates/coordinator/src/transaction",
 ];
 const IMPURE: [&str; 10] = [
     "async fn",

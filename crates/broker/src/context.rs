@@ -35,7 +35,7 @@ pub(crate) struct Context {
     /// Consumer groups.
     pub(crate) coordinators: Arc<Coordinators>,
     /// Hands out producer ids.
-    pub(crate) producer_ids: ProducerIds,
+    pub(crate) producer_ids: Arc<ProducerIds>,
     /// Record bytes that answers to consumers may hold at once, from the read until the client has taken them; one permit is one byte.
     pub(crate) answer_bytes: Arc<Semaphore>,
     /// Cancelled when the broker stops and no longer waits for replicas on behalf of producers.

@@ -85,11 +85,6 @@ macro_rules! handlers {
                 })*
                 // Takes effect before its answer is asked for.
                 Request::Produce(request) => return produce(context, reply, call, request),
-                // Declared in the table and not served: the decoder has refused it already.
-                other => {
-                    let reason = format!("{} is not served", other.api_key());
-                    Box::pin(std::future::ready(Outcome::Close(reason)))
-                }
             };
             Accepted { answer, pipelining }
         }
@@ -121,6 +116,11 @@ handlers! {
     DeleteRecords => delete_records,
     InitProducerId => init_producer_id,
     OffsetForLeaderEpoch => offset_for_leader_epoch,
+    AddPartitionsToTxn => add_partitions_to_txn,
+    AddOffsetsToTxn => add_offsets_to_txn,
+    EndTxn => end_txn,
+    WriteTxnMarkers => write_txn_markers,
+    TxnOffsetCommit => txn_offset_commit,
     DescribeConfigs => describe_configs,
     AlterConfigs => alter_configs,
     CreatePartitions => create_partitions,
@@ -130,6 +130,8 @@ handlers! {
     OffsetDelete => offset_delete,
     DescribeCluster => describe_cluster,
     DescribeProducers => describe_producers,
+    DescribeTransactions => describe_transactions,
+    ListTransactions => list_transactions,
     DescribeTopicPartitions => describe_topic_partitions,
 }
 

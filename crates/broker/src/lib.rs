@@ -24,6 +24,7 @@ mod mutation;
 mod producer_ids;
 mod server;
 mod topics;
+mod transactions;
 
 /// What this program calls itself, with a word for builds that can be broken on purpose.
 const VERSION: &str = if cfg!(feature = "mutations") {

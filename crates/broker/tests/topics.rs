@@ -163,8 +163,8 @@ fn a_client_that_creates_the_offsets_topic_gets_it_in_its_own_shape() {
         let refused = broker.create(configured(OFFSETS, &[(key, value)])).error_code;
         assert_eq!(refused, ErrorCode::InvalidConfig, "{key}");
     }
-    let refused = broker.create(configured("__transaction_state", &[])).error_code;
-    assert_eq!(refused, ErrorCode::InvalidTopicException);
+    let deleted = configured("__transaction_state", &[("cleanup.policy", "delete")]);
+    assert_eq!(broker.create(deleted).error_code, ErrorCode::InvalidConfig);
     let created = broker.create(configured(OFFSETS, &[("min.insync.replicas", "1")]));
     assert_eq!(created.error_code, ErrorCode::None);
     assert_eq!((created.num_partitions, created.replication_factor), (4, 1));

@@ -43,6 +43,8 @@ struct Shared {
     next_correlation_id: AtomicI32,
     waiting: Mutex<VecDeque<Waiting>>,
     versions: OnceLock<BTreeMap<i16, VersionRange>>,
+    /// Levels of the features that the cluster has agreed on.
+    features: OnceLock<BTreeMap<String, i16>>,
     closed: CancellationToken,
     reason: OnceLock<String>,
 }
@@ -99,6 +101,7 @@ impl Connection {
             next_correlation_id: AtomicI32::new(0),
             waiting: Mutex::default(),
             versions: OnceLock::new(),
+            features: OnceLock::new(),
             closed: tasks.token.child_token(),
             reason: OnceLock::new(),
         });
@@ -143,6 +146,12 @@ impl Connection {
             .ok_or_else(|| RequestError::Unsupported { address: self.address().to_owned(), api })
     }
 
+    /// Returns the level of a feature that the cluster has agreed on (KIP-584); 0 where the broker names none.
+    #[must_use]
+    pub fn feature_level(&self, feature: &str) -> i16 {
+        self.shared.features.get().and_then(|levels| levels.get(feature)).copied().unwrap_or(0)
+    }
+
     /// Sends a request and waits for the response.
     ///
     /// # Errors
@@ -163,6 +172,20 @@ impl Connection {
     ) -> Result<Pending<R>, RequestError> {
         let patience = self.shared.request_timeout + extra_time;
         self.submit_in(self.version(R::API)?, request, patience).await
+    }
+
+    /// The same in a version that is not newer than `newest`.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub(crate) async fn submit_up_to<R: ApiRequest>(
+        &self,
+        newest: i16,
+        request: &R,
+        extra_time: Duration,
+    ) -> Result<Pending<R>, RequestError> {
+        let patience = self.shared.request_timeout + extra_time;
+        self.submit_in(self.version(R::API)?.min(newest), request, patience).await
     }
 
     async fn submit_in<R: ApiRequest>(
@@ -236,6 +259,11 @@ impl Connection {
                 (api.api_key, VersionRange { min: api.min_version, max: api.max_version })
             });
             let _ = self.shared.versions.set(versions.collect());
+            if response.finalized_features_epoch >= 0 {
+                let levels = response.finalized_features.iter();
+                let levels = levels.map(|it| (String::from(&it.name), it.max_version_level));
+                let _ = self.shared.features.set(levels.collect());
+            }
             return Ok(());
         }
     }

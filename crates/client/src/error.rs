@@ -201,6 +201,37 @@ impl Error {
         }
     }
 
+    /// The same of a question to the coordinator of a transactional id, and of offsets that are committed in a transaction: it passes also when the
+    /// transaction before is over, and when a topic that was just made is known.
+    pub(crate) fn is_retriable_in_transaction(&self) -> bool {
+        match self.code() {
+            Some(code) => {
+                self.is_retriable_at_coordinator()
+                    || matches!(
+                        code,
+                        ErrorCode::ConcurrentTransactions
+                            | ErrorCode::UnknownTopicOrPartition
+                            | ErrorCode::NotLeaderOrFollower
+                            | ErrorCode::RequestTimedOut
+                    )
+            }
+            None => self.is_retriable(),
+        }
+    }
+
+    /// Says whether another producer has taken the transactional id over: this one is of no more use.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        matches!(
+            self.code(),
+            Some(
+                ErrorCode::ProducerFenced
+                    | ErrorCode::InvalidProducerEpoch
+                    | ErrorCode::InvalidProducerIdMapping
+            )
+        )
+    }
+
     /// The same of a question to a group's coordinator: it passes when that has moved, loaded, or come back.
     pub(crate) fn is_retriable_at_coordinator(&self) -> bool {
         match self.code() {

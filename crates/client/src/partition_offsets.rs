@@ -21,6 +21,8 @@ pub enum OffsetAt {
     Earliest,
     /// The end: the high watermark.
     Latest,
+    /// The end for who reads committed transactions only: the last stable offset.
+    LastStable,
     /// The first record with this timestamp or a later one.
     Time(UnixMillis),
 }
@@ -108,7 +110,7 @@ impl Client {
     ) -> Result<ListOffsetsResponse, Error> {
         let timestamp = match at {
             OffsetAt::Earliest => EARLIEST_TIMESTAMP,
-            OffsetAt::Latest => LATEST_TIMESTAMP,
+            OffsetAt::Latest | OffsetAt::LastStable => LATEST_TIMESTAMP,
             OffsetAt::Time(time) => time.0.max(0),
         };
         let partitions = partitions.iter().map(|at| {
@@ -120,6 +122,7 @@ impl Client {
             .map(|(name, partitions)| ListOffsetsTopic { name: name.into(), partitions });
         let request = ListOffsetsRequest {
             replica_id: -1,
+            isolation_level: i8::from(at == OffsetAt::LastStable),
             topics: topics.collect(),
             ..ListOffsetsRequest::default()
         };

@@ -12,6 +12,8 @@ pub(crate) fn spoken(api: ApiKey) -> VersionRange {
         ApiKey::Fetch => (4, 12),
         // Newer ones name topics by their ids.
         ApiKey::OffsetCommit | ApiKey::OffsetFetch => (0, 9),
+        // Newer ones are for brokers.
+        ApiKey::AddPartitionsToTxn => (0, 3),
         _ => (0, i16::MAX),
     };
     let table = api.versions();

@@ -246,6 +246,12 @@ apis! {
         22 InitProducerId 0-5 flexible 2+: InitProducerIdRequest => InitProducerIdResponse;
         23 OffsetForLeaderEpoch 0-4 flexible 4+:
             OffsetForLeaderEpochRequest => OffsetForLeaderEpochResponse;
+        24 AddPartitionsToTxn 0-5 flexible 3+:
+            AddPartitionsToTxnRequest => AddPartitionsToTxnResponse;
+        25 AddOffsetsToTxn 0-4 flexible 3+: AddOffsetsToTxnRequest => AddOffsetsToTxnResponse;
+        26 EndTxn 0-5 flexible 3+: EndTxnRequest => EndTxnResponse;
+        27 WriteTxnMarkers 0-2 flexible 1+: WriteTxnMarkersRequest => WriteTxnMarkersResponse;
+        28 TxnOffsetCommit 0-5 flexible 3+: TxnOffsetCommitRequest => TxnOffsetCommitResponse;
         32 DescribeConfigs 0-4 flexible 4+: DescribeConfigsRequest => DescribeConfigsResponse;
         33 AlterConfigs 0-2 flexible 2+: AlterConfigsRequest => AlterConfigsResponse;
         37 CreatePartitions 0-3 flexible 2+: CreatePartitionsRequest => CreatePartitionsResponse;
@@ -257,20 +263,13 @@ apis! {
         60 DescribeCluster 0-2 flexible 0+: DescribeClusterRequest => DescribeClusterResponse;
         61 DescribeProducers 0-0 flexible 0+:
             DescribeProducersRequest => DescribeProducersResponse;
-        75 DescribeTopicPartitions 0-0 flexible 0+:
-            DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse;
-    }
-    declared {
-        24 AddPartitionsToTxn 0-5 flexible 3+:
-            AddPartitionsToTxnRequest => AddPartitionsToTxnResponse;
-        25 AddOffsetsToTxn 0-4 flexible 3+: AddOffsetsToTxnRequest => AddOffsetsToTxnResponse;
-        26 EndTxn 0-5 flexible 3+: EndTxnRequest => EndTxnResponse;
-        27 WriteTxnMarkers 0-2 flexible 1+: WriteTxnMarkersRequest => WriteTxnMarkersResponse;
-        28 TxnOffsetCommit 0-5 flexible 3+: TxnOffsetCommitRequest => TxnOffsetCommitResponse;
         65 DescribeTransactions 0-0 flexible 0+:
             DescribeTransactionsRequest => DescribeTransactionsResponse;
         66 ListTransactions 0-2 flexible 0+: ListTransactionsRequest => ListTransactionsResponse;
+        75 DescribeTopicPartitions 0-0 flexible 0+:
+            DescribeTopicPartitionsRequest => DescribeTopicPartitionsResponse;
     }
+    declared {}
 }
 
 impl ApiKey {

@@ -2,8 +2,9 @@
 //!
 //! [`api`] holds the one table of what is served, [`messages`] the messages, each declared once, [`codec`] the bounded
 //! reader and the writer below them, [`header`] and [`frame`] what stands around a message, [`compat`] the record formats
-//! before the batch. Two formats lie inside bytes that the protocol itself does not read: [`group_log`], the records of
-//! `__consumer_offsets` and where a group's stand, and [`consumer_protocol`], what consumers say to each other. Nothing
+//! before the batch. Three formats lie inside bytes that the protocol itself does not read: [`group_log`], the records of
+//! `__consumer_offsets` and where a group's stand, [`transaction_log`], the same of `__transaction_state`, and
+//! [`consumer_protocol`], what consumers say to each other. Nothing
 //! here does I/O, keeps state between frames, or knows what a request means. Invariant: bytes of a peer never panic, and
 //! never make more memory than a small multiple of the frame that brought them.
 

@@ -1,5 +1,6 @@
 //! Structures that stand behind two bytes with their version, inside bytes that the protocol itself does not read: records of `__consumer_offsets`
-//! ([`group_log`](crate::group_log)), what consumers say to each other ([`consumer_protocol`](crate::consumer_protocol)).
+//! ([`group_log`](crate::group_log)) and `__transaction_state` ([`transaction_log`](crate::transaction_log)), what consumers say to each other
+//! ([`consumer_protocol`](crate::consumer_protocol)).
 //!
 //! Each is declared as the messages are. Invariant: as for messages, bytes of a log or a peer never panic, and never make more memory than a small
 //! multiple of themselves. Strings and bytes that come out are slices of what went in and keep it in memory: what

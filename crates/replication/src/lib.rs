@@ -33,3 +33,4 @@ pub use partition_handle::{
 };
 pub use replicas::{OpenReplicasError, Replicas, ReplicasOptions};
 pub use requests::ReplicaRequest;
+pub use stream::{GrpcService, NoOtherService};

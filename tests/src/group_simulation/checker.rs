@@ -8,12 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use coordinator::group::ids::{GenerationId, GroupId, GroupInstanceId, MemberId};
 use coordinator::group::record::GroupRecord;
-use coordinator::group::request::{Request, SyncGroup};
+use coordinator::group::request::{Request, Stability, SyncGroup};
 use coordinator::group::response::Response;
 use model::ErrorCode;
 
 use super::log::Entry;
 use super::member::{assigned, committed_by};
+use super::transactions::partitions_of_all;
+use super::truth::{Shown, found_at};
 
 /// What somebody was told of a key, at which epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,10 +102,24 @@ impl Checker {
                         continue;
                     }
                     let told = fetched.committed.as_ref().map(|committed| committed.offset.0);
-                    let at = found_at(view, &key, told, floor.end).unwrap_or_else(|| {
-                        panic!("{key:?}: told {told:?}, which nobody committed after {floor:?}")
+                    let shown = Shown {
+                        committed: told,
+                        // Who does not ask for stability is not told of it.
+                        is_unstable: (fetch.stability == Stability::Stable)
+                            .then_some(fetched.error == ErrorCode::UnstableOffsetCommit),
+                    };
+                    let at = found_at(view, &key, shown, floor.end).unwrap_or_else(|| {
+                        panic!("{key:?}: told {shown:?}, which nobody committed after {floor:?}")
                     });
                     self.raise(key, Floor { epoch, end: at });
+                }
+            }
+            (Request::CompleteTransaction(_), Response::CompleteTransaction(ErrorCode::None)) => {
+                assert_ne!(end, 0, "a marker that is told of is in the log");
+                let ended = view[..end].last().and_then(|entry| entry.marker());
+                assert!(ended.is_some(), "a marker that is told of is where it is said to be");
+                for key in partitions_of_all() {
+                    self.raise(key, Floor { epoch, end });
                 }
             }
             (Request::Join(join), Response::Join(answer)) if answer.error == ErrorCode::None => {
@@ -158,7 +174,8 @@ impl Checker {
 
     /// Judges an entry when it is committed: `cause` is the request that it was written for.
     pub(super) fn committed(&mut self, entry: &Entry, cause: Option<&Request>) {
-        for record in &entry.records {
+        let pending = entry.pending().map_or(&[][..], |(_, records)| records);
+        for record in entry.plain().iter().chain(pending) {
             match record {
                 GroupRecord::Group { group_id, value: Some(value) } => {
                     let before = self.generations.insert(group_id.clone(), value.generation_id);
@@ -175,9 +192,14 @@ impl Checker {
                     self.generations.remove(group_id);
                 }
                 GroupRecord::Offset { group_id, .. } => {
-                    let Some(Request::CommitOffsets(commit)) = cause else { continue };
-                    let (claimed, known) =
-                        (commit.member.generation_id, self.generations.get(group_id));
+                    let claimed = match cause {
+                        Some(Request::CommitOffsets(commit)) => commit.member.generation_id,
+                        Some(Request::CommitTransactionalOffsets(commit)) => {
+                            commit.member.generation_id
+                        }
+                        _ => continue,
+                    };
+                    let known = self.generations.get(group_id);
                     if let (Some(claimed), Some(known)) = (claimed, known) {
                         assert!(
                             claimed >= *known,
@@ -193,7 +215,7 @@ impl Checker {
 /// How often a group had been removed.
 fn lives(view: &[&Entry], group: &GroupId) -> usize {
     let is_end = |record: &&GroupRecord| matches!(record, GroupRecord::Group { group_id, value: None } if group_id == group);
-    view.iter().flat_map(|entry| &entry.records).filter(is_end).count()
+    view.iter().flat_map(|entry| entry.plain()).filter(is_end).count()
 }
 
 /// Who sends a request as a member.
@@ -202,6 +224,7 @@ fn sender(request: &Request) -> Option<(GroupId, MemberId)> {
         Request::Sync(sync) => &sync.member,
         Request::Heartbeat(heartbeat) => &heartbeat.member,
         Request::CommitOffsets(commit) => &commit.member,
+        Request::CommitTransactionalOffsets(commit) => &commit.member,
         _ => return None,
     };
     Some((member.group_id.clone(), member.member_id.clone()))
@@ -211,30 +234,9 @@ fn is_success(response: &Response) -> bool {
     match response {
         Response::Sync(answer) => answer.error == ErrorCode::None,
         Response::Heartbeat(error) => *error == ErrorCode::None,
-        Response::CommitOffsets(codes) => codes.iter().all(|code| *code == ErrorCode::None),
+        Response::CommitOffsets(codes) | Response::CommitTransactionalOffsets(codes) => {
+            codes.iter().all(|code| *code == ErrorCode::None)
+        }
         _ => false,
     }
-}
-
-/// Finds, at or after `floor`, the first end of the log at which a key has the value that was told.
-fn found_at(
-    view: &[&Entry],
-    key: &(GroupId, i32),
-    told: Option<i64>,
-    floor: usize,
-) -> Option<usize> {
-    let mut value = None;
-    for (position, entry) in view.iter().enumerate() {
-        if position >= floor && value == told {
-            return Some(position);
-        }
-        for record in &entry.records {
-            if let GroupRecord::Offset { group_id, partition, value: written, .. } = record
-                && (group_id, partition) == (&key.0, &key.1)
-            {
-                value = written.as_ref().map(|written| written.offset.0);
-            }
-        }
-    }
-    (value == told).then_some(view.len())
 }

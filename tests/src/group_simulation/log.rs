@@ -5,8 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use coordinator::group::record::GroupRecord;
-use model::BrokerId;
+use coordinator::group::Shard;
+use coordinator::group::record::{GroupRecord, TransactionBatch};
+use coordinator::group::request::CompleteTransaction;
+use model::record_batch::TransactionResult;
+use model::{BrokerId, ErrorCode, Offset, ProducerEpoch, ProducerId};
 
 /// One append.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +17,75 @@ pub(super) struct Entry {
     /// The leader epoch it was first appended in.
     pub(super) epoch: i32,
     /// What was written.
-    pub(super) records: Vec<GroupRecord>,
+    pub(super) batch: Batch,
+}
+
+/// What one append wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Batch {
+    Plain(Vec<GroupRecord>),
+    OfTransaction(TransactionBatch),
+}
+
+impl Entry {
+    /// The records that count from where they stand.
+    pub(super) fn plain(&self) -> &[GroupRecord] {
+        match &self.batch {
+            Batch::Plain(records) => records,
+            Batch::OfTransaction(_) => &[],
+        }
+    }
+
+    /// The records that wait for a producer's marker.
+    pub(super) fn pending(&self) -> Option<(ProducerId, &[GroupRecord])> {
+        match &self.batch {
+            Batch::OfTransaction(TransactionBatch::Offsets { producer_id, records, .. }) => {
+                Some((*producer_id, records))
+            }
+            Batch::OfTransaction(TransactionBatch::Marker(_)) | Batch::Plain(_) => None,
+        }
+    }
+
+    /// The marker that ends a producer's transaction.
+    pub(super) fn marker(&self) -> Option<(ProducerId, TransactionResult)> {
+        match &self.batch {
+            Batch::OfTransaction(TransactionBatch::Marker(marker)) => {
+                Some((marker.producer_id, marker.marker.result))
+            }
+            Batch::OfTransaction(TransactionBatch::Offsets { .. }) | Batch::Plain(_) => None,
+        }
+    }
+
+    /// Replays the entry that stands at a position.
+    pub(super) fn replay_into(&self, position: usize, shard: &mut Shard) {
+        for record in self.plain() {
+            shard.replay(record.clone());
+        }
+        let offset = Offset(i64::try_from(position).expect("logs are short"));
+        if let Some((producer_id, records)) = self.pending() {
+            for record in records {
+                shard.replay_pending(producer_id, offset, record.clone());
+            }
+        }
+        if let Some((producer_id, result)) = self.marker() {
+            shard.replay_marker(producer_id, result);
+        }
+    }
+
+    /// The producer's epoch, if it is a batch of its transaction.
+    fn epoch_of(&self, producer: ProducerId) -> Option<ProducerEpoch> {
+        match &self.batch {
+            Batch::OfTransaction(TransactionBatch::Offsets {
+                producer_id, producer_epoch, ..
+            })
+            | Batch::OfTransaction(TransactionBatch::Marker(CompleteTransaction {
+                producer_id,
+                producer_epoch,
+                ..
+            })) if *producer_id == producer => Some(*producer_epoch),
+            Batch::OfTransaction(_) | Batch::Plain(_) => None,
+        }
+    }
 }
 
 /// What a broker appended since it was elected, and what it took over then.
@@ -77,15 +148,39 @@ impl ReplicatedLog {
     }
 
     /// Appends as a broker that believes to lead an epoch. `None` when that broker has never led it, or knows better.
-    pub(super) fn append(
+    pub(super) fn append(&mut self, broker: BrokerId, epoch: i32, batch: Batch) -> Option<usize> {
+        let tail = self.tails.get_mut(&broker).filter(|tail| tail.epoch == epoch)?;
+        tail.entries.push(Entry { epoch, batch });
+        Some(tail.base + tail.entries.len())
+    }
+
+    /// Appends a batch of a transaction, if the producer's last one allows it: each transaction has an epoch of its own, and its marker the next one's (KIP-890). A marker may come again, but
+    /// not when its producer's next transaction has begun.
+    pub(super) fn append_of_transaction(
         &mut self,
         broker: BrokerId,
         epoch: i32,
-        records: Vec<GroupRecord>,
-    ) -> Option<usize> {
-        let tail = self.tails.get_mut(&broker).filter(|tail| tail.epoch == epoch)?;
-        tail.entries.push(Entry { epoch, records });
-        Some(tail.base + tail.entries.len())
+        batch: TransactionBatch,
+    ) -> Option<Result<usize, ErrorCode>> {
+        let (producer_id, producer_epoch, is_marker) = match &batch {
+            TransactionBatch::Offsets { producer_id, producer_epoch, .. } => {
+                (*producer_id, *producer_epoch, false)
+            }
+            TransactionBatch::Marker(marker) => (marker.producer_id, marker.producer_epoch, true),
+        };
+        self.end(broker, epoch)?;
+        let view = self.view(broker, epoch);
+        let last = view
+            .iter()
+            .rev()
+            .find_map(|entry| Some((entry.epoch_of(producer_id)?, entry.pending().is_some())));
+        let is_stale = last.is_some_and(|(known, is_open)| {
+            producer_epoch < known || (is_marker && is_open && producer_epoch == known)
+        });
+        if is_stale {
+            return Some(Err(ErrorCode::InvalidProducerEpoch));
+        }
+        self.append(broker, epoch, Batch::OfTransaction(batch)).map(Ok)
     }
 
     /// End of a broker's log in an epoch that it was elected for.

@@ -45,6 +45,8 @@ pub(super) enum Phase {
 pub(super) enum Lane {
     Protocol,
     Heartbeat,
+    /// Of its transaction's coordinator, not its own.
+    Marker,
 }
 
 /// Names one attempt of a member.
@@ -190,7 +192,7 @@ impl Member {
                 Request::FetchOffsets(FetchOffsets {
                     group_id: self.group_id.clone(),
                     partitions: Some(self.owned.iter().map(|number| (topic(), *number)).collect()),
-                    stability: Stability::Any,
+                    stability: if random.percent(50) { Stability::Stable } else { Stability::Any },
                 })
             }
             Phase::Stable => Request::CommitOffsets(self.commit(commit, random)?),
@@ -212,6 +214,7 @@ impl Member {
         match lane {
             Lane::Protocol => self.protocol_attempt = attempt,
             Lane::Heartbeat => self.heartbeat_attempt = attempt,
+            Lane::Marker => {}
         }
         (AttemptId { lane, number: self.next_attempt }, request)
     }
@@ -294,6 +297,7 @@ impl Member {
         let slot = match attempt.lane {
             Lane::Protocol => &mut self.protocol_attempt,
             Lane::Heartbeat => &mut self.heartbeat_attempt,
+            Lane::Marker => return,
         };
         if self.phase == Phase::Gone || slot.is_none_or(|known| known.number != attempt.number) {
             return;
@@ -311,12 +315,18 @@ impl Member {
             Ok(Response::Heartbeat(ErrorCode::None)) => {}
             Ok(Response::Heartbeat(error)) => self.failed(now, *error, random),
             Ok(Response::Leave(_)) => self.phase = Phase::Gone,
-            Ok(Response::CommitOffsets(codes)) => match codes.iter().find(|code| code.is_error()) {
-                None => self.acknowledged += 1,
-                Some(error) => self.failed(now, *error, random),
-            },
+            Ok(Response::CommitOffsets(codes) | Response::CommitTransactionalOffsets(codes)) => {
+                match codes.iter().find(|code| code.is_error()) {
+                    None => self.acknowledged += 1,
+                    Some(error) => self.failed(now, *error, random),
+                }
+            }
             Ok(Response::FetchOffsets(fetched)) if fetched.error == ErrorCode::None => {
-                self.is_positioned = true;
+                let is_unstable = fetched.offsets.iter().any(|offset| offset.error.is_error());
+                self.is_positioned = !is_unstable;
+                if is_unstable {
+                    self.retry_at = now + random.millis(5, 60);
+                }
             }
             Ok(Response::FetchOffsets(fetched)) => self.failed(now, fetched.error, random),
             Ok(_) => {}
@@ -358,7 +368,10 @@ impl Member {
             ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable => {
                 self.coordinator = None;
             }
-            ErrorCode::CoordinatorLoadInProgress | ErrorCode::RequestTimedOut => {}
+            ErrorCode::CoordinatorLoadInProgress
+            | ErrorCode::RequestTimedOut
+            // A copy of a commit came when its transaction had ended.
+            | ErrorCode::InvalidProducerEpoch => {}
             other => panic!("member {} does not expect {other:?}", self.name),
         }
     }

@@ -1,5 +1,5 @@
 //! A deterministic simulation of consumer groups: the group machine on three brokers that take turns as its coordinator, members that come, go, hang and are replaced, and
-//! a network that delays, loses, duplicates and reorders requests and answers.
+//! a network that delays, loses, duplicates and reorders requests and answers. What members commit is now and then part of a transaction.
 //!
 //! The machine is the real one (`coordinator::group`); the shell around it, the partition and the members are models on one thread, driven by one seed. Whatever is told
 //! to somebody is held against the log by the `checker`; then the faults stop, and each group must converge, and hold what its log says.
@@ -8,6 +8,8 @@ mod checker;
 mod log;
 mod member;
 mod process;
+mod transactions;
+mod truth;
 mod world;
 
 use self::world::World;
@@ -31,6 +33,8 @@ pub struct Statistics {
     pub committed: u64,
     /// Commits of offsets that were acknowledged to members.
     pub acknowledged: u64,
+    /// Transactions that ended with a marker.
+    pub transactions: u64,
 }
 
 /// Runs one seed.

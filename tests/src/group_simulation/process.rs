@@ -8,10 +8,10 @@ use coordinator::group::ids::MemberId;
 use coordinator::group::request::{Request, RequestId};
 use coordinator::group::response::Response;
 use coordinator::group::{Action, Event, GroupConfig, Now, RewriteCursor, Shard, WriteId};
-use model::{BrokerId, ErrorCode};
+use model::{BrokerId, ErrorCode, Offset};
 
 use super::checker::Asked;
-use super::log::ReplicatedLog;
+use super::log::{Batch, ReplicatedLog};
 use super::member::AttemptId;
 
 /// Where an answer goes.
@@ -83,10 +83,8 @@ impl Process {
     /// Loads the shard from what is committed, as of now.
     pub(super) fn load(&mut self, epoch: i32, log: &ReplicatedLog, config: &GroupConfig, now: Now) {
         let mut machine = Shard::new(config.clone());
-        for entry in &log.committed()[log.start..] {
-            for record in &entry.records {
-                machine.replay(record.clone());
-            }
+        for (position, entry) in log.committed().iter().enumerate().skip(log.start) {
+            entry.replay_into(position, &mut machine);
         }
         machine.loaded(now);
         self.shard = Some(LoadedShard {
@@ -142,7 +140,7 @@ impl Process {
         }
         shard.open.insert(id, origin.clone());
         shard.machine.step(now, Event::Request(id, origin.request.clone()));
-        self.drain(log, Some(&origin.request), causes)
+        self.drain(now, log, Some(&origin.request), causes)
     }
 
     /// Steps the shard's timer.
@@ -155,12 +153,13 @@ impl Process {
         if let Some(shard) = &mut self.shard {
             shard.machine.step(now, Event::TimeoutReached);
         }
-        self.drain(log, None, causes)
+        self.drain(now, log, None, causes)
     }
 
     /// Does what a step asks for. An append that fails makes the shard void.
     fn drain(
         &mut self,
+        now: Now,
         log: &mut ReplicatedLog,
         cause: Option<&Request>,
         causes: &mut Vec<(i32, usize, Request)>,
@@ -169,7 +168,8 @@ impl Process {
             let shard = self.shard.as_mut().expect("it gave an action");
             match action {
                 Action::Append(id, records) => {
-                    let Some(end) = log.append(self.broker, shard.epoch, records) else {
+                    let batch = Batch::Plain(records);
+                    let Some(end) = log.append(self.broker, shard.epoch, batch) else {
                         self.leads = None;
                         return self.unload();
                     };
@@ -177,6 +177,19 @@ impl Process {
                     if let Some(request) = cause {
                         causes.push((shard.epoch, end, request.clone()));
                     }
+                }
+                Action::AppendOfTransaction(id, batch) => {
+                    let appended = log.append_of_transaction(self.broker, shard.epoch, batch);
+                    let Some(result) = appended else {
+                        self.leads = None;
+                        return self.unload();
+                    };
+                    if let Ok(end) = result {
+                        shard.ends.insert(id, end);
+                        causes.extend(cause.map(|request| (shard.epoch, end, request.clone())));
+                    }
+                    let offset = |end| Offset(i64::try_from(end).expect("logs are short") - 1);
+                    shard.machine.appended(now, result.map(offset));
                 }
                 Action::Reply(id, response, after) => {
                     let origin = shard.open.remove(&id).expect("a request is answered once");
@@ -213,19 +226,19 @@ impl Process {
     /// Writes the next part of a rewrite, or begins one.
     pub(super) fn rewrite(&mut self, log: &mut ReplicatedLog) {
         let Some(shard) = &mut self.shard else { return };
-        let Some(first) = log.end(self.broker, shard.epoch) else { return };
-        let rewrite = shard.rewrite.get_or_insert(Rewrite {
-            first,
-            end: first,
-            cursor: None,
-            is_written: false,
-        });
+        let Some(end) = log.end(self.broker, shard.epoch) else { return };
+        // Nothing before the first record of a transaction that is open is superfluous.
+        let needed = shard.machine.needed_from();
+        let needed = needed.map(|offset| usize::try_from(offset.0).expect("it is a position"));
+        let first = needed.map_or(end, |needed| needed.min(end));
+        let rewrite =
+            shard.rewrite.get_or_insert(Rewrite { first, end, cursor: None, is_written: false });
         if rewrite.is_written {
             return;
         }
         let (records, next) = shard.machine.live_records(rewrite.cursor.as_ref(), 120);
         if !records.is_empty()
-            && let Some(end) = log.append(self.broker, shard.epoch, records)
+            && let Some(end) = log.append(self.broker, shard.epoch, Batch::Plain(records))
         {
             rewrite.end = end;
         }

@@ -13,9 +13,11 @@ use model::{BrokerId, ErrorCode, Timestamp, UnixMillis};
 
 use super::Statistics;
 use super::checker::{Checker, Told};
-use super::log::ReplicatedLog;
-use super::member::{Member, PARTITIONS, Phase};
+use super::log::{Entry, ReplicatedLog};
+use super::member::{AttemptId, Lane, Member, PARTITIONS, Phase};
 use super::process::{Origin, Process, Released};
+use super::transactions::{Transactions, partitions_of_all};
+use super::truth::committed_at_end;
 use crate::simulator::agenda::Agenda;
 use crate::simulator::random::Random;
 use crate::simulator::trace::Trace;
@@ -43,6 +45,8 @@ enum Occurrence {
     Hear(BrokerId, u64),
     /// A broker tries to load its shard.
     Load(BrokerId, u64, i32),
+    /// The transactions' coordinator looks for markers to write.
+    TransactionTick,
     /// A shard's timer.
     ShardTimer(BrokerId, u64),
     /// A broker starts again.
@@ -81,6 +85,7 @@ pub(super) struct World {
     /// Requests by the epoch and end of the entry that they made.
     causes: Vec<(i32, usize, Request)>,
     next_commit: i64,
+    transactions: Transactions,
     heal_at: Timestamp,
     is_healed: bool,
     /// Of a hundred messages.
@@ -116,6 +121,7 @@ impl World {
             checker: Checker::default(),
             causes: Vec::new(),
             next_commit: 1,
+            transactions: Transactions::default(),
             heal_at,
             is_healed: false,
             loss: random.pick(&[0, 0, 2, 10]),
@@ -145,6 +151,7 @@ impl World {
             self.agenda.after(Duration::ZERO, Occurrence::Hear(broker, 1));
         }
         self.agenda.after(Duration::from_millis(1), Occurrence::Commit);
+        self.agenda.after(Duration::from_millis(5), Occurrence::TransactionTick);
         self.agenda.after(Duration::from_millis(300), Occurrence::Fault);
         self.agenda.at(self.heal_at, Occurrence::Heal);
     }
@@ -193,6 +200,7 @@ impl World {
             }
             Occurrence::Answer(origin, response) => self.answer(&origin, response),
             Occurrence::Commit => self.commit(),
+            Occurrence::TransactionTick => self.write_markers(),
             Occurrence::Hear(broker, incarnation) => self.hear(broker, incarnation),
             Occurrence::Load(broker, incarnation, epoch) => self.load(broker, incarnation, epoch),
             Occurrence::ShardTimer(broker, incarnation) => self.shard_timer(broker, incarnation),
@@ -231,11 +239,32 @@ impl World {
         }
         let due = self.members[index].due(self.agenda.now(), self.next_commit, &mut self.random);
         let Some((attempt, request)) = due else { return };
+        let now = self.agenda.now();
         self.next_commit += i64::from(matches!(request, Request::CommitOffsets(_)));
+        let request = self.transactions.adopt(index, request, now, &mut self.random);
         let broker = self.members[index].coordinator.expect("it was looked for above");
+        self.send(broker, index, attempt, request);
+    }
+
+    /// Has the transactions' coordinator send the markers that are due.
+    fn write_markers(&mut self) {
+        let pause = self.random.millis(5, 25);
+        self.agenda.after(pause, Occurrence::TransactionTick);
+        let now = self.agenda.now();
+        let brokers: Vec<BrokerId> = self.processes.keys().copied().collect();
+        for (member, marker) in self.transactions.due(now, &mut self.random) {
+            let truth = self.is_healed || self.random.percent(80);
+            let broker = if truth { self.log.leader } else { self.random.pick(&brokers) };
+            let attempt = AttemptId { lane: Lane::Marker, number: 0 };
+            self.send(broker, member, attempt, Request::CompleteTransaction(marker));
+        }
+    }
+
+    /// Sends a request, in as many copies as the network makes.
+    fn send(&mut self, broker: BrokerId, member: usize, attempt: AttemptId, request: Request) {
         let asked = self.checker.asked(&request);
-        let origin = Origin { member: index, attempt, request, asked };
-        self.line(|| format!("m{index} -> {broker}: {:?}", origin.request));
+        let origin = Origin { member, attempt, request, asked };
+        self.line(|| format!("m{member} -> {broker}: {:?}", origin.request));
         let incarnation = self.process(broker).incarnation;
         for delay in self.arrivals() {
             let origin = Box::new(origin.clone());
@@ -299,6 +328,17 @@ impl World {
     }
 
     fn answer(&mut self, origin: &Origin, response: Result<Response, ErrorCode>) {
+        match (&origin.request, &response) {
+            (
+                Request::CompleteTransaction(marker),
+                Ok(Response::CompleteTransaction(ErrorCode::None)),
+            ) => self.transactions.written(origin.member, marker),
+            (
+                Request::CommitTransactionalOffsets(commit),
+                Ok(Response::CommitTransactionalOffsets(codes)),
+            ) => self.transactions.answered(origin.member, commit, codes, &mut self.random),
+            _ => {}
+        }
         let before = self.members[origin.member].phase;
         self.members[origin.member].answered(
             self.agenda.now(),
@@ -488,9 +528,10 @@ impl World {
                 self.fill(place);
             }
         }
-        if self.is_settled() && self.is_abandoned() {
+        if self.is_settled() && self.transactions.are_idle() && self.is_abandoned() {
             self.compare_with_log();
             self.delete_for_good();
+            self.trace.statistics.transactions = self.transactions.completed;
             self.trace.statistics.acknowledged =
                 self.members.iter().map(|member| member.acknowledged).sum();
             return true;
@@ -548,8 +589,10 @@ impl World {
     /// Loads a shard of its own from the log.
     fn loaded_anew(&self, behind: Vec<GroupRecord>) -> Shard {
         let mut fresh = Shard::new(self.config.clone());
-        let logged = self.log.committed()[self.log.start..].iter().flat_map(|entry| &entry.records);
-        for record in logged.cloned().chain(behind) {
+        for (position, entry) in self.log.committed().iter().enumerate().skip(self.log.start) {
+            entry.replay_into(position, &mut fresh);
+        }
+        for record in behind {
             fresh.replay(record);
         }
         fresh.loaded(self.time());
@@ -567,6 +610,7 @@ impl World {
         let mut fresh = self.loaded_anew(Vec::new());
         let groups: BTreeSet<GroupId> =
             self.places.iter().map(|place| place.group_id.clone()).collect();
+        self.compare_with_truth();
         let live = self.live_shard();
         for group_id in groups {
             for request in [all_offsets(group_id.clone()), Request::Describe(group_id)] {
@@ -575,6 +619,26 @@ impl World {
                 assert_eq!(held, logged, "the coordinator does not hold what its log says");
             }
         }
+    }
+
+    /// What is committed is what the log's records and markers say, by another way than the machine's; and nothing is pending.
+    fn compare_with_truth(&mut self) {
+        let view: Vec<&Entry> = self.log.committed().iter().collect();
+        let committed = partitions_of_all().filter_map(|key| {
+            let offset = committed_at_end(&view, &key)?;
+            Some((key, offset))
+        });
+        let expected: BTreeMap<(GroupId, i32), i64> = committed.collect();
+        let live = self.live_shard();
+        let counts = live.counts();
+        assert_eq!((counts.pending_offset_count, counts.open_transaction_count), (0, 0));
+        let mut found = BTreeMap::new();
+        for record in live.committed_records(None, usize::MAX).0 {
+            if let GroupRecord::Offset { group_id, partition, value: Some(value), .. } = record {
+                found.insert((group_id, partition), value.offset.0);
+            }
+        }
+        assert_eq!(found, expected, "an offset is committed exactly when its marker is in the log");
     }
 
     /// A group that an operator deletes is gone for whoever loads the log next.
@@ -610,6 +674,7 @@ fn ask_and_write(shard: &mut Shard, now: Now, request: Request) -> (Response, Ve
             Action::Reply(to, response, _) if to == id => return (response, written),
             Action::Reply(..) => {}
             Action::Append(_, records) => written.extend(records),
+            Action::AppendOfTransaction(..) => panic!("no transaction was asked about"),
         }
     }
 }

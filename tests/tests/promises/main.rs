@@ -22,6 +22,7 @@ mod power_lost_everywhere_keeps_what_was_acked;
 mod sarama_runs_untouched;
 mod the_command_line_keeps_its_contract;
 mod topics_are_whole_while_a_broker_is_down;
+mod transactions_survive_faults;
 
 use std::time::Duration;
 

@@ -11,6 +11,7 @@ fn one_seed_after_another_keeps_commits_owners_and_generations_and_converges() {
     assert!(sum.of(|one| one.loads) > 2 * runs, "coordinators move");
     assert!(sum.of(|one| one.assignments) > 5 * runs, "groups rebalance");
     assert!(sum.of(|one| one.acknowledged) > 10 * runs, "offsets are committed");
+    assert!(sum.of(|one| one.transactions) > 2 * runs, "transactions end");
     assert!(sum.of(|one| one.rewrites) > runs / 4, "logs are rewritten");
 }
 

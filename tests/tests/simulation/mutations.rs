@@ -109,6 +109,9 @@ fn every_bug_of_the_group_machine_is_caught() {
         GroupMutation::AssignmentNotWritten,
         GroupMutation::CommitOfAnyGeneration,
         GroupMutation::CommitNotWritten,
+        GroupMutation::OffsetsVisibleBeforeMarker,
+        GroupMutation::PendingOffsetsLostAtLoad,
+        GroupMutation::RewriteAbovePending,
     ];
     assert_eq!(survivors(group_simulation::simulate, &bugs, group_machine::activate), []);
 }

@@ -96,6 +96,9 @@ fn advice(error: &client::Error) -> &'static str {
             Some(ErrorCode::CoordinatorNotAvailable) => {
                 "; is __consumer_offsets led and fully replicated? `steadfast health` says so"
             }
+            Some(ErrorCode::TransactionalIdNotFound) => {
+                "; `steadfast transaction list` names the transactional ids"
+            }
             Some(ErrorCode::FencedInstanceId) => {
                 "; another member runs under the same --group-instance-id"
             }

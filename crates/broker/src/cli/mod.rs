@@ -18,6 +18,7 @@ mod partitions;
 mod produce;
 mod progress;
 mod topic;
+mod transaction;
 mod values;
 
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Consume(Box<consume::Arguments>),
     /// List, describe and delete consumer groups; move what they have committed.
     Group(group::Arguments),
+    /// List and describe transactions; find those that hang, and end them.
+    Transaction(transaction::Arguments),
     /// Show brokers and who leads what; elect leaders.
     Cluster(cluster::Arguments),
     /// Say whether the cluster serves: exit code 0 when every partition is led and fully replicated.
@@ -53,6 +56,7 @@ pub(crate) async fn run(command: Command) -> ExitCode {
         Command::Produce(arguments) => produce::run(*arguments).await,
         Command::Consume(arguments) => consume::run(*arguments).await,
         Command::Group(arguments) => group::run(arguments).await,
+        Command::Transaction(arguments) => transaction::run(arguments).await,
         Command::Cluster(arguments) => cluster::run(arguments).await,
         Command::Health(arguments) => health::run(arguments).await,
         Command::Bench(arguments) => bench::run(*arguments).await,

@@ -58,10 +58,11 @@ pub fn all_keys() -> impl Iterator<Item = &'static ConfigKey> {
 }
 
 /// The tables of all crates that have keys.
-const TABLES: [&[ConfigKey]; 5] = [
+const TABLES: [&[ConfigKey]; 6] = [
     keys::KEYS,
     log_storage::config::KEYS,
     replication::config::KEYS,
     controller::config::KEYS,
     coordinator::config::KEYS,
+    coordinator::transaction::config::KEYS,
 ];

@@ -137,6 +137,12 @@ impl Settings {
         find_setting(name)?.key.parse_integer(self.get(name)?)
     }
 
+    /// Returns the value of a key that is true or false, or its default.
+    #[must_use]
+    pub fn boolean(&self, name: &str) -> Option<bool> {
+        self.get(name)?.trim().to_ascii_lowercase().parse().ok()
+    }
+
     /// Returns a key in milliseconds as a duration; a negative one is none.
     #[must_use]
     pub fn millis(&self, name: &str) -> Duration {

@@ -11,6 +11,7 @@ mod cluster;
 mod groups;
 mod named_topic;
 mod records;
+mod transactions;
 mod waits;
 
 pub(crate) use admin::{
@@ -20,9 +21,12 @@ pub(crate) use admin::{
 pub(crate) use cluster::{api_versions, describe_cluster, describe_topic_partitions, metadata};
 pub(crate) use groups::{
     delete_groups, describe_groups, find_coordinator, heartbeat, join_group, leave_group,
-    list_groups, offset_commit, offset_delete, offset_fetch, sync_group,
+    list_groups, offset_commit, offset_delete, offset_fetch, sync_group, txn_offset_commit,
 };
 pub(crate) use records::{
-    delete_records, describe_producers, fetch, init_producer_id, list_offsets,
-    offset_for_leader_epoch, produce,
+    delete_records, describe_producers, fetch, list_offsets, offset_for_leader_epoch, produce,
+};
+pub(crate) use transactions::{
+    add_offsets_to_txn, add_partitions_to_txn, describe_transactions, end_txn, init_producer_id,
+    list_transactions, write_txn_markers,
 };

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use controller::Controller;
-use coordinator::config::CoordinatorConfig;
 use log_storage::{FatalHandler, FileSystem, Flusher, FlusherOptions, OsFileSystem};
 use model::{BrokerEpoch, Clock, TopicIdPartition};
 use replication::{Registration, Replicas, ReplicasOptions, ReplicationMetrics};
@@ -26,11 +25,10 @@ use super::status::ServerStatus;
 use crate::config::BrokerConfig;
 use crate::connection::Limits;
 use crate::context::Context;
-use crate::coordinators::Coordinators;
+use crate::coordinators::{CoordinatorParts, CoordinatorSettings, Coordinators};
 use crate::dispatch;
 use crate::listener::{self, Shared};
 use crate::metrics::Metrics;
-use crate::producer_ids::ProducerIds;
 use crate::topics::AutoTopics;
 
 /// A broker that serves, with what its stop needs.
@@ -84,13 +82,19 @@ pub(super) async fn start(
 
     status.wait_for("its replicas");
     let (background, background_stop) = (TaskTracker::new(), CancellationToken::new());
-    let coordinator_config = CoordinatorConfig::read(|key| config.settings.integer(key));
-    let coordinators =
-        Coordinators::start(&controller, &replicas, coordinator_config.clone(), &metrics);
+    let coordinators = Coordinators::start(CoordinatorParts {
+        controller: &controller,
+        replicas: &replicas,
+        settings: CoordinatorSettings::read(&config.settings),
+        broker_epoch,
+        metrics: &metrics,
+        background: background.clone(),
+        stop: background_stop.clone(),
+    });
     let readers = ImageReaders { replicas: &replicas, coordinators: &coordinators };
     follow_image(&controller, readers, broker_epoch, &background, &background_stop).await?;
     let stop = background_stop.clone();
-    serve_replication(Arc::clone(&replicas), ports.replication, &background, stop.clone());
+    serve_replication(&replicas, &coordinators, ports.replication, &background, &stop);
     background.spawn(replica_requests::run(Arc::clone(&replicas), controller.clone(), stop));
     replicas.settled().await;
 
@@ -99,14 +103,9 @@ pub(super) async fn start(
     wait_until_unfenced(&controller, broker_epoch).await?;
     let no_more_acks = CancellationToken::new();
     let context = Arc::new(Context {
-        auto_topics: AutoTopics::new(
-            controller.clone(),
-            Arc::clone(&replicas),
-            config.voters.len(),
-            coordinator_config,
-        ),
+        auto_topics: AutoTopics::new(&controller, &replicas, config.voters.len(), &coordinators),
         coordinators: Arc::clone(&coordinators),
-        producer_ids: ProducerIds::new(controller.clone()),
+        producer_ids: Arc::clone(coordinators.producer_ids()),
         answer_bytes: Arc::new(byte_budget(config.queued_max_request_bytes)),
         config: Arc::clone(&config),
         controller: controller.clone(),
@@ -223,15 +222,18 @@ async fn follow_image(
     Ok(())
 }
 
-/// Serves followers on the replication port until `stop` is cancelled.
+/// Serves followers, and what else brokers say to one another, on the replication port until `stop` is cancelled.
 fn serve_replication(
-    replicas: Arc<Replicas>,
+    replicas: &Arc<Replicas>,
+    coordinators: &Coordinators,
     listener: TcpListener,
     tasks: &TaskTracker,
-    stop: CancellationToken,
+    stop: &CancellationToken,
 ) {
+    let (replicas, others) = (Arc::clone(replicas), coordinators.service(tasks, stop));
+    let stop = stop.clone();
     tasks.spawn(async move {
-        if let Err(error) = replicas.serve(listener, stop).await {
+        if let Err(error) = replicas.serve(listener, others, stop).await {
             tracing::error!(
                 "the replication listener ended, no broker can follow this one: restart it: {error}"
             );

@@ -35,7 +35,7 @@ pub(super) async fn stop(running: Running) -> anyhow::Result<()> {
     let drained = drain(&running).await;
     let coordinators = running.coordinators.ended();
     if tokio::time::timeout(BACKGROUND, coordinators).await.is_err() {
-        tracing::warn!("group coordinators did not end in time");
+        tracing::warn!("coordinators did not end in time");
     }
     running.background_stop.cancel();
     let ended = end(&running.background, BACKGROUND, "replication").await;

@@ -1,4 +1,4 @@
-//! Creates topics when clients first ask for them (`auto.create.topics.enable`), and the offsets topic when the first group does.
+//! Creates topics when clients first ask for them (`auto.create.topics.enable`), and the coordinators' topics when the first group or transaction does.
 //!
 //! Owns the bound on creations at once and the wait for their outcome. Invariant: a topic is never created quietly smaller than
 //! `default.replication.factor` (the offsets topic: `offsets.topic.replication.factor`) says; while the brokers for it are not there, clients are told to wait.
@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use controller::Controller;
 use controller::metadata::{Assignment, Command, CreateTopics, Image, LiveSet, NewTopic, Outcome};
-use coordinator::config::CoordinatorConfig;
 use model::{ErrorCode, TopicIdPartition};
 use replication::Replicas;
 use tokio::sync::Semaphore;
 
-use super::internal::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, offsets_topic};
+use super::internal::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC, offsets_topic, transactions_topic};
 use super::{TopicDefaults, fresh_topic_id, placement_start};
+use crate::coordinators::{CoordinatorSettings, Coordinators};
 use crate::error_code::ToErrorCode as _;
 
 /// Creates topics with the cluster's defaults.
@@ -25,17 +25,19 @@ pub(crate) struct AutoTopics {
     replicas: Arc<Replicas>,
     /// Configured voters, which replication factors count.
     voter_count: usize,
-    coordinators: CoordinatorConfig,
+    coordinators: CoordinatorSettings,
     creations: Semaphore,
 }
 
 impl AutoTopics {
     pub(crate) fn new(
-        controller: Controller,
-        replicas: Arc<Replicas>,
+        controller: &Controller,
+        replicas: &Arc<Replicas>,
         voter_count: usize,
-        coordinators: CoordinatorConfig,
+        coordinators: &Coordinators,
     ) -> Self {
+        let (controller, replicas) = (controller.clone(), Arc::clone(replicas));
+        let coordinators = coordinators.settings().clone();
         let creations = Semaphore::new(MAX_CREATIONS);
         Self { controller, replicas, voter_count, coordinators, creations }
     }
@@ -44,7 +46,10 @@ impl AutoTopics {
     #[must_use]
     pub(crate) fn defaults(&self, image: &Image, name: &str) -> TopicDefaults {
         if name == OFFSETS_TOPIC {
-            return offsets_topic(&self.coordinators, image, self.voter_count);
+            return offsets_topic(&self.coordinators.groups, image, self.voter_count);
+        }
+        if name == TRANSACTIONS_TOPIC {
+            return transactions_topic(&self.coordinators.transactions, image, self.voter_count);
         }
         TopicDefaults {
             partition_count: image.default_partition_count(),
@@ -112,10 +117,6 @@ impl AutoTopics {
     }
 
     fn new_topic(&self, image: &Image, name: &str) -> Result<NewTopic, ErrorCode> {
-        // Whoever serves transactions will know its shape.
-        if name == TRANSACTIONS_TOPIC {
-            return Err(ErrorCode::UnknownTopicOrPartition);
-        }
         let TopicDefaults { partition_count, replication_factor, configs } =
             self.defaults(image, name);
         let assignment =

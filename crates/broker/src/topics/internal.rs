@@ -1,4 +1,4 @@
-//! The cluster's own topics: which they are, what their configuration always says, and what the offsets topic is created with.
+//! The cluster's own topics: which they are, what their configuration always says, and what the coordinators' topics are created with.
 //!
 //! Clients read them like any other; they write to them through the coordinators alone.
 
@@ -7,13 +7,14 @@ use std::collections::BTreeMap;
 use controller::metadata::Image;
 use coordinator::config::CoordinatorConfig;
 use coordinator::group::GroupConfig;
+use coordinator::transaction::config::TransactionCoordinatorConfig;
 
 use super::TopicDefaults;
 
 /// Keeps consumer groups and their committed offsets.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 
-/// Keeps transactions, which are not served yet: nobody creates it on the way.
+/// Keeps transactional ids and their transactions.
 pub(crate) const TRANSACTIONS_TOPIC: &str = "__transaction_state";
 
 /// The metadata log, which is no topic at all: nobody may create one of its name.
@@ -68,6 +69,22 @@ pub(crate) fn complete(configs: &mut BTreeMap<String, String>) {
     }
 }
 
+/// Returns what the transaction topic is created with now, its replicas counted as those of [`offsets_topic`].
+#[must_use]
+pub(crate) fn transactions_topic(
+    config: &TransactionCoordinatorConfig,
+    image: &Image,
+    configured_voters: usize,
+) -> TopicDefaults {
+    let replication_factor =
+        config.topic_replication_factor.min(most_replicas(image, configured_voters));
+    let mut configs = own_configs(config.topic_segment_bytes);
+    // More than there are replicas would never take a write.
+    let min_insync_replicas = config.topic_min_insync_replicas.min(replication_factor.into());
+    configs.insert("min.insync.replicas".to_owned(), min_insync_replicas.to_string());
+    TopicDefaults { partition_count: config.topic_partition_count, replication_factor, configs }
+}
+
 /// Returns what the offsets topic is created with now. A cluster of fewer brokers than the configured factor has one replica on each; brokers that are registered and
 /// down, and voters that never came, count: the factor is never quietly smaller than what the cluster will carry.
 #[must_use]
@@ -76,20 +93,28 @@ pub(crate) fn offsets_topic(
     image: &Image,
     configured_voters: usize,
 ) -> TopicDefaults {
+    let most = most_replicas(image, configured_voters);
+    TopicDefaults {
+        partition_count: config.topic_partition_count,
+        replication_factor: config.topic_replication_factor.min(most),
+        configs: own_configs(config.topic_segment_bytes),
+    }
+}
+
+fn most_replicas(image: &Image, configured_voters: usize) -> i16 {
     let voters = image.voters().len().max(configured_voters);
     let brokers = image.brokers().count().max(voters).max(1);
-    let most = i16::try_from(brokers).unwrap_or(i16::MAX);
-    let segment_bytes = i64::from(config.topic_segment_bytes).max(MIN_BATCH_BYTES);
+    i16::try_from(brokers).unwrap_or(i16::MAX)
+}
+
+fn own_configs(segment_bytes: i32) -> BTreeMap<String, String> {
+    let segment_bytes = i64::from(segment_bytes).max(MIN_BATCH_BYTES);
     let configs =
         [("compression.type", "producer".to_owned()), ("segment.bytes", segment_bytes.to_string())];
     let configs = configs.into_iter().map(|(key, value)| (key.to_owned(), value));
     let mut configs: BTreeMap<String, String> = configs.collect();
     complete(&mut configs);
-    TopicDefaults {
-        partition_count: config.topic_partition_count,
-        replication_factor: config.topic_replication_factor.min(most),
-        configs,
-    }
+    configs
 }
 
 #[cfg(test)]
@@ -123,6 +148,17 @@ mod tests {
             assert_eq!(declared.validate(value), Ok(()), "{key}");
             assert_eq!(check_config(key, Some(value)), Ok(()), "{key}");
         }
+    }
+
+    #[test]
+    fn the_transaction_topic_asks_for_no_more_replicas_in_sync_than_it_has() {
+        let config = TransactionCoordinatorConfig::default();
+        let min_isr = |voters| {
+            let topic = transactions_topic(&config, &Image::default(), voters);
+            (topic.replication_factor, topic.configs["min.insync.replicas"].clone())
+        };
+        assert_eq!(min_isr(1), (1, "1".to_owned()));
+        assert_eq!(min_isr(3), (3, "2".to_owned()));
     }
 
     #[test]

@@ -69,6 +69,7 @@ fn request(
         max_wait_ms: millis(config.max_wait),
         min_bytes: config.min_bytes,
         max_bytes: config.max_bytes,
+        isolation_level: config.isolation_level.to_wire(),
         topics: topics.collect(),
         ..FetchRequest::default()
     }

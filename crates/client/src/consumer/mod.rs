@@ -7,6 +7,8 @@ mod fetch;
 mod records;
 
 #[cfg(test)]
+mod isolation_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +45,36 @@ pub struct ConsumerConfig {
     pub max_decompressed_bytes: usize,
     /// `auto.offset.reset`: where to go on when the offset is not there any more.
     pub offset_reset: OffsetReset,
+    /// `isolation.level`: whether records of transactions that are open or aborted are read too. They are, by default.
+    pub isolation_level: IsolationLevel,
+}
+
+/// What a reader sees of transactions (Kafka's `isolation.level`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum IsolationLevel {
+    /// All records.
+    #[default]
+    ReadUncommitted,
+    /// No record of an aborted transaction, and none from the first open one on.
+    ReadCommitted,
+}
+
+impl IsolationLevel {
+    pub(crate) fn to_wire(self) -> i8 {
+        match self {
+            Self::ReadUncommitted => 0,
+            Self::ReadCommitted => 1,
+        }
+    }
+
+    /// Returns the end of a partition for such a reader.
+    #[must_use]
+    pub fn end(self) -> OffsetAt {
+        match self {
+            Self::ReadUncommitted => OffsetAt::Latest,
+            Self::ReadCommitted => OffsetAt::LastStable,
+        }
+    }
 }
 
 /// Where to go on when the log does not hold the wanted offset.
@@ -98,6 +130,7 @@ impl Default for ConsumerConfig {
             max_partition_bytes: 4 << 20,
             max_decompressed_bytes: 128 << 20,
             offset_reset: OffsetReset::Fail,
+            isolation_level: IsolationLevel::ReadUncommitted,
         }
     }
 }
@@ -125,6 +158,9 @@ impl Consumer {
     pub async fn assign(&mut self, partition: TopicPartition, start: Start) -> Result<(), Error> {
         let next = match start {
             Start::Offset(offset) => offset,
+            Start::At(OffsetAt::Latest) => {
+                self.offset_at(&partition, self.config.isolation_level.end()).await?
+            }
             Start::At(at) => self.offset_at(&partition, at).await?,
         };
         self.assign_at(partition, next);
@@ -338,6 +374,7 @@ impl Consumer {
             next,
             high_watermark,
             bytes: bytes.slice(..end),
+            aborted: records::aborted(self.config.isolation_level, data),
         }))
     }
 
@@ -366,13 +403,17 @@ impl Consumer {
         let at = match self.config.offset_reset {
             OffsetReset::Fail => return Err(failure),
             OffsetReset::Earliest => OffsetAt::Earliest,
-            OffsetReset::Latest => OffsetAt::Latest,
+            OffsetReset::Latest => self.config.isolation_level.end(),
         };
         let partitions: Vec<_> = self.positions.keys().cloned().collect();
         for partition in partitions {
             let earliest = self.offset_at(&partition, OffsetAt::Earliest).await?;
             let latest = self.offset_at(&partition, OffsetAt::Latest).await?;
-            let wanted = if at == OffsetAt::Earliest { earliest } else { latest };
+            let wanted = match at {
+                OffsetAt::Earliest => earliest,
+                OffsetAt::Latest => latest,
+                at => self.offset_at(&partition, at).await?,
+            };
             if let Some(position) = self.positions.get_mut(&partition)
                 && (position.next < earliest || position.next > latest)
             {

@@ -11,9 +11,10 @@ use protocol::messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, Mem
 use tokio::time::Instant;
 
 use super::GroupConsumerConfig;
-use super::link::Link;
 use crate::client::Client;
+use crate::coordinator_link::Link;
 use crate::error::Error;
+use crate::groups::coordinators::CoordinatorKey;
 use crate::groups::offset_messages::Committer;
 use crate::groups::subject;
 
@@ -45,7 +46,8 @@ impl Membership {
         // A broker that hangs must be given up in time to find the next coordinator within the session.
         let patience = (config.session_timeout / 3)
             .clamp(LEAST_PATIENCE, client.config().request_timeout.max(LEAST_PATIENCE));
-        let link = || Link::new(client.clone(), config.group_id.clone(), patience);
+        let key = CoordinatorKey::of_group(&config.group_id);
+        let link = || Link::new(client.clone(), key.clone(), patience);
         Self {
             joining: link(),
             link: link(),

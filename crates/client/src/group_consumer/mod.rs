@@ -7,7 +7,6 @@
 mod assignor;
 mod heartbeat;
 mod join;
-mod link;
 mod membership;
 mod positions;
 mod rebalance;
@@ -33,6 +32,7 @@ use self::signal::Signal;
 use crate::client::Client;
 use crate::consumer::{ConsumedRecord, Consumer, ConsumerConfig, OffsetReset};
 use crate::error::Error;
+use crate::transactional_producer::GroupMetadata;
 
 pub use assignor::Assignor;
 
@@ -243,6 +243,19 @@ impl GroupConsumer {
             if let Some(event) = self.take(woken)? {
                 return Ok(event);
             }
+        }
+    }
+
+    /// Returns who this member is for [`TransactionalProducer::send_offsets`](crate::TransactionalProducer::send_offsets), so that offsets of a member that
+    /// the group has given up are refused (KIP-447).
+    #[must_use]
+    pub fn group_metadata(&self) -> GroupMetadata {
+        let committer = self.membership.committer();
+        GroupMetadata {
+            group_id: self.membership.config.group_id.clone(),
+            generation: committer.generation,
+            member_id: committer.member_id,
+            group_instance_id: committer.group_instance_id,
         }
     }
 

@@ -56,7 +56,7 @@ pub(super) async fn find(
     let Some(first) = missing.first() else { return Ok(positions) };
     let at = match membership.config.offset_reset {
         OffsetReset::Earliest => OffsetAt::Earliest,
-        OffsetReset::Latest => OffsetAt::Latest,
+        OffsetReset::Latest => membership.config.fetch.isolation_level.end(),
         OffsetReset::Fail => return Err(nothing_committed(first)),
     };
     for (partition, offset) in membership.client.list_offsets(&missing, at).await {

@@ -1,4 +1,4 @@
-//! Finds the brokers that keep groups, and asks them until they answer.
+//! Finds the brokers that keep groups or transactional ids, and asks them until they answer.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use model::BrokerId;
 use protocol::ApiKey;
 use protocol::codec::KafkaString;
+use protocol::messages::find_coordinator::{GROUP_KEY_TYPE, TRANSACTION_KEY_TYPE};
 use protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 use tokio::time::timeout_at;
 
@@ -17,8 +18,56 @@ use crate::connection::Connection;
 use crate::error::{Error, RequestError};
 use crate::wire::address;
 
-/// One result for each group that was asked about.
+/// One result for each group, or transactional id, that was asked about.
 pub(crate) type ByGroup<T> = BTreeMap<String, Result<T, Error>>;
+
+/// What a coordinator keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CoordinatorKind {
+    /// Groups.
+    Group,
+    /// Transactional ids.
+    Transaction,
+}
+
+/// A group or a transactional id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CoordinatorKey {
+    pub(crate) kind: CoordinatorKind,
+    pub(crate) name: String,
+}
+
+impl CoordinatorKind {
+    fn key_type(self) -> i8 {
+        match self {
+            Self::Group => GROUP_KEY_TYPE,
+            Self::Transaction => TRANSACTION_KEY_TYPE,
+        }
+    }
+
+    /// Names one in an error.
+    pub(crate) fn subject(self, name: &str) -> String {
+        match self {
+            Self::Group => subject(name),
+            Self::Transaction => format!("transactional id {name}"),
+        }
+    }
+}
+
+impl CoordinatorKey {
+    pub(crate) fn of_group(group: &str) -> Self {
+        Self { kind: CoordinatorKind::Group, name: group.to_owned() }
+    }
+
+    pub(crate) fn of_transactional_id(id: &str) -> Self {
+        Self { kind: CoordinatorKind::Transaction, name: id.to_owned() }
+    }
+
+    /// Names it in an error.
+    pub(crate) fn subject(&self) -> String {
+        self.kind.subject(&self.name)
+    }
+}
 
 impl Client {
     /// Returns the coordinators of groups. Asking creates the topic of the offsets where it does not exist yet.
@@ -32,41 +81,52 @@ impl Client {
         let backoff = self.backoff();
         let deadline = backoff.deadline();
         let attempt = backoff.run(Error::is_retriable_at_coordinator, || async {
-            let found = self.find_coordinators_once(groups, self.patience()).await?;
+            let found = self
+                .find_coordinators_once(CoordinatorKind::Group, groups, self.patience())
+                .await?;
             found.into_iter().map(|(group, found)| Ok((group, found?))).collect()
         });
         timeout_at(deadline, attempt).await.unwrap_or_else(|_| Err(self.out_of_time(None)))
     }
 
-    /// Asks once, for many groups in one request where the broker takes that; a broker that does not answer within `patience` is given up.
+    /// Asks once, for many keys in one request where the broker takes that; a broker that does not answer within `patience` is given up.
     pub(crate) async fn find_coordinators_once(
         &self,
+        kind: CoordinatorKind,
         groups: &[String],
         patience: Duration,
     ) -> Result<ByGroup<Coordinator>, Error> {
         let connection = self.any_connection().await?;
+        let version = connection.version(ApiKey::FindCoordinator)?;
+        if version < FIRST_WITH_KEY_TYPE && kind != CoordinatorKind::Group {
+            let address = connection.address().to_owned();
+            return Err(RequestError::Unsupported { address, api: ApiKey::FindCoordinator }.into());
+        }
+        let key_type = kind.key_type();
         let mut found = BTreeMap::new();
-        if connection.version(ApiKey::FindCoordinator)? >= FIRST_OF_MANY_KEYS {
+        if version >= FIRST_OF_MANY_KEYS {
             for groups in groups.chunks(GROUPS_PER_REQUEST) {
                 let coordinator_keys = groups.iter().map(KafkaString::from).collect();
                 let request = FindCoordinatorRequest {
+                    key_type,
                     coordinator_keys,
                     ..FindCoordinatorRequest::default()
                 };
                 let response = find(&connection, &request, patience).await?;
-                found.extend(many_found(&response));
+                found.extend(many_found(kind, &response));
             }
         } else {
             for group in groups {
                 let key = group.into();
-                let request = FindCoordinatorRequest { key, ..FindCoordinatorRequest::default() };
+                let request =
+                    FindCoordinatorRequest { key, key_type, ..FindCoordinatorRequest::default() };
                 let response = find(&connection, &request, patience).await?;
-                found.insert(group.clone(), one_found(group, &response));
+                found.insert(group.clone(), one_found(kind, group, &response));
             }
         }
         // A group that the answer leaves out must not be forgotten.
         for group in groups {
-            let missing = || Err(Error::unnamed(subject(group)));
+            let missing = || Err(Error::unnamed(kind.subject(group)));
             found.entry(group.clone()).or_insert_with(missing);
         }
         Ok(found)
@@ -82,13 +142,26 @@ impl Client {
     where
         F: Future<Output = Result<ByGroup<T>, Error>>,
     {
+        self.ask_coordinators_of(CoordinatorKind::Group, groups, ask).await
+    }
+
+    /// The same of groups or transactional ids.
+    pub(crate) async fn ask_coordinators_of<T, F>(
+        &self,
+        kind: CoordinatorKind,
+        groups: &[String],
+        ask: impl Fn(Connection, Coordinator, Vec<String>) -> F,
+    ) -> ByGroup<T>
+    where
+        F: Future<Output = Result<ByGroup<T>, Error>>,
+    {
         let mut backoff = self.backoff();
         let deadline = backoff.deadline();
         let mut done = BTreeMap::new();
         let mut open: Vec<String> = groups.to_vec();
         let mut last = None;
         while !open.is_empty() {
-            let round = timeout_at(deadline, self.ask_once(&open, &ask)).await;
+            let round = timeout_at(deadline, self.ask_once(kind, &open, &ask)).await;
             let Ok(answers) = round else {
                 let failure = self.out_of_time(last);
                 done.extend(open.drain(..).map(|group| (group, Err(failure.clone()))));
@@ -118,13 +191,14 @@ impl Client {
 
     async fn ask_once<T, F>(
         &self,
+        kind: CoordinatorKind,
         groups: &[String],
         ask: &impl Fn(Connection, Coordinator, Vec<String>) -> F,
     ) -> ByGroup<T>
     where
         F: Future<Output = Result<ByGroup<T>, Error>>,
     {
-        let found = match self.find_coordinators_once(groups, self.patience()).await {
+        let found = match self.find_coordinators_once(kind, groups, self.patience()).await {
             Ok(found) => found,
             Err(failure) => {
                 return groups.iter().map(|group| (group.clone(), Err(failure.clone()))).collect();
@@ -142,13 +216,14 @@ impl Client {
         }
         let asked = by_coordinator
             .into_iter()
-            .map(|(coordinator, groups)| self.ask_coordinator(coordinator, groups, ask));
+            .map(|(coordinator, groups)| self.ask_coordinator(kind, coordinator, groups, ask));
         answers.extend(join_all(asked).await.into_iter().flatten());
         answers
     }
 
     async fn ask_coordinator<T, F>(
         &self,
+        kind: CoordinatorKind,
         coordinator: Coordinator,
         groups: Vec<String>,
         ask: &impl Fn(Connection, Coordinator, Vec<String>) -> F,
@@ -170,7 +245,7 @@ impl Client {
                 }
             }
             for group in groups {
-                let missing = || Err(Error::unnamed(subject(group)));
+                let missing = || Err(Error::unnamed(kind.subject(group)));
                 answers.entry(group.clone()).or_insert_with(missing);
             }
         }
@@ -196,7 +271,7 @@ impl Client {
     }
 
     /// How long one of several brokers may be silent: short enough to ask another one in time.
-    fn patience(&self) -> Duration {
+    pub(crate) fn patience(&self) -> Duration {
         self.config().request_timeout.min(self.config().api_timeout / 3)
     }
 
@@ -219,26 +294,34 @@ async fn find(
 }
 
 fn many_found(
+    kind: CoordinatorKind,
     response: &FindCoordinatorResponse,
 ) -> impl Iterator<Item = (String, Result<Coordinator, Error>)> {
-    response.coordinators.iter().map(|found| {
+    response.coordinators.iter().map(move |found| {
         let group = String::from(&found.key);
         let message = found.error_message.as_deref();
-        let coordinator = Error::check(subject(&group), found.error_code, message)
+        let coordinator = Error::check(kind.subject(&group), found.error_code, message)
             .map(|()| coordinator(found.node_id, &found.host, found.port));
         (group, coordinator)
     })
 }
 
-fn one_found(group: &str, response: &FindCoordinatorResponse) -> Result<Coordinator, Error> {
+fn one_found(
+    kind: CoordinatorKind,
+    group: &str,
+    response: &FindCoordinatorResponse,
+) -> Result<Coordinator, Error> {
     let message = response.error_message.as_deref();
-    Error::check(subject(group), response.error_code, message)?;
+    Error::check(kind.subject(group), response.error_code, message)?;
     Ok(coordinator(response.node_id, &response.host, response.port))
 }
 
 fn coordinator(node_id: i32, host: &KafkaString, port: i32) -> Coordinator {
     Coordinator { broker: BrokerId(node_id), address: address(host, port) }
 }
+
+/// From version 1 on a request says what its keys are.
+const FIRST_WITH_KEY_TYPE: i16 = 1;
 
 /// From version 4 on a request names many keys (KIP-699).
 const FIRST_OF_MANY_KEYS: i16 = 4;

@@ -4,7 +4,7 @@
 //! time for all attempts is `default.api.timeout.ms`. Membership is not here: see [`group_consumer`](crate::group_consumer).
 
 pub(crate) mod consumer_protocol;
-mod coordinators;
+pub(crate) mod coordinators;
 mod deletion;
 mod descriptions;
 mod listing;

@@ -175,19 +175,21 @@ impl Driver {
         let acks = self.shared.config.acks;
         let sent: Sent = batches.iter().map(|(at, batch)| (at.clone(), batch.order)).collect();
         let request = self.request(&batches);
-        let event: BoxFuture<'static, Event> = match submit(connection, acks, &request).await {
-            Err(error) => {
-                for (partition, order) in sent {
-                    self.answered(&partition, order, unsent(error.clone()));
+        let newest = self.shared.accumulator().newest_produce();
+        let event: BoxFuture<'static, Event> =
+            match submit(connection, acks, newest, &request).await {
+                Err(error) => {
+                    for (partition, order) in sent {
+                        self.answered(&partition, order, unsent(error.clone()));
+                    }
+                    return;
                 }
-                return;
-            }
-            Ok(Some(pending)) => Box::pin(async move {
-                let result = pending.response().await;
-                Event::Answered { broker, sent, result }
-            }),
-            Ok(None) => Box::pin(async move { Event::Fired { broker, sent } }),
-        };
+                Ok(Some(pending)) => Box::pin(async move {
+                    let result = pending.response().await;
+                    Event::Answered { broker, sent, result }
+                }),
+                Ok(None) => Box::pin(async move { Event::Fired { broker, sent } }),
+            };
         *self.requests.entry(broker).or_default() += 1;
         self.under_way.push(event);
     }
@@ -222,7 +224,7 @@ impl Driver {
             TopicProduceData { name: name.into(), partition_data, ..TopicProduceData::default() }
         });
         ProduceRequest {
-            transactional_id: None,
+            transactional_id: self.shared.transactional_id.as_ref().map(Into::into),
             acks: self.shared.config.acks.to_wire(),
             timeout_ms: millis(self.shared.config.request_timeout),
             topic_data: topics.collect(),
@@ -382,11 +384,12 @@ fn unsent(error: RequestError) -> Answer {
 async fn submit(
     connection: &Connection,
     acks: Acks,
+    newest: i16,
     request: &ProduceRequest,
 ) -> Result<Option<Pending<ProduceRequest>>, RequestError> {
     if acks == Acks::None {
         connection.send_unanswered(request).await?;
         return Ok(None);
     }
-    connection.submit(request, Duration::ZERO).await.map(Some)
+    connection.submit_up_to(newest, request, Duration::ZERO).await.map(Some)
 }

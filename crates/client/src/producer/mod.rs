@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::record_batch::{BatchBuilder, Codec, Header, NewRecord};
-use model::{Acks, Clock, ErrorCode, TopicPartition, UnixMillis};
+use model::{Acks, Clock, ErrorCode, ProducerEpoch, ProducerId, TopicPartition, UnixMillis};
 use tokio::sync::{Notify, Semaphore};
 
 use crate::client::Client;
@@ -84,6 +84,7 @@ pub struct Producer {
 struct Shared {
     client: Client,
     config: ProducerConfig,
+    transactional_id: Option<String>,
     clock: Clock,
     accumulator: Mutex<Accumulator>,
     /// Free bytes of `buffer.memory`.
@@ -128,11 +129,23 @@ impl Producer {
     /// Starts a producer.
     #[must_use]
     pub fn new(client: Client, config: ProducerConfig) -> Self {
+        Self::start(client, config, None)
+    }
+
+    /// Starts the producer of a transactional id; it takes records within transactions only.
+    pub(crate) fn transactional(client: Client, config: ProducerConfig, id: String) -> Self {
+        let needed =
+            ProducerConfig { acks: Acks::All, idempotence: Idempotence::Enabled, ..config };
+        Self::start(client, needed, Some(id))
+    }
+
+    fn start(client: Client, config: ProducerConfig, transactional_id: Option<String>) -> Self {
         let memory = Semaphore::new(config.buffer_bytes.min(Semaphore::MAX_PERMITS));
         let shared = Arc::new(Shared {
             accumulator: Mutex::new(Accumulator::new(&config, client.config().retry_backoff)),
             client,
             config,
+            transactional_id,
             clock: Clock::start(),
             memory,
             work: Notify::new(),
@@ -212,6 +225,46 @@ impl Producer {
                 () = shared.client.tasks().token.cancelled() => return,
             }
         }
+    }
+
+    /// Opens a transaction; see [`Accumulator::begin_transaction`]. No batch of another one is left.
+    pub(crate) fn begin_transaction(&self, id: ProducerId, epoch: ProducerEpoch, newest: i16) {
+        self.shared.accumulator().begin_transaction(id, epoch, newest);
+    }
+
+    /// Waits until every record of the transaction is delivered; no more are taken.
+    ///
+    /// # Errors
+    /// The first failure of the transaction.
+    pub(crate) async fn close_transaction(&self) -> Result<(), Error> {
+        let _so_far = self.shared.accumulator().close_transaction();
+        self.flush().await;
+        self.shared.accumulator().close_transaction()
+    }
+
+    /// Drops records that are not sent, and waits for the others.
+    pub(crate) async fn abort_transaction(&self) {
+        self.shared.accumulator().abort_transaction();
+        self.shared.work.notify_one();
+        self.flush().await;
+    }
+
+    /// Notes a failure of which the transaction cannot recover.
+    pub(crate) fn fail_transaction(&self, failure: &Error) {
+        self.shared.accumulator().fail_transaction(failure);
+    }
+
+    /// Returns the partition that a record goes to.
+    ///
+    /// # Errors
+    /// [`Error::Broker`] for a topic that does not exist.
+    pub(crate) async fn partition_of(&self, record: &ProducerRecord<'_>) -> Result<i32, Error> {
+        let count = self.partition_count(record.topic).await?;
+        Ok(match (record.partition, record.key) {
+            (Some(partition), _) => partition,
+            (None, Some(key)) => partition_for_key(key, count),
+            (None, None) => self.shared.accumulator().sticky_partition(record.topic, count),
+        })
     }
 
     async fn partition_count(&self, topic: &str) -> Result<i32, Error> {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use model::ErrorCode;
 
 use super::classic_group::{Group, Phase};
+use super::offsets;
 use super::record::GroupRecord;
 use super::request::ListGroups;
 use super::response::{GroupDescription, ListedGroup, MemberDescription};
@@ -66,9 +67,13 @@ pub(super) fn delete(group: &mut Group, turn: &mut Turn<'_>) -> ErrorCode {
     ErrorCode::None
 }
 
-/// Removes a group without members and offsets. Whoever was given an id may still come.
+/// Removes a group without members and offsets, pending ones included. Whoever was given an id may still come.
 pub(super) fn delete_if_idle(group: &mut Group, turn: &mut Turn<'_>) {
-    if group.phase == Phase::Empty && group.pending.is_empty() && group.offsets.is_empty() {
+    if group.phase == Phase::Empty
+        && group.pending.is_empty()
+        && group.offsets.is_empty()
+        && group.pending_offsets.is_empty()
+    {
         remove(group, turn);
     }
 }
@@ -76,7 +81,14 @@ pub(super) fn delete_if_idle(group: &mut Group, turn: &mut Turn<'_>) {
 /// Writes the tombstones of all that the log holds of the group, and has it removed: one append, however many offsets it has. (As Kafka. There are at most as many as the
 /// cluster has partitions, some 60 bytes and a microsecond each.)
 fn remove(group: &mut Group, turn: &mut Turn<'_>) {
-    let tombstones = group.offsets.tombstones(&group.id);
+    let mut tombstones = group.offsets.tombstones(&group.id);
+    // What a transaction was to commit goes too (as in Kafka): its marker brings nothing back.
+    let only_pending = group.pending_offsets.partitions();
+    let only_pending =
+        only_pending.filter(|(topic, partition)| !group.offsets.contains(topic, *partition));
+    tombstones.extend(
+        only_pending.map(|(topic, partition)| offsets::tombstone(&group.id, topic, partition)),
+    );
     group.write_offsets(tombstones, turn);
     if group.logged.is_some() {
         group.set_logged(None, turn.totals);

@@ -45,6 +45,7 @@ macro_rules! names {
         }
     )+};
 }
+pub(crate) use names;
 
 names! {
     /// A consumer group's id. Empty is legal for commits and fetches of offsets alone (old clients without membership).

@@ -5,7 +5,8 @@
 //! [`Shard::poll_action`]: append what is to be written, hand out what is to be answered; then arm one timer from [`Shard::poll_timeout`].
 //!
 //! State changes at the append, before it is committed; so a reply names the write that it depends on ([`Action::Reply`]) and the driver holds it until that is committed.
-//! A shard whose append failed is thrown away and loaded again: the log is the truth.
+//! A shard whose append failed is thrown away and loaded again: the log is the truth. (A batch of a transaction the log may refuse, for it knows the producers; so there the state changes
+//! when the driver says that it is appended.)
 //!
 //! `shard` finds the group of each event and gives it its `turn`; `membership`, `offset_requests` and `administration` answer it; `classic_group` is what a group is,
 //! `offsets` what is committed.
@@ -36,7 +37,7 @@ use model::{Timestamp, UnixMillis};
 
 pub use self::shard::{RewriteCursor, Shard, ShardCounts};
 
-use self::record::GroupRecord;
+use self::record::{GroupRecord, TransactionBatch};
 use self::request::{Request, RequestId};
 use self::response::Response;
 
@@ -96,6 +97,9 @@ pub struct WriteId(pub u64);
 pub enum Action {
     /// Append these records, as one batch if they fit one. When that fails the shard is void.
     Append(WriteId, Vec<GroupRecord>),
+    /// Append a batch of a transaction, which the log may refuse. Say what came of it with [`Shard::appended`], before anything else happens to the shard; when it failed for
+    /// another reason the shard is void.
+    AppendOfTransaction(WriteId, TransactionBatch),
     /// Answer a request, once the write that it depends on is committed; `None` when it depends on nothing uncommitted.
     Reply(RequestId, Response, Option<WriteId>),
 }

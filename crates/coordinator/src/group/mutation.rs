@@ -35,12 +35,18 @@ pub enum Mutation {
     CommitNotWritten,
     /// A topic's deletion takes the offsets of its successor along.
     TopicIdIgnored,
+    /// What a transaction commits is committed before its marker.
+    OffsetsVisibleBeforeMarker,
+    /// A load does not heed what transactions that are open have committed.
+    PendingOffsetsLostAtLoad,
+    /// A rewrite puts what is committed for a partition above what a transaction has pending for it.
+    RewriteAbovePending,
 }
 
 #[cfg(all(test, feature = "mutations"))]
 impl Mutation {
     /// All of them.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::AnswerBeforeWrite,
         Self::NoFencing,
         Self::GenerationStays,
@@ -52,6 +58,9 @@ impl Mutation {
         Self::CommitOfAnyGeneration,
         Self::CommitNotWritten,
         Self::TopicIdIgnored,
+        Self::OffsetsVisibleBeforeMarker,
+        Self::PendingOffsetsLostAtLoad,
+        Self::RewriteAbovePending,
     ];
 }
 

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{LeaderEpoch, Offset, TopicId, UnixMillis};
+use model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicId, UnixMillis};
 
 use super::ids::{GenerationId, GroupId, GroupInstanceId, MemberId, TopicName};
+use super::request::{CompleteTransaction, VerificationGuard};
 
 /// One record of `__consumer_offsets`. Each says the whole of what its key names, so the last one of a key counts, and replay in log order gives the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,24 @@ impl GroupRecord {
             Self::Offset { group_id, .. } | Self::Group { group_id, .. } => group_id,
         }
     }
+}
+
+/// One batch of a transaction in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransactionBatch {
+    /// Offsets that count once the transaction is committed: a transactional batch without a sequence. They fit one batch.
+    Offsets {
+        /// The transaction's producer.
+        producer_id: ProducerId,
+        /// Which of its incarnations.
+        producer_epoch: ProducerEpoch,
+        /// The proof that the transaction was verified.
+        guard: Option<VerificationGuard>,
+        /// The offsets.
+        records: Vec<GroupRecord>,
+    },
+    /// What ends it: a control batch.
+    Marker(CompleteTransaction),
 }
 
 /// The value of an offset's record.

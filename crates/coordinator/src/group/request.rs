@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{LeaderEpoch, Offset, TopicId};
+use model::record_batch::EndTransactionMarker;
+use model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicId};
 
 use super::ids::{GenerationId, GroupId, GroupInstanceId, MemberId, TopicName};
 use super::state::GroupState;
@@ -27,6 +28,10 @@ pub enum Request {
     Leave(LeaveGroup),
     /// OffsetCommit.
     CommitOffsets(CommitOffsets),
+    /// TxnOffsetCommit.
+    CommitTransactionalOffsets(CommitTransactionalOffsets),
+    /// WriteTxnMarkers, one producer, for the whole shard.
+    CompleteTransaction(CompleteTransaction),
     /// OffsetFetch, one group.
     FetchOffsets(FetchOffsets),
     /// OffsetDelete.
@@ -50,6 +55,15 @@ pub struct MemberRef {
     pub group_instance_id: Option<GroupInstanceId>,
     /// The generation that it believes in; `None` (−1 on the wire) when it claims none.
     pub generation_id: Option<GenerationId>,
+}
+
+impl MemberRef {
+    /// Says whether whoever asks says of itself that it is a member.
+    pub(super) fn claims_membership(&self) -> bool {
+        self.generation_id.is_some()
+            || !self.member_id.as_str().is_empty()
+            || self.group_instance_id.is_some()
+    }
 }
 
 /// Whether a dynamic member's first JoinGroup makes it a member, or is answered with MEMBER_ID_REQUIRED and its id (version 4, KIP-394).
@@ -172,6 +186,40 @@ pub struct OffsetToCommit {
     pub leader_epoch: Option<LeaderEpoch>,
     /// The client's own words; the machine checks their length.
     pub metadata: String,
+}
+
+/// Commits offsets of one group as part of a transaction: they count once its marker is in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitTransactionalOffsets {
+    /// Who commits (KIP-447); without generation and member it is a producer that a consumer did not tell of itself.
+    pub member: MemberRef,
+    /// The transaction's producer.
+    pub producer_id: ProducerId,
+    /// Which of its incarnations.
+    pub producer_epoch: ProducerEpoch,
+    /// The proof that the transaction was verified, for the log; the machine hands it on.
+    pub guard: Option<VerificationGuard>,
+    /// The offsets, as the client ordered them. Their topics exist: the handler asked the metadata.
+    pub offsets: Vec<OffsetToCommit>,
+}
+
+/// What the log gave to whoever began to verify a transaction with its coordinator (KIP-890). It is the log's to judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerificationGuard(pub u64);
+
+/// Ends a transaction in this shard's partition: appends its marker, with which the offsets that it committed appear or vanish.
+///
+/// It may come more than once, and for a producer that has committed nothing here: each time the marker is appended, if the log takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompleteTransaction {
+    /// The transaction's producer.
+    pub producer_id: ProducerId,
+    /// The marker's epoch.
+    pub producer_epoch: ProducerEpoch,
+    /// How the transaction ends, and who says so.
+    pub marker: EndTransactionMarker,
+    /// Kafka's `transaction.version` of the transaction: with 2 the log holds the marker's epoch to be above the transaction's.
+    pub transaction_version: i16,
 }
 
 /// Asks for committed offsets.

@@ -19,6 +19,10 @@ pub enum Response {
     Leave(LeaveAnswer),
     /// To OffsetCommit: one code for each offset, in the request's order.
     CommitOffsets(Vec<ErrorCode>),
+    /// To TxnOffsetCommit: one code for each offset, in the request's order.
+    CommitTransactionalOffsets(Vec<ErrorCode>),
+    /// To WriteTxnMarkers, one producer.
+    CompleteTransaction(ErrorCode),
     /// To OffsetFetch.
     FetchOffsets(FetchOffsetsAnswer),
     /// To OffsetDelete.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use model::record_batch::{
-    Batch, BatchError, Batches, Record, RecordIter, Records, RecordsError, verify_crc,
+    Batch, BatchError, BatchHeader, Batches, EndTransactionMarker, MarkerError, Record, RecordIter,
+    Records, RecordsError, verify_crc,
 };
-use model::{LeaderEpoch, Offset, UnixMillis};
+use model::{LeaderEpoch, Offset, ProducerId, UnixMillis};
 use protocol::codec::{KafkaString, Problem};
 use protocol::group_log::{
     GroupLogKey, GroupMetadataValue, MemberMetadata, OffsetCommitKey, OffsetCommitValue,
@@ -54,6 +55,38 @@ pub enum DecodeError {
         #[source]
         source: protocol::codec::DecodeError,
     },
+    /// A control record that is damaged.
+    #[error("the control record at offset {offset} cannot be read")]
+    Marker {
+        /// Offset of the record.
+        offset: Offset,
+        /// Why.
+        #[source]
+        source: MarkerError,
+    },
+}
+
+/// What the log says at one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogEntry {
+    /// A record that counts from where it stands.
+    Record(GroupRecord),
+    /// A record of a transaction: it counts, or not, from the producer's next marker on.
+    OfTransaction {
+        /// The transaction's producer.
+        producer_id: ProducerId,
+        /// Where the record stands.
+        offset: Offset,
+        /// The record.
+        record: GroupRecord,
+    },
+    /// The end of a producer's transaction.
+    Marker {
+        /// The transaction's producer.
+        producer_id: ProducerId,
+        /// How it ended.
+        marker: EndTransactionMarker,
+    },
 }
 
 impl DecodeError {
@@ -65,15 +98,14 @@ impl DecodeError {
             Self::Record { source, .. } => {
                 matches!(source.problem(), Problem::UnsupportedVersion(_))
             }
-            Self::Batch { .. } | Self::Records { .. } => false,
+            Self::Batch { .. } | Self::Records { .. } | Self::Marker { .. } => false,
         }
     }
 }
 
 /// Reads whole batches of the offsets topic, in log order.
 ///
-/// Skipped are control batches, batches of transactions (their offsets count only once committed, and nothing writes them yet), and keys of kinds that are not known:
-/// those of the newer group protocols (KIP-848, KIP-932, KIP-1071).
+/// Skipped are control records other than markers, and keys of kinds that are not known: those of the newer group protocols (KIP-848, KIP-932, KIP-1071).
 #[must_use]
 pub fn decode(batches: &Bytes) -> Decoder<'_> {
     Decoder {
@@ -102,16 +134,36 @@ enum CurrentBatch<'a> {
     None,
     /// An uncompressed one, read where it lies.
     Plain {
-        base_offset: Offset,
+        origin: Origin,
         records: RecordIter<'a>,
     },
     /// Of a compressed one, which was read at once.
-    Inflated(std::vec::IntoIter<Result<GroupRecord, DecodeError>>),
+    Inflated(std::vec::IntoIter<Result<LogEntry, DecodeError>>),
     Failed,
 }
 
+/// What its header says of the records of a batch.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    base_offset: Offset,
+    /// Set when the batch belongs to a transaction.
+    producer_id: Option<ProducerId>,
+    is_control: bool,
+}
+
+impl Origin {
+    fn of(header: &BatchHeader) -> Self {
+        let producer = header.producer.filter(|_| header.is_transactional() || header.is_control());
+        Self {
+            base_offset: header.base_offset,
+            producer_id: producer.map(|producer| producer.id),
+            is_control: header.is_control(),
+        }
+    }
+}
+
 impl Iterator for Decoder<'_> {
-    type Item = Result<GroupRecord, DecodeError>;
+    type Item = Result<LogEntry, DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -125,8 +177,8 @@ impl Iterator for Decoder<'_> {
                     Err(error) => Err(error),
                 },
                 CurrentBatch::Inflated(records) => records.next().transpose(),
-                CurrentBatch::Plain { base_offset, records } => {
-                    next_known(records, *base_offset, self.bytes, &mut self.names)
+                CurrentBatch::Plain { origin, records } => {
+                    next_known(records, *origin, self.bytes, &mut self.names)
                 }
             };
             match found {
@@ -160,23 +212,21 @@ impl<'a> Decoder<'a> {
     fn open(&mut self, batch: Batch<'a>) -> Result<CurrentBatch<'a>, DecodeError> {
         let header = batch.header;
         self.next_offset = header.next_offset();
-        if header.is_control() || header.is_transactional() {
-            return Ok(CurrentBatch::None);
-        }
+        let origin = Origin::of(&header);
         let base_offset = header.base_offset;
         let records = Records::of(batch, MAX_INFLATED_BYTES)
             .map_err(|source| DecodeError::Records { offset: base_offset, source })?;
         match records.into_data() {
             Cow::Borrowed(data) => {
                 let records = RecordIter::new(header, data);
-                Ok(CurrentBatch::Plain { base_offset, records })
+                Ok(CurrentBatch::Plain { origin, records })
             }
             Cow::Owned(data) => {
                 let data = Bytes::from(data);
                 let mut records = RecordIter::new(header, &data);
                 let mut read = Vec::new();
                 while let Some(record) =
-                    next_known(&mut records, base_offset, &data, &mut self.names).transpose()
+                    next_known(&mut records, origin, &data, &mut self.names).transpose()
                 {
                     let is_last = record.as_ref().is_err_and(|error| !error.is_skippable());
                     read.push(record);
@@ -193,18 +243,41 @@ impl<'a> Decoder<'a> {
 /// Reads on to the next record of a known kind. `bytes` holds the batch's records.
 fn next_known(
     records: &mut RecordIter<'_>,
-    base_offset: Offset,
+    origin: Origin,
     bytes: &Bytes,
     names: &mut Names,
-) -> Result<Option<GroupRecord>, DecodeError> {
+) -> Result<Option<LogEntry>, DecodeError> {
     for record in records {
         let record =
-            record.map_err(|source| DecodeError::Records { offset: base_offset, source })?;
-        if let Some(record) = read(&record, bytes, names)? {
-            return Ok(Some(record));
+            record.map_err(|source| DecodeError::Records { offset: origin.base_offset, source })?;
+        let entry = if origin.is_control {
+            read_marker(&record, origin.producer_id)?
+        } else {
+            let read = read(&record, bytes, names)?;
+            read.map(|read| match origin.producer_id {
+                Some(producer_id) => {
+                    LogEntry::OfTransaction { producer_id, offset: record.offset, record: read }
+                }
+                None => LogEntry::Record(read),
+            })
+        };
+        if entry.is_some() {
+            return Ok(entry);
         }
     }
     Ok(None)
+}
+
+/// Reads a control record; `None` when it is no marker of a transaction.
+fn read_marker(
+    record: &Record<'_>,
+    producer_id: Option<ProducerId>,
+) -> Result<Option<LogEntry>, DecodeError> {
+    let marker = EndTransactionMarker::read(record.key, record.value)
+        .map_err(|source| DecodeError::Marker { offset: record.offset, source })?;
+    Ok(marker
+        .zip(producer_id)
+        .map(|(marker, producer_id)| LogEntry::Marker { producer_id, marker }))
 }
 
 /// Reads one record; `None` when its kind is not known.

@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::record_batch::{BatchBuilder, BatchOptions, BuildError, HEADER_BYTES, NewRecord};
+use model::record_batch::{
+    BatchBuilder, BatchKind, BatchOptions, BatchProducer, BuildError, HEADER_BYTES, NewRecord,
+};
 use model::{LeaderEpoch, UnixMillis};
 use protocol::group_log::{
     GroupMetadataKey, GroupMetadataValue, MemberMetadata, OffsetCommitKey, OffsetCommitValue,
 };
 
-use crate::group::record::{GroupMetadataRecord, GroupRecord, MemberRecord, OffsetRecord};
+use crate::group::record::{
+    GroupMetadataRecord, GroupRecord, MemberRecord, OffsetRecord, TransactionBatch,
+};
+use crate::group::request::CompleteTransaction;
 
 /// Says why records cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +28,7 @@ pub enum EncodeError {
         limit_bytes: usize,
     },
     /// A text or a count is longer than its length field can say.
-    #[error("a record cannot be expressed in the format of the offsets topic")]
+    #[error("a record cannot be expressed in the format of its topic")]
     Inexpressible(#[from] protocol::codec::EncodeError),
     /// The batch's own limits, which lie far above.
     #[error("a record batch cannot be built")]
@@ -36,13 +41,45 @@ pub enum EncodeError {
 /// What fits one batch is one batch. An [`EncodeError`] ends it; batches before it are whole.
 #[must_use]
 pub fn batches(records: &[GroupRecord], timestamp: UnixMillis, limit_bytes: usize) -> Encoder<'_> {
-    Encoder {
-        records: records.iter(),
-        last: None,
-        batch: BatchBuilder::new(BatchOptions::default()),
-        timestamp,
-        limit_bytes,
+    Encoder::new(records, timestamp, limit_bytes)
+}
+
+/// Makes the one batch of [`batches`] of the offsets of a transaction, or its marker.
+///
+/// # Errors
+/// [`EncodeError::TooLarge`] when one batch does not hold the offsets: the machine sees to it that it does.
+pub fn transaction_batch(
+    batch: &TransactionBatch,
+    timestamp: UnixMillis,
+    limit_bytes: usize,
+) -> Result<Vec<u8>, EncodeError> {
+    let (id, epoch, records) = match batch {
+        TransactionBatch::Offsets { producer_id, producer_epoch, records, .. } => {
+            (*producer_id, *producer_epoch, records)
+        }
+        TransactionBatch::Marker(CompleteTransaction {
+            producer_id,
+            producer_epoch,
+            marker,
+            ..
+        }) => return Ok(marker.batch(*producer_id, *producer_epoch, None, timestamp)?),
+    };
+    let mut built = BatchBuilder::new(BatchOptions {
+        producer: Some(BatchProducer { id, epoch, base_sequence: None }),
+        kind: BatchKind::Transactional,
+        ..BatchOptions::default()
+    });
+    for record in records {
+        let (key, value) = key_and_value(record)?;
+        let record =
+            NewRecord { timestamp, key: Some(&key), value: value.as_deref(), headers: &[] };
+        let size_bytes = built.size_bytes() + BatchBuilder::upper_bound_of(&record);
+        if size_bytes > limit_bytes {
+            return Err(EncodeError::TooLarge { size_bytes, limit_bytes });
+        }
+        built.append(&record)?;
     }
+    Ok(built.build()?)
 }
 
 /// Makes all [`batches`] of the records at once.
@@ -59,25 +96,51 @@ pub fn encode(
 
 /// Iterator over the batches of records; see [`batches`].
 #[derive(Debug)]
-pub struct Encoder<'a> {
-    records: std::slice::Iter<'a, GroupRecord>,
-    last: Option<&'a GroupRecord>,
+pub struct Encoder<'a, R: LogRecord = GroupRecord> {
+    records: std::slice::Iter<'a, R>,
+    last: Option<&'a R>,
     /// What the next batch begins with.
     batch: BatchBuilder,
     timestamp: UnixMillis,
     limit_bytes: usize,
 }
 
-impl<'a> Encoder<'a> {
+/// A record of a coordinator's log, of one machine or the other.
+pub trait LogRecord {
+    /// Returns key and value in Kafka's format; no value makes a tombstone.
+    ///
+    /// # Errors
+    /// When a text or a count is longer than its length field can say.
+    fn key_and_value(&self) -> Result<(Bytes, Option<Bytes>), EncodeError>;
+}
+
+impl LogRecord for GroupRecord {
+    fn key_and_value(&self) -> Result<(Bytes, Option<Bytes>), EncodeError> {
+        key_and_value(self)
+    }
+}
+
+impl<'a, R: LogRecord> Encoder<'a, R> {
+    /// Begins to make batches; see [`batches`].
+    pub(super) fn new(records: &'a [R], timestamp: UnixMillis, limit_bytes: usize) -> Self {
+        Self {
+            records: records.iter(),
+            last: None,
+            batch: BatchBuilder::new(BatchOptions::default()),
+            timestamp,
+            limit_bytes,
+        }
+    }
+
     /// Returns the last record that was taken in: the one that an error is about, else the first that is not in the batch that was returned, or the last of all.
     #[must_use]
-    pub fn last_record(&self) -> Option<&'a GroupRecord> {
+    pub fn last_record(&self) -> Option<&'a R> {
         self.last
     }
 
     /// Takes a record into the batch. Returns the batch before it if that has no room for it.
-    fn take(&mut self, record: &GroupRecord) -> Result<Option<Vec<u8>>, EncodeError> {
-        let (key, value) = key_and_value(record)?;
+    fn take(&mut self, record: &R) -> Result<Option<Vec<u8>>, EncodeError> {
+        let (key, value) = record.key_and_value()?;
         let (timestamp, limit_bytes) = (self.timestamp, self.limit_bytes);
         let record =
             NewRecord { timestamp, key: Some(&key), value: value.as_deref(), headers: &[] };
@@ -108,7 +171,7 @@ impl<'a> Encoder<'a> {
     }
 }
 
-impl Iterator for Encoder<'_> {
+impl<R: LogRecord> Iterator for Encoder<'_, R> {
     type Item = Result<Vec<u8>, EncodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -4,18 +4,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use model::record_batch::{
-    BatchBuilder, BatchKind, BatchOptions, BatchProducer, Batches, Codec, HEADER_BYTES, NewRecord,
-    Records, set_base_offset, set_producer,
+    BatchBuilder, BatchKind, BatchOptions, BatchProducer, Batches, Codec, EndTransactionMarker,
+    HEADER_BYTES, NewRecord, Records, TransactionResult, set_base_offset, set_producer,
 };
 use model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicId, UnixMillis};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::{DecodeError, EncodeError, batches, decode, encode};
+use super::{DecodeError, EncodeError, LogEntry, batches, decode, encode, transaction_batch};
 use crate::config::CoordinatorConfig;
 use crate::group::Shard;
 use crate::group::ids::{GenerationId, GroupId, TopicName};
-use crate::group::record::{GroupMetadataRecord, GroupRecord, MemberRecord, OffsetRecord};
+use crate::group::record::{
+    GroupMetadataRecord, GroupRecord, MemberRecord, OffsetRecord, TransactionBatch,
+};
+use crate::group::request::CompleteTransaction;
 
 /// A classic group with one static member: joins, commits twice, has an offset deleted, leaves, and commits without membership for a minute.
 const CLASSIC_GROUP_LOG: &[u8] = include_bytes!("fixtures/classic-group.log");
@@ -24,7 +27,14 @@ const CLASSIC_GROUP_LOG: &[u8] = include_bytes!("fixtures/classic-group.log");
 const CONSUMER_GROUP_LOG: &[u8] = include_bytes!("fixtures/consumer-group.log");
 
 fn all(bytes: &Bytes) -> Vec<GroupRecord> {
-    decode(bytes).collect::<Result<_, _>>().expect("the batches are whole")
+    decode(bytes).map(|entry| plain(entry.expect("the batches are whole"))).collect()
+}
+
+fn plain(entry: LogEntry) -> GroupRecord {
+    match entry {
+        LogEntry::Record(record) => record,
+        other => panic!("{other:?} is of a transaction"),
+    }
 }
 
 fn offset(topic: &str, partition: i32, value: Option<OffsetRecord>) -> GroupRecord {
@@ -320,7 +330,7 @@ fn a_record_that_no_batch_may_hold_is_refused() {
 }
 
 #[test]
-fn control_batches_and_transactions_are_skipped_and_compressed_ones_read() {
+fn compressed_batches_are_read_and_control_records_of_other_kinds_skipped() {
     let record = offset("orders", 3, None);
     let batch = encode(std::slice::from_ref(&record), UnixMillis(1), 1_000).unwrap().concat();
     let inner = Batches::whole(&batch).next().unwrap().unwrap();
@@ -328,17 +338,71 @@ fn control_batches_and_transactions_are_skipped_and_compressed_ones_read() {
     let key = inner.iter().next().unwrap().unwrap().key.unwrap();
     let of = |options| batch_of(options, &[(key, None)]).to_vec();
     let plain = BatchOptions::default();
-    let producer =
-        Some(BatchProducer { id: ProducerId(5), epoch: ProducerEpoch(0), base_sequence: None });
+    let control = BatchOptions { kind: BatchKind::Control, ..plain };
     let log = [
-        of(BatchOptions { kind: BatchKind::TransactionMarker, producer, ..plain }),
-        of(BatchOptions { kind: BatchKind::Control, ..plain }),
-        of(BatchOptions { kind: BatchKind::Transactional, producer, ..plain }),
+        batch_of(control, &[(b"\0\0\0\x02", Some(b"a new leader"))]).to_vec(),
         of(BatchOptions { codec: Codec::Lz4, ..plain }),
         of(BatchOptions { codec: Codec::Zstd, ..plain }),
         of(plain),
     ];
     assert_eq!(all(&log.concat().into()), [record.clone(), record.clone(), record]);
+}
+
+#[test]
+fn what_a_transaction_commits_is_told_apart_and_its_marker_read() {
+    let (producer_id, producer_epoch) = (ProducerId(5), ProducerEpoch(2));
+    let records = vec![offset("orders", 3, Some(committed(7, 1))), offset("other", 0, None)];
+    let batch = TransactionBatch::Offsets {
+        producer_id,
+        producer_epoch,
+        guard: None,
+        records: records.clone(),
+    };
+    let mut log = transaction_batch(&batch, UnixMillis(1), 1_000).unwrap();
+    let header = Batches::whole(&log).next().unwrap().unwrap().header;
+    assert!(header.is_transactional() && !header.is_control());
+    let expected = BatchProducer { id: producer_id, epoch: producer_epoch, base_sequence: None };
+    assert_eq!(header.producer, Some(expected));
+    assert!(matches!(
+        transaction_batch(&batch, UnixMillis(1), 100),
+        Err(EncodeError::TooLarge { limit_bytes: 100, .. })
+    ));
+    set_base_offset(&mut log, Offset(40));
+    let marker = EndTransactionMarker { result: TransactionResult::Abort, coordinator_epoch: 9 };
+    let batch = TransactionBatch::Marker(CompleteTransaction {
+        producer_id,
+        producer_epoch,
+        marker,
+        transaction_version: 2,
+    });
+    let mut control = transaction_batch(&batch, UnixMillis(1), 1_000).unwrap();
+    set_base_offset(&mut control, Offset(42));
+    log.extend_from_slice(&control);
+    let log = Bytes::from(log);
+    let found: Vec<_> = decode(&log).collect::<Result<_, _>>().unwrap();
+    let pending = |offset, record: &GroupRecord| LogEntry::OfTransaction {
+        producer_id,
+        offset: Offset(offset),
+        record: record.clone(),
+    };
+    let expected = [
+        pending(40, &records[0]),
+        pending(41, &records[1]),
+        LogEntry::Marker { producer_id, marker },
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_damaged_marker_ends_the_reading() {
+    let producer =
+        Some(BatchProducer { id: ProducerId(5), epoch: ProducerEpoch(0), base_sequence: None });
+    let options =
+        BatchOptions { kind: BatchKind::TransactionMarker, producer, ..BatchOptions::default() };
+    let batch = batch_of(options, &[(b"\0\0\0\x01", None)]);
+    let error = decode(&batch).next().unwrap().unwrap_err();
+    assert!(matches!(error, DecodeError::Marker { offset: Offset(0), .. }), "{error}");
+    assert!(!error.is_skippable());
 }
 
 #[test]

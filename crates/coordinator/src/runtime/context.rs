@@ -1,7 +1,8 @@
-//! What a coordinator is made of, and what all its shards share: the log, settings, counters, timers, and where tasks run.
+//! What all shards of one kind of coordinator share: the log, settings, counters, timers, and where tasks run.
 
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use model::Clock;
 use tokio::runtime::Handle;
@@ -9,57 +10,79 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::metrics::GroupMetrics;
+use super::machine::{Machine, Outlet};
+use super::metrics::ShardMetrics;
 use super::partition_writer::PartitionWriter;
 use super::timers::Timers;
-use crate::config::CoordinatorConfig;
 
-/// What a coordinator is made of.
-#[derive(Debug)]
-pub struct CoordinatorParts {
-    /// The offsets topic's log on this broker.
-    pub writer: Arc<dyn PartitionWriter>,
-    /// Settings.
-    pub config: CoordinatorConfig,
-    /// Counters, registered by whoever has the registry.
-    pub metrics: GroupMetrics,
-    /// What all tasks belong to: after [`GroupCoordinator::stop`](super::GroupCoordinator::stop) it runs empty.
-    pub tasks: TaskTracker,
-    /// Where they run. Replay runs on its blocking threads.
-    pub runtime: Handle,
+/// What the shards of one kind of coordinator are made of.
+pub(super) struct ContextParts<M: Machine> {
+    /// The topic's log on this broker.
+    pub(super) writer: Arc<dyn PartitionWriter>,
+    /// Where the machines' messages go.
+    pub(super) outlet: Arc<dyn Outlet<M::Message>>,
+    /// What the machines obey.
+    pub(super) machine: M::Config,
+    /// How long a write may wait to be committed before its client is told that it timed out.
+    pub(super) commit_timeout: Duration,
+    /// How many bytes a load reads at once.
+    pub(super) load_buffer_bytes: usize,
+    pub(super) metrics: ShardMetrics,
+    pub(super) tasks: TaskTracker,
+    pub(super) runtime: Handle,
 }
 
-/// What all shards of a broker share.
-#[derive(Debug)]
-pub(super) struct Context {
+/// What all shards of a coordinator share.
+pub(super) struct Context<M: Machine> {
     pub(super) writer: Arc<dyn PartitionWriter>,
-    pub(super) config: CoordinatorConfig,
-    pub(super) metrics: GroupMetrics,
-    pub(super) timers: Timers,
+    pub(super) outlet: Arc<dyn Outlet<M::Message>>,
+    pub(super) machine: M::Config,
+    pub(super) commit_timeout: Duration,
+    pub(super) load_buffer_bytes: usize,
+    pub(super) metrics: ShardMetrics,
+    pub(super) timers: Timers<M>,
     pub(super) tasks: TaskTracker,
     pub(super) runtime: Handle,
     pub(super) stop: CancellationToken,
-    /// Rebalances of all shards since the start, as far as they were counted.
-    pub(super) completed_rebalances: AtomicU64,
+    /// Counters of all machines since the start, as far as they were counted.
+    pub(super) totals: M::Totals,
     /// Held by a load while it reads and replays: the others wait, so that the first shards serve while the last are still to be read.
     pub(super) loads: Semaphore,
     /// Held by a rewrite while it makes progress.
     pub(super) rewrites: Semaphore,
 }
 
-impl Context {
-    pub(super) fn new(parts: CoordinatorParts) -> Self {
-        let CoordinatorParts { writer, config, metrics, tasks, runtime } = parts;
+impl<M: Machine> fmt::Debug for Context<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context of {}", M::TOPIC)
+    }
+}
+
+impl<M: Machine> Context<M> {
+    pub(super) fn new(parts: ContextParts<M>) -> Self {
+        let ContextParts {
+            writer,
+            outlet,
+            machine,
+            commit_timeout,
+            load_buffer_bytes,
+            metrics,
+            tasks,
+            runtime,
+        } = parts;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             writer,
-            config,
+            outlet,
+            machine,
+            commit_timeout,
+            load_buffer_bytes,
             metrics,
             timers: Timers::new(Clock::start()),
             tasks,
             runtime,
             stop: CancellationToken::new(),
-            completed_rebalances: AtomicU64::new(0),
+            totals: M::Totals::default(),
             loads: Semaphore::new(processors + LOADS_IN_READ),
             rewrites: Semaphore::new(REWRITES_AT_ONCE),
         }

@@ -1,4 +1,4 @@
-//! What is read off the shards at each scrape: groups by state, members, offsets, rebalances.
+//! What is read off the shards at each scrape: groups by state, members, offsets, transactions, rebalances.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::coordinator::GroupCoordinator;
+use super::group_coordinator::GroupCoordinator;
 use crate::group::state::GroupState;
 
 /// Gauges that are read off the shards at each scrape.
@@ -46,6 +46,16 @@ impl Collector for GroupGauges {
                 "steadfast_group_committed_offsets",
                 "Committed offsets kept by this broker's coordinators",
                 counts.offset_count,
+            ),
+            (
+                "steadfast_group_pending_offsets",
+                "Offsets of open transactions that wait for the marker, at this broker's coordinators",
+                counts.pending_offset_count,
+            ),
+            (
+                "steadfast_group_open_transactions",
+                "Open transactions that have committed offsets at this broker's coordinators, once for each partition of the offsets topic",
+                counts.open_transaction_count,
             ),
         ] {
             let gauge = ConstGauge::new(number(count));

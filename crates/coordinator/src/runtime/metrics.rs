@@ -11,33 +11,22 @@ use prometheus_client::registry::Registry;
 
 use super::refusal::Refusal;
 
-/// The counters; clones count into the same ones.
+/// What the shards of one kind of coordinator count; clones count into the same ones.
 #[derive(Clone)]
-pub struct GroupMetrics {
-    counters: Arc<Counters>,
+pub(super) struct ShardMetrics {
+    counters: Arc<ShardCounters>,
 }
 
-struct Counters {
-    commits: Counter,
-    commit_seconds: Histogram,
+struct ShardCounters {
     refused: Family<[(&'static str, &'static str); 1], Counter>,
     load_seconds: Histogram,
     rewrites: Counter,
     skipped_records: Counter,
 }
 
-impl fmt::Debug for GroupMetrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GroupMetrics")
-    }
-}
-
-impl Default for GroupMetrics {
+impl Default for ShardMetrics {
     fn default() -> Self {
-        let counters = Counters {
-            commits: Counter::default(),
-            // 100 us to 3.3 s: a page cache, up to a follower that hangs.
-            commit_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+        let counters = ShardCounters {
             refused: Family::default(),
             // 1 ms to 33 s: an empty partition, up to a log that was never rewritten.
             load_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
@@ -52,32 +41,20 @@ impl Default for GroupMetrics {
     }
 }
 
-impl GroupMetrics {
-    /// Registers the counters under Prometheus names.
-    pub fn register(&self, registry: &mut Registry) {
+impl ShardMetrics {
+    /// Registers the counters of a kind of coordinator: `group` or `transaction`.
+    pub(super) fn register(&self, registry: &mut Registry, kind: &str) {
         let counters = &self.counters;
-        for (name, help, counter) in [
-            ("commits", "OffsetCommit requests that were answered", &counters.commits),
-            ("log_rewrites", "Logs of group coordinators that were rewritten", &counters.rewrites),
-            (
-                "skipped_records",
-                "Records that loads of group coordinators could not read and left out",
-                &counters.skipped_records,
-            ),
-        ] {
-            registry.register(format!("steadfast_group_{name}"), help, counter.clone());
-        }
-        let help = "Requests to groups that their coordinator did not answer, by reason";
-        registry.register("steadfast_group_refused_requests", help, counters.refused.clone());
-        let help = "Time from an OffsetCommit request to its answer";
-        registry.register("steadfast_group_commit_seconds", help, counters.commit_seconds.clone());
-        let help = "Time from an election to the end of the load of its group coordinator";
-        registry.register("steadfast_group_load_seconds", help, counters.load_seconds.clone());
-    }
-
-    pub(super) fn committed(&self, latency: Duration) {
-        self.counters.commits.inc();
-        self.counters.commit_seconds.observe(latency.as_secs_f64());
+        let name = |name: &str| format!("steadfast_{kind}_{name}");
+        let help = format!("Logs of {kind} coordinators that were rewritten");
+        registry.register(name("log_rewrites"), help, counters.rewrites.clone());
+        let help = format!("Records that loads of {kind} coordinators could not read and left out");
+        registry.register(name("skipped_records"), help, counters.skipped_records.clone());
+        let help = format!("Requests to {kind}s that their coordinator did not answer, by reason");
+        registry.register(name("refused_requests"), help, counters.refused.clone());
+        let help =
+            format!("Time from an election to the end of the load of its {kind} coordinator");
+        registry.register(name("load_seconds"), help, counters.load_seconds.clone());
     }
 
     pub(super) fn refused(&self, refusal: Refusal) {
@@ -94,6 +71,51 @@ impl GroupMetrics {
 
     pub(super) fn skipped(&self, records: u64) {
         self.counters.skipped_records.inc_by(records);
+    }
+}
+
+/// The counters of groups; clones count into the same ones.
+#[derive(Clone)]
+pub struct GroupMetrics {
+    shards: ShardMetrics,
+    commits: Counter,
+    commit_seconds: Histogram,
+}
+
+impl fmt::Debug for GroupMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GroupMetrics")
+    }
+}
+
+impl Default for GroupMetrics {
+    fn default() -> Self {
+        Self {
+            shards: ShardMetrics::default(),
+            commits: Counter::default(),
+            // 100 us to 3.3 s: a page cache, up to a follower that hangs.
+            commit_seconds: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+        }
+    }
+}
+
+impl GroupMetrics {
+    /// Registers the counters under Prometheus names.
+    pub fn register(&self, registry: &mut Registry) {
+        self.shards.register(registry, "group");
+        let help = "OffsetCommit requests that were answered";
+        registry.register("steadfast_group_commits", help, self.commits.clone());
+        let help = "Time from an OffsetCommit request to its answer";
+        registry.register("steadfast_group_commit_seconds", help, self.commit_seconds.clone());
+    }
+
+    pub(super) fn shards(&self) -> &ShardMetrics {
+        &self.shards
+    }
+
+    pub(super) fn committed(&self, latency: Duration) {
+        self.commits.inc();
+        self.commit_seconds.observe(latency.as_secs_f64());
     }
 }
 

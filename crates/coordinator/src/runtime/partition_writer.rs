@@ -1,4 +1,4 @@
-//! The coordinator's view of its log: the partitions of `__consumer_offsets` that this broker leads.
+//! A coordinator's view of its log: the partitions of its topic that this broker leads.
 //!
 //! One trait, implemented by the broker over its replicas and by tests in memory. It knows bytes and offsets; what the records say is the machine's.
 
@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use model::{LeaderEpoch, Offset, TopicId};
+use model::{ErrorCode, LeaderEpoch, Offset, TopicId};
 
 use crate::group::ids::TopicIdentity;
+use crate::group::request::VerificationGuard;
 
-/// One leadership of one partition of the offsets topic. Whatever is done under an older one is refused.
+/// One leadership of one partition of a coordinator's topic. Whatever is done under an older one is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Leadership {
     /// Which topic the partition belongs to: one that was deleted and created anew begins its leader epochs at 0 again.
@@ -31,7 +32,7 @@ impl Leadership {
 
 impl fmt::Display for Leadership {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "__consumer_offsets-{} in leader epoch {}", self.partition, self.leader_epoch)
+        write!(f, "partition {} in leader epoch {}", self.partition, self.leader_epoch)
     }
 }
 
@@ -64,6 +65,29 @@ pub enum WriteError {
     Storage,
 }
 
+/// What a batch of a transaction is to the log, beside its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionOrigin {
+    /// Offsets that a producer commits, with what the log gave to whoever verified the transaction, if it did.
+    Offsets(Option<VerificationGuard>),
+    /// The marker that a transaction's coordinator wants written.
+    Marker {
+        /// Kafka's `transaction.version` of the transaction: with 2 the marker's epoch is above the transaction's.
+        transaction_version: i16,
+    },
+}
+
+/// Why a batch of a transaction was not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransactionWriteError {
+    /// As for any batch.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The log does not take it from this producer, or for this transaction: nothing was written, and the code says why.
+    #[error("the log does not take a batch of this transaction: {0}")]
+    Refused(ErrorCode),
+}
+
 /// Why nothing was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
@@ -78,7 +102,7 @@ pub enum ReadError {
     Storage,
 }
 
-/// The log of the coordinators: the offsets topic's partitions on this broker.
+/// The log of one kind of coordinator: its topic's partitions on this broker.
 ///
 /// Calls that return no future are made under a shard's lock and never block: a shard's lock comes before its partition's. Nothing calls back from in there.
 pub trait PartitionWriter: fmt::Debug + Send + Sync + 'static {
@@ -98,6 +122,17 @@ pub trait PartitionWriter: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`WriteError::NotLeader`] in any other epoch than the named one, so that a stale coordinator writes nothing; [`WriteError::TooLarge`]; [`WriteError::Storage`].
     fn append(&self, leadership: Leadership, batch: &mut [u8]) -> Result<Offset, WriteError>;
+
+    /// Appends one batch of a transaction: as [`Self::append`], but the log looks at its producer.
+    ///
+    /// # Errors
+    /// Those of [`Self::append`]; [`TransactionWriteError::Refused`] with INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, TRANSACTION_COORDINATOR_FENCED or what else the log answers.
+    fn append_of_transaction(
+        &self,
+        leadership: Leadership,
+        batch: &mut [u8],
+        origin: TransactionOrigin,
+    ) -> Result<Offset, TransactionWriteError>;
 
     /// Waits until everything before `end_offset` is committed, for `timeout` at most. May be dropped.
     ///

@@ -5,17 +5,17 @@ use super::partition_writer::WriteError;
 /// Why a request was refused, or what it did is not known to be committed. The broker maps each to Kafka's code for the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
 pub enum Refusal {
-    /// This broker does not lead the group's partition, or lost it meanwhile (NOT_COORDINATOR).
-    #[error("this broker is not the group's coordinator")]
+    /// This broker does not lead the partition, or lost it meanwhile (NOT_COORDINATOR).
+    #[error("this broker is not the coordinator")]
     NotCoordinator,
     /// The partition is being loaded (COORDINATOR_LOAD_IN_PROGRESS).
-    #[error("the group's coordinator is still loading")]
+    #[error("the coordinator is still loading")]
     LoadInProgress,
     /// The partition takes no writes, or did not commit in time (COORDINATOR_NOT_AVAILABLE).
-    #[error("the group's coordinator cannot write")]
+    #[error("the coordinator cannot write")]
     NotAvailable,
     /// What was to be written is larger than a batch may be (UNKNOWN_SERVER_ERROR).
-    #[error("the group's record is too large")]
+    #[error("the record is too large")]
     TooLarge,
 }
 

@@ -10,18 +10,19 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::machine::Machine;
 use super::shard::ShardHandle;
 use crate::group::Now;
 
 /// The entries, and the wake-up of the task that waits for the earliest.
 #[derive(Debug)]
-pub(super) struct Timers {
+pub(super) struct Timers<M: Machine> {
     clock: Clock,
-    deadlines: Mutex<Deadlines<Weak<ShardHandle>>>,
+    deadlines: Mutex<Deadlines<Weak<ShardHandle<M>>>>,
     earlier: Notify,
 }
 
-impl Timers {
+impl<M: Machine> Timers<M> {
     pub(super) fn new(clock: Clock) -> Self {
         Self { clock, deadlines: Mutex::default(), earlier: Notify::new() }
     }
@@ -32,7 +33,7 @@ impl Timers {
     }
 
     /// Wakes a shard at a time. Called without any shard's lock.
-    pub(super) fn arm(&self, at: Timestamp, shard: Weak<ShardHandle>) {
+    pub(super) fn arm(&self, at: Timestamp, shard: Weak<ShardHandle<M>>) {
         let is_earliest = self.lock().insert(at, shard);
         if is_earliest {
             self.earlier.notify_one();
@@ -76,7 +77,7 @@ impl Timers {
         self.clock.timestamp_of(Instant::now().into_std())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Deadlines<Weak<ShardHandle>>> {
+    fn lock(&self) -> MutexGuard<'_, Deadlines<Weak<ShardHandle<M>>>> {
         self.deadlines.lock().expect("a panic ends the process, so no lock is ever poisoned")
     }
 }

@@ -12,3 +12,5 @@ mod metrics;
 mod rewrite;
 mod support;
 mod timers;
+mod transaction_coordinator;
+mod transactions;

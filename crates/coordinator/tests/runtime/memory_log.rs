@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coordinator::group::ids::TopicIdentity;
-use coordinator::runtime::{Leadership, LogRange, PartitionWriter, ReadError, WriteError};
+use coordinator::runtime::{
+    Leadership, LogRange, PartitionWriter, ReadError, TransactionOrigin, TransactionWriteError,
+    WriteError,
+};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use model::record_batch::{Batches, set_base_offset, set_leader_epoch};
-use model::{LeaderEpoch, Offset, TopicId};
+use model::{ErrorCode, LeaderEpoch, Offset, TopicId};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -39,6 +42,10 @@ struct Partition {
     refusal: Option<WriteError>,
     /// What the next append answers.
     next_failure: Option<WriteError>,
+    /// How the next batch of a transaction is refused.
+    next_code: Option<ErrorCode>,
+    /// What was told beside each batch of a transaction.
+    origins: Vec<TransactionOrigin>,
     /// `max.message.bytes`.
     max_batch_bytes: Option<usize>,
 }
@@ -111,6 +118,16 @@ impl MemoryLog {
     /// Makes the next append fail.
     pub(crate) fn fail_next_append(&self, partition: i32, error: WriteError) {
         self.change(partition, |log| log.next_failure = Some(error));
+    }
+
+    /// Makes the log refuse the next batch of a transaction.
+    pub(crate) fn refuse_next_of_transaction(&self, partition: i32, code: ErrorCode) {
+        self.change(partition, |log| log.next_code = Some(code));
+    }
+
+    /// Returns what was told beside each batch of a transaction.
+    pub(crate) fn origins(&self, partition: i32) -> Vec<TransactionOrigin> {
+        self.lock().entry(partition).or_default().origins.clone()
     }
 
     /// Lets the partitions be in the making, or be there.
@@ -269,6 +286,24 @@ impl PartitionWriter for MemoryLog {
         };
         self.changed.send_replace(());
         Ok(end_offset)
+    }
+
+    fn append_of_transaction(
+        &self,
+        leadership: Leadership,
+        batch: &mut [u8],
+        origin: TransactionOrigin,
+    ) -> Result<Offset, TransactionWriteError> {
+        let code = {
+            let mut partitions = self.lock();
+            let log = partitions.entry(leadership.partition).or_default();
+            log.origins.push(origin);
+            log.next_code.take()
+        };
+        match code {
+            Some(code) => Err(TransactionWriteError::Refused(code)),
+            None => Ok(self.append(leadership, batch)?),
+        }
     }
 
     fn committed(

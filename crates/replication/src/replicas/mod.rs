@@ -40,7 +40,7 @@ use crate::requests::{ReplicaRequest, Requests};
 use crate::storage::Storage;
 use crate::storage::partition_directory::LostMark;
 use crate::stream::leader_end::{ReplicationService, Streams};
-use crate::stream::tune_server;
+use crate::stream::{GrpcService, Services, tune_server};
 
 /// What [`Replicas::open`] needs.
 #[derive(Clone, Debug)]
@@ -251,22 +251,21 @@ impl Replicas {
         self.local.host.requests.next().await
     }
 
-    /// Serves the replication streams on a listener until the token is cancelled and the streams have ended.
+    /// Serves the replication streams on a listener until the token is cancelled and the streams have ended. What is called by another path goes to `others`: what else brokers say to
+    /// one another on this port.
     ///
     /// # Errors
     /// When the listener fails.
     pub async fn serve(
         &self,
         listener: TcpListener,
+        others: impl GrpcService,
         stop: CancellationToken,
     ) -> Result<(), tonic::transport::Error> {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let services = Services::new(self.service().into_server(), others);
         tune_server(Server::builder())
-            .serve_with_incoming_shutdown(
-                self.service().into_server(),
-                incoming,
-                stop.cancelled_owned(),
-            )
+            .serve_with_incoming_shutdown(services, incoming, stop.cancelled_owned())
             .await
     }
 

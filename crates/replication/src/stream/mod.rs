@@ -7,7 +7,10 @@
 pub(crate) mod follower_end;
 pub(crate) mod leader_end;
 mod proto;
+mod services;
 mod transport;
 mod wire;
 
+pub(crate) use services::Services;
+pub use services::{GrpcService, NoOtherService};
 pub(crate) use transport::tune_server;

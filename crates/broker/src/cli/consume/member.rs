@@ -46,6 +46,7 @@ pub(super) async fn run(
         offset_reset,
         ..GroupConsumerConfig::new(group, vec![arguments.topic.clone()])
     };
+    config.fetch.isolation_level = arguments.isolation_level;
     config.assignors = arguments.assignor.map_or(config.assignors, |assignor| vec![assignor]);
     if let Some(session_timeout) = arguments.session_timeout {
         config.session_timeout = session_timeout;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use client::OffsetAt;
-use client::consumer::{ConsumedRecord, Consumer, ConsumerConfig, OffsetReset, Start};
+use client::consumer::{
+    ConsumedRecord, Consumer, ConsumerConfig, IsolationLevel, OffsetReset, Start,
+};
 use client::group_consumer::Assignor;
 use client::{Client, Error};
 use model::record_batch::TimestampType;
@@ -58,6 +60,9 @@ pub(crate) struct Arguments {
     /// End when nothing has come for this long.
     #[arg(long, value_parser = parse_duration, value_name = "TIME")]
     idle: Option<Duration>,
+    /// What to see of transactions: read_committed leaves out what is aborted, and stops before the first that is open.
+    #[arg(long, value_parser = parse_isolation_level, default_value = "read_uncommitted", value_name = "LEVEL")]
+    isolation_level: IsolationLevel,
     /// Print the key in front of the value.
     #[arg(long, short = 'k')]
     print_key: bool,
@@ -94,6 +99,14 @@ fn parse_from(text: &str) -> Result<Place, String> {
     }
 }
 
+fn parse_isolation_level(text: &str) -> Result<IsolationLevel, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "read_uncommitted" => Ok(IsolationLevel::ReadUncommitted),
+        "read_committed" => Ok(IsolationLevel::ReadCommitted),
+        _ => Err(format!("'{text}' is neither read_uncommitted nor read_committed")),
+    }
+}
+
 fn parse_assignor(text: &str) -> Result<Assignor, String> {
     let names = Assignor::ALL.map(Assignor::name).join(", ");
     Assignor::from_name(text).ok_or_else(|| format!("'{text}' is no strategy: give one of {names}"))
@@ -121,7 +134,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     printer.find_ends(&client, &partitions).await?;
     let mut consumer = Consumer::new(
         client.clone(),
-        ConsumerConfig { offset_reset: OffsetReset::Earliest, ..ConsumerConfig::default() },
+        ConsumerConfig {
+            offset_reset: OffsetReset::Earliest,
+            isolation_level: arguments.isolation_level,
+            ..ConsumerConfig::default()
+        },
     );
     let starts = starts(&client, &arguments, &partitions).await?;
     for (partition, start) in partitions.into_iter().zip(starts) {
@@ -164,7 +181,7 @@ async fn starts(
         return Ok(vec![Start::At(at); partitions.len()]);
     }
     let firsts = partitions::offsets(client, partitions, OffsetAt::Earliest).await?;
-    let ends = partitions::offsets(client, partitions, OffsetAt::Latest).await?;
+    let ends = partitions::offsets(client, partitions, arguments.isolation_level.end()).await?;
     let starts = partitions.iter().map(|at| {
         let of = |offsets: &BTreeMap<_, Offset>| offsets.get(at).map_or(0, |offset| offset.0);
         let (first, end) = (of(&firsts), of(&ends));
@@ -202,7 +219,8 @@ impl Printer<'_> {
         if !self.arguments.until_end {
             return Ok(());
         }
-        self.ends = partitions::offsets(client, partitions, OffsetAt::Latest).await?;
+        let end = self.arguments.isolation_level.end();
+        self.ends = partitions::offsets(client, partitions, end).await?;
         Ok(())
     }
 

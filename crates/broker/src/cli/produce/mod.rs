@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use client::AutoCreation;
-use client::producer::{
-    Delivered, Delivery, Idempotence, Producer, ProducerConfig, ProducerRecord,
-};
+use client::producer::{Delivered, Delivery, Idempotence, ProducerConfig, ProducerRecord};
 use model::record_batch::{Codec, Header};
 use model::{Acks, UnixMillis};
 use serde_json::{Value, json};
@@ -20,8 +18,10 @@ use super::progress::Progress;
 use super::values::{parse_acks, parse_bytes, parse_codec, parse_duration, parse_pair};
 
 mod record;
+mod writer;
 
 use record::Line;
+use writer::Writer;
 
 /// Arguments of `steadfast produce`.
 #[derive(Debug, clap::Args)]
@@ -72,6 +72,15 @@ pub(crate) struct Arguments {
     /// Do without sequence numbers: a retry may then write twice.
     #[arg(long)]
     no_idempotence: bool,
+    /// Write in transactions under this transactional id: whoever had it before is fenced.
+    #[arg(long, conflicts_with_all = ["no_idempotence", "acks"], value_name = "ID")]
+    transactional_id: Option<String>,
+    /// With --transactional-id: records of a transaction [default: the whole input is one].
+    #[arg(long, requires = "transactional_id", value_parser = clap::value_parser!(u64).range(1..), value_name = "COUNT")]
+    transaction_records: Option<u64>,
+    /// With --transactional-id: time after which the cluster aborts an open transaction.
+    #[arg(long, requires = "transactional_id", value_parser = parse_duration, default_value = "60s", value_name = "TIME")]
+    transaction_timeout: Duration,
     /// Print partition and offset of every record that was written.
     #[arg(long)]
     print_offsets: bool,
@@ -97,9 +106,14 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
         return Err(Failure::Usage(message.to_owned()));
     }
     let source = Source::open(arguments.file.as_deref()).await?;
-    let mut session = Session::new(&arguments)?;
-    session.write_all(source).await?;
-    session.finish().await
+    let mut session = Session::new(&arguments).await?;
+    match session.write_all(source).await {
+        Ok(()) => session.finish().await,
+        Err(failure) => {
+            session.writer.give_up().await;
+            Err(failure)
+        }
+    }
 }
 
 /// The input and its name in messages.
@@ -150,7 +164,7 @@ impl Source {
 /// One run: the producer, and what is known of its records.
 struct Session<'a> {
     arguments: &'a Arguments,
-    producer: Producer,
+    writer: Writer,
     output: Output,
     progress: Progress,
     /// Records whose fate is not known, in the order of the input.
@@ -161,7 +175,7 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(arguments: &'a Arguments) -> Result<Self, Failure> {
+    async fn new(arguments: &'a Arguments) -> Result<Self, Failure> {
         let mut config = ProducerConfig::with_acks(arguments.acks);
         if arguments.no_idempotence {
             config.idempotence = Idempotence::Disabled;
@@ -176,7 +190,7 @@ impl<'a> Session<'a> {
         let client = arguments.options.client_with(AutoCreation::Allowed)?;
         Ok(Self {
             arguments,
-            producer: Producer::new(client, config),
+            writer: Writer::start(client, config, arguments).await?,
             output: arguments.options.output(),
             progress: Progress::new(),
             open: VecDeque::new(),
@@ -229,7 +243,7 @@ impl<'a> Session<'a> {
             headers: &headers,
         };
         let what = format!("cannot write to topic {}", arguments.topic);
-        let delivery = self.producer.send(&record).await.map_err(Failure::cluster(what))?;
+        let delivery = self.writer.send(&record).await.map_err(Failure::cluster(what))?;
         self.sent += 1;
         let length = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
         self.bytes += u64::try_from(length).unwrap_or_default();
@@ -268,11 +282,12 @@ impl<'a> Session<'a> {
 
     /// Waits for all outcomes and says what was done.
     async fn finish(mut self) -> Result<(), Failure> {
-        self.producer.flush().await;
+        let ended = self.writer.finish().await;
         while let Some(delivery) = self.open.pop_front() {
             let outcome = delivery.outcome().await;
             self.decided(outcome)?;
         }
+        ended.map_err(Failure::cluster("the transaction is not certainly committed"))?;
         self.progress.clear();
         let seconds = self.progress.elapsed().as_secs_f64();
         if self.output.is_json() {
@@ -287,6 +302,7 @@ impl<'a> Session<'a> {
             let acknowledged = match self.arguments.acks {
                 Acks::None => "sent, unacknowledged",
                 Acks::Leader => "written by the leader",
+                Acks::All if self.arguments.transactional_id.is_some() => "committed",
                 Acks::All => "written by all in-sync replicas",
             };
             let noun = if self.written == 1 { "record" } else { "records" };

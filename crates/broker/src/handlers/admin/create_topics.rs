@@ -16,7 +16,7 @@ use super::proposal::{self, Mode};
 use super::twice::named_twice;
 use super::{configs, describe_configs};
 use crate::context::{Call, Context};
-use crate::topics::internal::{METADATA_LOG, TRANSACTIONS_TOPIC};
+use crate::topics::internal::METADATA_LOG;
 use crate::topics::{fresh_topic_id, placement_start};
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 7 };
@@ -39,9 +39,6 @@ pub(crate) async fn handle(
             Err(Refusal::new(ErrorCode::InvalidRequest, "the topic is named twice"))
         } else if topic.name == METADATA_LOG {
             Err(Refusal::new(ErrorCode::InvalidRequest, "the name of the metadata log is taken"))
-        } else if topic.name == TRANSACTIONS_TOPIC {
-            let text = "the name of the transactions' topic is taken";
-            Err(Refusal::new(ErrorCode::InvalidTopicException, text))
         } else {
             new_topic(context, call, &image, topic)
         };

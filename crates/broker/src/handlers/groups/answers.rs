@@ -10,19 +10,19 @@ use crate::context::Context;
 
 /// The bytes that one answer may still take. A small request can name many large groups; what counts is what the answers hold in memory, about.
 #[derive(Debug)]
-pub(super) struct Room(AtomicUsize);
+pub(in crate::handlers) struct Room(AtomicUsize);
 
 impl Room {
     /// Makes the room of a request: an answer is no larger than a request may be.
-    pub(super) fn of(context: &Context) -> Self {
+    pub(in crate::handlers) fn of(context: &Context) -> Self {
         Self(AtomicUsize::new(context.config.max_request_bytes))
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(in crate::handlers) fn is_full(&self) -> bool {
         self.0.load(Ordering::Relaxed) == 0
     }
 
-    pub(super) fn take(&self, bytes: usize) {
+    pub(in crate::handlers) fn take(&self, bytes: usize) {
         // One task works on a request.
         let left = self.0.load(Ordering::Relaxed).saturating_sub(bytes);
         self.0.store(left, Ordering::Relaxed);
@@ -30,7 +30,7 @@ impl Room {
 }
 
 /// Asks about each of many groups, some at once, and keeps the order. Lets other tasks run in between: an answer that is there at once never waits.
-pub(super) async fn ask_each<W, A, F>(wanted: Vec<W>, ask: impl Fn(W) -> F) -> Vec<A>
+pub(in crate::handlers) async fn ask_each<W, A, F>(wanted: Vec<W>, ask: impl Fn(W) -> F) -> Vec<A>
 where
     F: Future<Output = A>,
 {
@@ -43,7 +43,7 @@ where
 }
 
 /// What the answer to a group that an answer has no more room for says.
-pub(super) const TOO_LARGE: ErrorCode = ErrorCode::UnknownServerError;
+pub(in crate::handlers) const TOO_LARGE: ErrorCode = ErrorCode::UnknownServerError;
 
 /// Groups of one request that are asked at once: some wait for the replicas.
 const TOGETHER: usize = 64;

@@ -1,20 +1,23 @@
-//! FindCoordinator: which broker coordinates a group: the leader of the group's partition of the offsets topic, which is created when the first client asks.
+//! FindCoordinator: which broker coordinates a group or a transactional id: the leader of its partition of the coordinators' topic, which is created when the first client asks.
 //!
 //! A coordinator that may be dead is never named: the client asks again, and finds its successor.
 
 use std::collections::BTreeSet;
 
-use model::ErrorCode;
+use controller::metadata::Image;
+use model::{ErrorCode, TopicIdPartition};
 use protocol::messages::find_coordinator::{
     Coordinator, GROUP_KEY_TYPE, SHARE_KEY_TYPE, TRANSACTION_KEY_TYPE,
 };
 use protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 use protocol::{KafkaString, VersionRange};
 
-use super::{answers, create_offsets_topic};
+use super::{answers, create_topic};
 use crate::context::{Call, Context};
 use crate::coordinators;
 use crate::handlers::brokers;
+use crate::topics::internal::{OFFSETS_TOPIC, TRANSACTIONS_TOPIC};
+use crate::transactions;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 6 };
 
@@ -28,9 +31,11 @@ pub(crate) async fn handle(
 ) -> FindCoordinatorResponse {
     let FindCoordinatorRequest { key, key_type, coordinator_keys } = request;
     let keys = if call.version < MANY_KEYS_VERSION { vec![key] } else { coordinator_keys };
-    let refused = refused(key_type);
-    if refused.is_none() && !keys.is_empty() {
-        create_offsets_topic(context).await;
+    let kind = kind(key_type);
+    if let Ok(kind) = kind
+        && !keys.is_empty()
+    {
+        create_topic(context, kind.topic()).await;
     }
     let mut named = BTreeSet::new();
     let mut keys = keys;
@@ -38,10 +43,10 @@ pub(crate) async fn handle(
     keys.retain(|key| named.insert(key.clone()));
     let room = &answers::Room::of(context);
     let mut coordinators = answers::ask_each(keys, |key| async move {
-        let found = match refused {
+        let found = match kind {
             _ if room.is_full() => Err((answers::TOO_LARGE, "")),
-            Some(reason) => Err((ErrorCode::InvalidRequest, reason)),
-            None => find(context, call, &key),
+            Err(reason) => Err((ErrorCode::InvalidRequest, reason)),
+            Ok(kind) => find(context, call, kind, &key),
         };
         let answer = found.unwrap_or_else(|(error_code, message)| {
             context.count_error(call.api_key, error_code);
@@ -72,30 +77,55 @@ fn size_bytes(answer: &Coordinator) -> usize {
     size_of::<Coordinator>() + answer.key.len() + answer.host.len() + message
 }
 
-/// Says why no coordinator of this kind is served. Kafka's code for one that is switched off, which clients take as final instead of asking for ever.
-fn refused(key_type: i8) -> Option<&'static str> {
+/// What is coordinated.
+#[derive(Clone, Copy)]
+enum Kind {
+    Group,
+    Transaction,
+}
+
+impl Kind {
+    fn topic(self) -> &'static str {
+        match self {
+            Self::Group => OFFSETS_TOPIC,
+            Self::Transaction => TRANSACTIONS_TOPIC,
+        }
+    }
+
+    fn partition_of(self, image: &Image, key: &str) -> Option<TopicIdPartition> {
+        match self {
+            Self::Group => coordinators::partition_of(image, key),
+            Self::Transaction => transactions::partition_of(image, key),
+        }
+    }
+}
+
+/// Says what is asked for, or why no coordinator of this kind is served. Kafka's code for one that is switched off, which clients take as final instead of asking for ever.
+fn kind(key_type: i8) -> Result<Kind, &'static str> {
     match key_type {
-        GROUP_KEY_TYPE => None,
-        TRANSACTION_KEY_TYPE => Some("this cluster does not serve transactions"),
-        SHARE_KEY_TYPE => Some("this cluster does not serve share groups"),
-        _ => Some("an unknown type of coordinator"),
+        GROUP_KEY_TYPE => Ok(Kind::Group),
+        TRANSACTION_KEY_TYPE => Ok(Kind::Transaction),
+        SHARE_KEY_TYPE => Err("this cluster does not serve share groups"),
+        _ => Err("an unknown type of coordinator"),
     }
 }
 
 fn find(
     context: &Context,
     call: &Call,
+    kind: Kind,
     key: &KafkaString,
 ) -> Result<Coordinator, (ErrorCode, &'static str)> {
     let not_available = |reason| (ErrorCode::CoordinatorNotAvailable, reason);
     let image = context.controller.image();
-    let partition = coordinators::partition_of(&image, key);
+    let partition = kind.partition_of(&image, key);
     let partition =
-        partition.ok_or_else(|| not_available("the offsets topic is not created yet"))?;
+        partition.ok_or_else(|| not_available("the coordinators' topic is not created yet"))?;
     let leader = image.partition(partition).and_then(|state| state.leader);
-    let leader = leader.ok_or_else(|| not_available("the group's partition has no leader"))?;
+    let leader =
+        leader.ok_or_else(|| not_available("the coordinator's partition has no leader"))?;
     if brokers::is_doubtful(context, &image, leader) {
-        return Err(not_available("the group's coordinator may be gone"));
+        return Err(not_available("the coordinator may be gone"));
     }
     let endpoint = image.broker(leader).and_then(|broker| broker.endpoint(&call.listener.name));
     let endpoint = endpoint.ok_or_else(|| not_available("it is not reached by this listener"))?;

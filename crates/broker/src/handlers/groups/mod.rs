@@ -13,8 +13,9 @@ pub(crate) mod offset_commit;
 pub(crate) mod offset_delete;
 pub(crate) mod offset_fetch;
 pub(crate) mod sync_group;
+pub(crate) mod txn_offset_commit;
 
-mod answers;
+pub(super) mod answers;
 mod wire;
 
 use coordinator::group::request::Request;
@@ -41,12 +42,17 @@ async fn ask(context: &Context, group_id: &str, request: Request) -> Result<Resp
 }
 
 /// Creates the offsets topic when there is none. What goes wrong shows in that there is none afterwards; the client tries again.
-async fn create_offsets_topic(context: &Context) {
-    if context.controller.image().topic_id(OFFSETS_TOPIC).is_some() {
+pub(super) async fn create_offsets_topic(context: &Context) {
+    create_topic(context, OFFSETS_TOPIC).await;
+}
+
+/// Creates a coordinator's topic when there is none.
+async fn create_topic(context: &Context, topic: &str) {
+    if context.controller.image().topic_id(topic).is_some() {
         return;
     }
-    if let Err(code) = context.auto_topics.create(OFFSETS_TOPIC).await {
-        tracing::debug!("{OFFSETS_TOPIC} is not created yet: {code}");
+    if let Err(code) = context.auto_topics.create(topic).await {
+        tracing::debug!("{topic} is not created yet: {code}");
     }
 }
 

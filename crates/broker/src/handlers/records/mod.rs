@@ -3,7 +3,6 @@
 pub(crate) mod delete_records;
 pub(crate) mod describe_producers;
 pub(crate) mod fetch;
-pub(crate) mod init_producer_id;
 pub(crate) mod list_offsets;
 pub(crate) mod offset_for_leader_epoch;
 pub(crate) mod produce;
@@ -11,3 +10,4 @@ pub(crate) mod produce;
 mod compacted;
 mod leader;
 mod refused;
+mod verification;

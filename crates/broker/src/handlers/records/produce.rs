@@ -2,7 +2,9 @@
 //!
 //! [`append`] has its whole effect on the calling thread: validate, convert where the client is old, append. What is left is the wait for
 //! the acknowledgements, which acks = 0, 1 and all differ in. A batch that came before its topic or its replica is the exception: it is appended during that wait, when
-//! what it needs is there. Batches are opaque: only those for compacted topics are looked into ([`compacted`]).
+//! what it needs is there; and the first batch of a transaction in a partition, whose coordinator is asked first ([`verification`](super::verification)). Batches are opaque: only those for compacted topics are looked into ([`compacted`]).
+
+mod unverified;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -10,20 +12,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use controller::metadata::Image;
-use log_storage::{AppendError, AppendOrigin};
+use log_storage::{AppendError, AppendOrigin, VerificationGuard};
 use model::record_batch::{BatchHeader, Codec};
 use model::{Acks, ErrorCode, TopicId, TopicIdPartition};
-use protocol::VersionRange;
 use protocol::compat::up_convert;
 use protocol::messages::produce::{
     PartitionProduceData, PartitionProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 use protocol::messages::{ProduceRequest, ProduceResponse};
+use protocol::{KafkaString, VersionRange};
 use replication::{PartitionHandle, ProduceError, ProduceOptions, ProduceWaiter, Produced};
 
+use self::unverified::Unverified;
 use super::compacted;
 use super::leader::{self, Hints};
 use super::refused::Refused;
+use super::verification;
 use crate::context::{Call, Context};
 use crate::error_code::ToErrorCode as _;
 use crate::handlers::named_topic::NamedTopic;
@@ -32,6 +36,7 @@ use crate::logging::LineLimit;
 use crate::metrics::AcksLabel;
 use crate::process;
 use crate::topics::internal::{is_internal, may_produce_to_internal};
+use crate::transactions::SupportedOperation;
 
 pub(crate) const VERSIONS: VersionRange = VersionRange { min: 0, max: 13 };
 
@@ -50,6 +55,7 @@ pub(crate) struct Appended {
     context: Arc<Context>,
     call: Call,
     acks: Option<Acks>,
+    transactional_id: Option<KafkaString>,
     topics: Vec<AppendedTopic>,
 }
 
@@ -65,6 +71,8 @@ enum Appending {
     Refused(Refused),
     /// This broker does not know the topic yet, or its replica is still being made: a client that another broker told of a new topic may be that fast.
     Early(Batch),
+    /// The first of its transaction here: its coordinator is asked before it is appended.
+    Unverified(Unverified),
     /// A message set without a message: nothing to append, and success.
     Nothing,
 }
@@ -87,7 +95,8 @@ pub(crate) fn append(context: &Arc<Context>, call: Call, request: ProduceRequest
         None => "invalid",
     };
     context.metrics.requests.produce.get_or_create_owned(&AcksLabel { acks: label }).inc();
-    let transactional = request.transactional_id.is_some();
+    let refused = verification::refused(&request);
+    let transactional_id = request.transactional_id;
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let image = context.controller.image();
     let appender = Appender { context, call: &call, image: &image };
@@ -97,13 +106,13 @@ pub(crate) fn append(context: &Arc<Context>, call: Call, request: ProduceRequest
         let found = named(&call, &topic).id(&image);
         let partitions = partition_data.into_iter().map(|data| {
             let index = data.index;
-            let appending = match (acks, transactional) {
+            let appending = match (acks, refused) {
                 (None, _) => Err(Refused::new(
                     ErrorCode::InvalidRequiredAcks,
                     format!("acks={} is none of -1, 0 and 1", request.acks),
                 )),
-                (_, true) => Err(Refused::transactional()),
-                (Some(acks), false) => {
+                (_, Some((code, text))) => Err(Refused::new(code, text)),
+                (Some(acks), None) => {
                     let batch = Batch { data, acks, timeout };
                     match found {
                         Ok(topic_id) => appender.append(topic_id, batch),
@@ -117,7 +126,7 @@ pub(crate) fn append(context: &Arc<Context>, call: Call, request: ProduceRequest
         AppendedTopic { topic, partitions }
     });
     let topics = topics.collect();
-    Appended { context: Arc::clone(context), call, acks, topics }
+    Appended { context: Arc::clone(context), call, acks, transactional_id, topics }
 }
 
 fn named<'a>(call: &Call, topic: &'a TopicProduceResponse) -> NamedTopic<'a> {
@@ -142,7 +151,42 @@ impl Appender<'_> {
         }
     }
 
-    fn append_to(&self, replica: &PartitionHandle, batch: Batch) -> Result<Appending, Refused> {
+    /// Appends a batch, unless it has to be verified before.
+    fn append_to(
+        &self,
+        replica: &Arc<PartitionHandle>,
+        batch: Batch,
+    ) -> Result<Appending, Refused> {
+        let records = batch.data.records.as_deref().unwrap_or_default();
+        let Some(producer) = verification::transactional(records) else {
+            return self.append_verified(replica, batch, None);
+        };
+        let version = verification::operation(self.call.version).transaction_version();
+        match replica.begin_verification(producer, version).map_err(ProduceError::from)? {
+            None => self.append_verified(replica, batch, None),
+            Some(guard) if !self.is_asked_for() => {
+                self.append_verified(replica, batch, Some(guard))
+            }
+            Some(guard) => {
+                let replica = Arc::clone(replica);
+                Ok(Appending::Unverified(Unverified { batch, replica, producer, guard }))
+            }
+        }
+    }
+
+    /// Says whether coordinators are asked for this client: one that adds partitions by writing to them has nobody else who does.
+    fn is_asked_for(&self) -> bool {
+        let operation = verification::operation(self.call.version);
+        operation == SupportedOperation::AddPartition
+            || self.context.coordinators.verifies_partitions()
+    }
+
+    fn append_verified(
+        &self,
+        replica: &PartitionHandle,
+        batch: Batch,
+        verification: Option<VerificationGuard>,
+    ) -> Result<Appending, Refused> {
         let Batch { data, acks, timeout } = batch;
         let topic_id = replica.id().topic_id;
         if is_internal(&replica.name().topic) && !may_produce_to_internal(&self.call.client_id) {
@@ -155,7 +199,7 @@ impl Appender<'_> {
             timeout,
             expected_leader_epoch: None,
             origin: AppendOrigin::Client,
-            verification: None,
+            verification,
         };
         let waiter = if self.call.version < 3 {
             let converted = self.converted(&records)?;
@@ -209,9 +253,6 @@ fn check_batch(version: i16, records: &[u8]) -> Result<(), Refused> {
         let text = "zstd needs Produce version 7 or newer";
         return Err(Refused::new(ErrorCode::UnsupportedCompressionType, text));
     }
-    if header.is_transactional() {
-        return Err(Refused::transactional());
-    }
     Ok(())
 }
 
@@ -237,7 +278,9 @@ impl Appended {
     /// Says whether every batch is appended, or refused: only then may a later request of the connection be handled.
     pub(crate) fn is_done(&self) -> bool {
         let mut all = self.topics.iter().flat_map(|topic| &topic.partitions);
-        !all.any(|(_, appending)| matches!(appending, Appending::Early(_)))
+        !all.any(|(_, appending)| {
+            matches!(appending, Appending::Early(_) | Appending::Unverified(_))
+        })
     }
 
     /// Waits for the acknowledgements. `None` when no answer is due.
@@ -247,8 +290,9 @@ impl Appended {
     pub(crate) async fn response(mut self) -> Result<Option<ProduceResponse>, String> {
         if !self.is_done() {
             self.append_early().await;
+            self.append_unverified().await;
         }
-        let Self { context, call, acks, topics } = self;
+        let Self { context, call, acks, topics, .. } = self;
         let mut hints = Hints::default();
         let mut failed = ErrorCode::None;
         let mut response = ProduceResponse::default();
@@ -318,7 +362,7 @@ async fn complete(
         Appending::Nothing => return PartitionProduceResponse::default(),
         Appending::Refused(refused) => refused,
         // Each one that came early was appended or refused before; one that was not must never look like a success.
-        Appending::Early(_) => ErrorCode::LeaderNotAvailable.into(),
+        Appending::Early(_) | Appending::Unverified(_) => ErrorCode::LeaderNotAvailable.into(),
         Appending::Waiting(waiter) => match acknowledged(context, waiter).await {
             Ok(produced) => {
                 return PartitionProduceResponse {

@@ -28,11 +28,6 @@ impl Refused {
         Self { message: Some(message.into()), ..error.into() }
     }
 
-    /// Transactions are not served.
-    pub(super) fn transactional() -> Self {
-        Self::new(ErrorCode::InvalidTxnState, "this broker does not serve transactions")
-    }
-
     /// Names the record that is wrong, where it is known.
     pub(super) fn of_record(self, record_index: Option<i32>) -> Self {
         Self { record_index, ..self }

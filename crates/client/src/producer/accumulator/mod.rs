@@ -5,18 +5,22 @@
 
 mod batch;
 mod queue;
+mod transaction;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transaction_tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::record_batch::{BatchOptions, NewRecord};
+use model::record_batch::{BatchKind, BatchOptions, BatchProducer, NewRecord};
 use model::{Acks, ErrorCode, ProducerEpoch, ProducerId, Timestamp, TopicPartition};
 
 use self::batch::{Batch, Filling};
 use self::queue::{Queue, Verdict};
+use self::transaction::Transaction;
 use super::delivery::{Delivery, Written};
 use super::{Idempotence, ProducerConfig};
 use crate::error::Error;
@@ -40,6 +44,8 @@ pub(super) struct Accumulator {
     flushes: usize,
     /// Bytes of memory that were given back and not collected.
     freed_bytes: usize,
+    /// Of a transactional producer: how its transaction stands.
+    transaction: Option<Transaction>,
 }
 
 #[derive(Debug)]
@@ -63,6 +69,7 @@ impl Accumulator {
             is_closed: false,
             flushes: 0,
             freed_bytes: 0,
+            transaction: None,
         }
     }
 
@@ -77,6 +84,19 @@ impl Accumulator {
         if self.is_closed {
             return Err(Error::Stopped);
         }
+        let (kind, producer) = match &self.transaction {
+            None => (BatchKind::Plain, None),
+            Some(transaction) => {
+                transaction.check()?;
+                // A transactional batch is none without a producer; its number comes when it is sent.
+                let producer = self.producer.map(|(id, epoch)| BatchProducer {
+                    id,
+                    epoch,
+                    base_sequence: Some(0),
+                });
+                (BatchKind::Transactional, producer)
+            }
+        };
         let queue = self.queues.entry(partition.clone()).or_default();
         let is_full = queue.is_full_for(size, self.config.batch_bytes);
         if is_full {
@@ -90,6 +110,8 @@ impl Accumulator {
             let options = BatchOptions {
                 codec: config.codec,
                 level: config.level,
+                kind,
+                producer,
                 ..BatchOptions::default()
             };
             Filling::new(*next_order, partition, options, now)
@@ -128,6 +150,7 @@ impl Accumulator {
     /// Says whether batches wait for a producer id.
     pub(super) fn needs_producer_id(&self) -> bool {
         self.config.idempotence == Idempotence::Enabled
+            && self.transaction.is_none()
             && self.producer.is_none()
             && self.queues.values().any(|queue| !queue.has_session())
     }
@@ -167,6 +190,7 @@ impl Accumulator {
             self.finish(batch, outcome);
         }
         self.settle(partition);
+        self.drop_if_aborting();
         is_leader_stale
     }
 
@@ -263,6 +287,9 @@ impl Accumulator {
     fn finish(&mut self, batch: Batch, outcome: Result<Written, Error>) {
         self.record_count -= usize::try_from(batch.record_count).unwrap_or_default();
         self.freed_bytes += batch.reserved_bytes;
+        if let (Some(transaction), Err(failure)) = (&mut self.transaction, &outcome) {
+            transaction.fail(failure);
+        }
         let outcome = match (outcome, self.config.acks) {
             // Nobody has said that it is written, nor where.
             (Ok(_), Acks::None) => Ok(Written { base_offset: None, log_append_time: None }),
@@ -274,6 +301,13 @@ impl Accumulator {
     /// Gives a broken partition a new session once nothing of it is under way.
     fn settle(&mut self, partition: &TopicPartition) {
         let Some(queue) = self.queues.get_mut(partition) else { return };
+        if self.transaction.is_some() {
+            // Its numbers cannot be made good within the transaction.
+            for batch in queue.end_broken_transaction() {
+                self.finish_unsent(partition, batch);
+            }
+            return;
+        }
         let Some((old, lost)) = queue.end_broken_session() else { return };
         // The id of the old session must not be used again here: its numbers are taken.
         if old == self.producer.map(|(id, _)| id) {

@@ -201,6 +201,21 @@ impl Queue {
         Some((old.map(|old| old.id), lost))
     }
 
+    /// Takes out what is not under way, the batch that takes records included.
+    pub(super) fn take_waiting(&mut self) -> VecDeque<Batch> {
+        self.close();
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Takes out the batches behind one that failed for good, once nothing is under way; the session stays, and takes nothing more.
+    pub(super) fn end_broken_transaction(&mut self) -> VecDeque<Batch> {
+        if self.is_broken && self.under_way.is_empty() {
+            self.take_waiting()
+        } else {
+            VecDeque::new()
+        }
+    }
+
     /// Returns all batches, the one that takes records included.
     pub(super) fn into_batches(mut self) -> impl Iterator<Item = Batch> {
         self.close();

@@ -9,7 +9,7 @@ use crate::group::ids::GenerationId;
 use crate::group::turn::{Fate, Timer, Timers};
 
 impl Group {
-    /// Checks invariants 1 to 7. `generation` is the group's before the turn.
+    /// Checks invariants 1 to 8. `generation` is the group's before the turn.
     ///
     /// # Panics
     /// When one does not hold: a bug of this module.
@@ -32,6 +32,7 @@ impl Group {
         self.check_parked();
         self.check_timers(timers);
         self.check_log();
+        self.pending_offsets.check_invariants();
     }
 
     fn check_membership(&self) {

@@ -2,11 +2,13 @@
 //!
 //! Invariant: `logged` is the last record that was written or replayed, and the shard's totals count it.
 
-use model::Timestamp;
+use model::record_batch::TransactionResult;
+use model::{ProducerId, Timestamp};
 
 use super::{Existence, Group, Member, Phase, Standing};
-use crate::group::ids::{GroupId, MemberId};
-use crate::group::record::{GroupMetadataRecord, GroupRecord, MemberRecord};
+use crate::group::ids::{GroupId, MemberId, TopicName};
+use crate::group::mutation::{self, Mutation};
+use crate::group::record::{GroupMetadataRecord, GroupRecord, MemberRecord, OffsetRecord};
 use crate::group::record_size;
 use crate::group::request::JoinProtocol;
 use crate::group::turn::{LiveTotals, Turn};
@@ -17,9 +19,10 @@ impl Group {
         Self { existence: Existence::Known, ..Self::blank(id.clone(), None, None) }
     }
 
-    /// Becomes what the group's record says. Offsets stay.
+    /// Becomes what the group's record says. Offsets stay, pending ones too.
     pub(in crate::group) fn restore(&mut self, record: &GroupMetadataRecord) {
         let offsets = std::mem::take(&mut self.offsets);
+        let pending_offsets = std::mem::take(&mut self.pending_offsets);
         let logged = self.logged.take();
         *self = Self {
             phase: if record.members.is_empty() { Phase::Empty } else { Phase::Stable },
@@ -28,6 +31,7 @@ impl Group {
             protocol_name: record.protocol_name.clone().filter(|_| !record.members.is_empty()),
             generation: record.generation_id,
             offsets,
+            pending_offsets,
             logged,
             ..Self::known(&self.id)
         };
@@ -114,8 +118,52 @@ impl Group {
         for record in records {
             if let GroupRecord::Offset { topic, partition, value, .. } = record {
                 let key = (topic.clone(), *partition);
-                self.offsets.replay(turn.totals, &self.id, key, value.clone());
+                self.take_in_offset(turn.totals, key, value.clone());
             }
+        }
+    }
+}
+
+impl Group {
+    /// Takes in what is from now on committed for a partition; `None` for nothing. Whatever a transaction has pending for it is older.
+    pub(in crate::group) fn take_in_offset(
+        &mut self,
+        totals: &mut LiveTotals,
+        key: (TopicName, i32),
+        value: Option<OffsetRecord>,
+    ) {
+        let (topic, partition) = &key;
+        if value.is_some() {
+            self.pending_offsets.outdate(topic, *partition);
+        } else {
+            self.pending_offsets.remove(topic, *partition);
+        }
+        self.offsets.replay(totals, &self.id, key, value);
+    }
+
+    /// Takes in what a transaction that is open is to commit.
+    pub(in crate::group) fn take_in_pending(
+        &mut self,
+        totals: &mut LiveTotals,
+        producer_id: ProducerId,
+        key: (TopicName, i32),
+        value: OffsetRecord,
+    ) {
+        if mutation::is_active(Mutation::OffsetsVisibleBeforeMarker) {
+            return self.take_in_offset(totals, key, Some(value));
+        }
+        self.pending_offsets.hold(producer_id, key, value);
+    }
+
+    /// Takes in that a producer's transaction has ended.
+    pub(in crate::group) fn complete_transaction(
+        &mut self,
+        totals: &mut LiveTotals,
+        producer_id: ProducerId,
+        result: TransactionResult,
+    ) {
+        for (key, value) in self.pending_offsets.complete(producer_id, result) {
+            self.offsets.replay(totals, &self.id, key, Some(value));
         }
     }
 }

@@ -17,7 +17,7 @@ use model::{ErrorCode, Timestamp, UnixMillis};
 
 use crate::group::ids::{GenerationId, GroupId, GroupInstanceId, MemberId, TopicName};
 use crate::group::mutation::{self, Mutation};
-use crate::group::offsets::{self, GroupFacts, GroupOffsets};
+use crate::group::offsets::{self, GroupFacts, GroupOffsets, PendingOffsets, Stored};
 use crate::group::record::GroupMetadataRecord;
 use crate::group::state::GroupState;
 use crate::group::turn::{Fate, Turn, TurnEnd};
@@ -55,6 +55,8 @@ pub(in crate::group) struct Group {
     /// What the members of the last generation subscribe to, if that is known: it decides which offsets are in use.
     pub(in crate::group) subscribed_topics: Option<BTreeSet<TopicName>>,
     pub(in crate::group) offsets: GroupOffsets,
+    /// What open transactions are to commit.
+    pub(in crate::group) pending_offsets: PendingOffsets,
 }
 
 /// Whether a group was there before the present step.
@@ -148,6 +150,7 @@ impl Group {
             existence: Existence::Blank,
             subscribed_topics: None,
             offsets: GroupOffsets::default(),
+            pending_offsets: PendingOffsets::default(),
         }
     }
 
@@ -162,6 +165,7 @@ impl Group {
             && self.pending.is_empty()
             && self.logged.is_none()
             && self.offsets.is_empty()
+            && self.pending_offsets.is_empty()
     }
 
     pub(in crate::group) fn state(&self) -> GroupState {
@@ -234,6 +238,11 @@ impl Group {
             state_since: self.state_since,
             subscribed_topics: self.subscribed_topics.as_ref(),
         }
+    }
+
+    /// Returns what the group has stored.
+    pub(in crate::group) fn stored(&self) -> Stored<'_> {
+        Stored { committed: &self.offsets, pending: &self.pending_offsets }
     }
 
     /// Notes what the members of a generation that has just begun, or was loaded, subscribe to.

@@ -1,4 +1,4 @@
-//! OffsetCommit: who may commit, and what is written.
+//! OffsetCommit and TxnOffsetCommit: who may commit, and what is written.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -8,10 +8,10 @@ use model::{ErrorCode, UnixMillis};
 
 use super::{Decision, GroupFacts};
 use crate::group::GroupConfig;
-use crate::group::ids::TopicName;
+use crate::group::ids::{GroupId, TopicName};
 use crate::group::record::{GroupRecord, OffsetRecord};
 use crate::group::record_size::{self, MAX_TEXT_BYTES};
-use crate::group::request::{CommitOffsets, MemberRef, OffsetToCommit};
+use crate::group::request::{CommitOffsets, CommitTransactionalOffsets, MemberRef, OffsetToCommit};
 use crate::group::response::Response;
 use crate::group::state::GroupState;
 
@@ -28,52 +28,91 @@ pub(in crate::group) fn commit(
     request: CommitOffsets,
 ) -> Decision {
     let CommitOffsets { member, offsets, retention } = request;
-    if let Err(error) = check(group, &member, membership) {
-        return Decision::answer(refusal(error, offsets.len()));
-    }
-    let expire_time = retention.map(|retention| later(wall, retention));
-    let mut records = Vec::with_capacity(offsets.len());
-    let mut places: BTreeMap<(TopicName, i32), usize> = BTreeMap::new();
-    let mut codes = Vec::with_capacity(offsets.len());
-    for offset in offsets {
-        if is_too_large(config, &offset.metadata) {
-            codes.push(ErrorCode::OffsetMetadataTooLarge);
-            continue;
-        }
-        codes.push(ErrorCode::None);
-        let OffsetToCommit { topic, topic_id, partition, offset, leader_epoch, metadata } = offset;
-        let record = GroupRecord::Offset {
-            group_id: member.group_id.clone(),
-            topic: topic.clone(),
-            partition,
-            // Whatever it is: Kafka's broker keeps a negative offset too.
-            value: Some(OffsetRecord {
-                offset,
-                leader_epoch,
-                metadata,
-                topic_id,
-                commit_time: wall,
-                expire_time,
-            }),
-        };
-        // Of two offsets for one partition the last counts. (Kafka writes both.)
-        match places.entry((topic, partition)) {
-            Entry::Occupied(place) => records[*place.get()] = record,
-            Entry::Vacant(place) => {
-                place.insert(records.len());
-                records.push(record);
-            }
-        }
-    }
-    if bytes_at_most(&records) > config.max_record_bytes {
-        // No batch would hold them all, and a commit is written whole or not at all. As Kafka's answer.
-        return Decision::answer(refusal(ErrorCode::UnknownServerError, codes.len()));
-    }
+    let count = offsets.len();
+    let to_write = check(group, &member, membership).and_then(|()| {
+        let expire_time = retention.map(|retention| later(wall, retention));
+        ToWrite::of(config, wall, &member.group_id, offsets, expire_time)
+    });
+    let ToWrite { records, codes } =
+        to_write.unwrap_or_else(|error| ToWrite::refused(error, count));
     Decision { records, response: Response::CommitOffsets(codes) }
 }
 
-fn refusal(error: ErrorCode, count: usize) -> Response {
-    Response::CommitOffsets(vec![error; count])
+/// Decides about a commit within a transaction, as [`commit`] does; the records wait for the transaction's marker.
+pub(in crate::group) fn commit_transactional(
+    config: &GroupConfig,
+    wall: UnixMillis,
+    group: Option<&GroupFacts<'_>>,
+    membership: Result<(), ErrorCode>,
+    request: CommitTransactionalOffsets,
+) -> Decision {
+    let CommitTransactionalOffsets { member, offsets, .. } = request;
+    let count = offsets.len();
+    let to_write = check_transactional(group, &member, membership)
+        .and_then(|()| ToWrite::of(config, wall, &member.group_id, offsets, None));
+    let ToWrite { records, codes } =
+        to_write.unwrap_or_else(|error| ToWrite::refused(error, count));
+    Decision { records, response: Response::CommitTransactionalOffsets(codes) }
+}
+
+/// The records of a commit, and a code for each of its offsets.
+struct ToWrite {
+    records: Vec<GroupRecord>,
+    codes: Vec<ErrorCode>,
+}
+
+impl ToWrite {
+    fn refused(error: ErrorCode, count: usize) -> Self {
+        Self { records: Vec::new(), codes: vec![error; count] }
+    }
+
+    /// Makes the records. No batch would hold more than a bound, and a commit is written whole or not at all: UNKNOWN_SERVER_ERROR then, as Kafka's answer.
+    fn of(
+        config: &GroupConfig,
+        wall: UnixMillis,
+        group_id: &GroupId,
+        offsets: Vec<OffsetToCommit>,
+        expire_time: Option<UnixMillis>,
+    ) -> Result<Self, ErrorCode> {
+        let mut records = Vec::with_capacity(offsets.len());
+        let mut places: BTreeMap<(TopicName, i32), usize> = BTreeMap::new();
+        let mut codes = Vec::with_capacity(offsets.len());
+        for offset in offsets {
+            if is_too_large(config, &offset.metadata) {
+                codes.push(ErrorCode::OffsetMetadataTooLarge);
+                continue;
+            }
+            codes.push(ErrorCode::None);
+            let OffsetToCommit { topic, topic_id, partition, offset, leader_epoch, metadata } =
+                offset;
+            let record = GroupRecord::Offset {
+                group_id: group_id.clone(),
+                topic: topic.clone(),
+                partition,
+                // Whatever it is: Kafka's broker keeps a negative offset too.
+                value: Some(OffsetRecord {
+                    offset,
+                    leader_epoch,
+                    metadata,
+                    topic_id,
+                    commit_time: wall,
+                    expire_time,
+                }),
+            };
+            // Of two offsets for one partition the last counts. (Kafka writes both.)
+            match places.entry((topic, partition)) {
+                Entry::Occupied(place) => records[*place.get()] = record,
+                Entry::Vacant(place) => {
+                    place.insert(records.len());
+                    records.push(record);
+                }
+            }
+        }
+        if bytes_at_most(&records) > config.max_record_bytes {
+            return Err(ErrorCode::UnknownServerError);
+        }
+        Ok(Self { records, codes })
+    }
 }
 
 /// Returns how many bytes records of offsets take in a batch, or some more.
@@ -109,10 +148,7 @@ fn check(
     if member.generation_id.is_none() && group.state == GroupState::Empty {
         return Ok(());
     }
-    let claims_membership = member.generation_id.is_some()
-        || !member.member_id.as_str().is_empty()
-        || member.group_instance_id.is_some();
-    if !claims_membership {
+    if !member.claims_membership() {
         return Err(ErrorCode::UnknownMemberId);
     }
     membership?;
@@ -127,6 +163,38 @@ fn check(
         | GroupState::Stable
         | GroupState::Dead => Ok(()),
     }
+}
+
+/// Kafka's `validateTransactionalOffsetCommit` (KIP-447): what a group does is not looked at, for clients before version 3 name no member.
+fn check_transactional(
+    group: Option<&GroupFacts<'_>>,
+    member: &MemberRef,
+    membership: Result<(), ErrorCode>,
+) -> Result<(), ErrorCode> {
+    let group_id = member.group_id.as_str();
+    if group_id.is_empty() || group_id.len() > MAX_TEXT_BYTES {
+        return Err(ErrorCode::InvalidGroupId);
+    }
+    let Some(group) = group else {
+        return match member.generation_id {
+            None => Ok(()),
+            Some(_) => Err(ErrorCode::IllegalGeneration),
+        };
+    };
+    if group.state == GroupState::Dead {
+        return Err(ErrorCode::CoordinatorNotAvailable);
+    }
+    if member.generation_id.is_none() && group.state == GroupState::Empty {
+        return Ok(());
+    }
+    if !member.claims_membership() {
+        return Ok(());
+    }
+    membership?;
+    if member.generation_id != Some(group.generation_id) {
+        return Err(ErrorCode::IllegalGeneration);
+    }
+    Ok(())
 }
 
 /// Kafka counts UTF-16 units, whatever the key's name says. What a record's value cannot hold is too large in any case.

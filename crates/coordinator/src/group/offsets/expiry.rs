@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use model::UnixMillis;
 
-use super::GroupFacts;
-use super::stored::{GroupOffsets, StoredOffset, tombstone};
+use super::stored::{StoredOffset, tombstone};
+use super::{GroupFacts, Stored};
 use crate::group::ids::GroupId;
 use crate::group::record::GroupRecord;
 use crate::group::state::GroupState;
@@ -15,7 +15,7 @@ use crate::group::state::GroupState;
 pub(in crate::group) struct Expired {
     /// The tombstones to write.
     pub(in crate::group) records: Vec<GroupRecord>,
-    /// Whether no offset is left after them. An empty group without offsets is removed.
+    /// Whether no offset is left after them, and none is pending. An empty group without offsets is removed.
     pub(in crate::group) is_all: bool,
 }
 
@@ -23,20 +23,25 @@ pub(in crate::group) struct Expired {
 pub(in crate::group) fn expired(
     group_id: &GroupId,
     facts: &GroupFacts<'_>,
-    offsets: &GroupOffsets,
+    stored: Stored<'_>,
     wall: UnixMillis,
     retention: Duration,
 ) -> Expired {
-    if offsets.is_empty() {
-        return Expired { records: Vec::new(), is_all: true };
+    let Stored { committed, pending } = stored;
+    if committed.is_empty() {
+        return Expired { records: Vec::new(), is_all: pending.is_empty() };
     }
     let Some(since) = RetainedSince::of(facts) else {
         return Expired { records: Vec::new(), is_all: false };
     };
     let mut records = Vec::new();
-    let mut is_all = true;
-    for (topic, partition, stored) in offsets.iter() {
-        if since.is_over(stored, wall, retention) && !facts.is_subscribed_to(topic) {
+    // A group that a transaction is about to commit for stays.
+    let mut is_all = pending.is_empty();
+    for (topic, partition, stored) in committed.iter() {
+        if since.is_over(stored, wall, retention)
+            && !facts.is_subscribed_to(topic)
+            && !pending.contains(topic, partition)
+        {
             records.push(tombstone(group_id, topic, partition));
         } else {
             is_all = false;

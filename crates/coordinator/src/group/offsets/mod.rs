@@ -1,6 +1,6 @@
 //! Committed offsets of groups, with the rules of Kafka's `OffsetMetadataManager`.
 //!
-//! Owns what was committed ([`GroupOffsets`]) and decides about commits, fetches, deletions, expiry and deleted topics. A decision changes nothing: it says which records
+//! Owns what was committed ([`GroupOffsets`]) or is to be with a transaction ([`PendingOffsets`]), and decides about commits, fetches, deletions, expiry and deleted topics. A decision changes nothing: it says which records
 //! are to be written ([`Decision`]), and the shard replays them as it appends them. So replay, and nothing else, changes what is committed.
 //!
 //! Never knows members: what the rules need of a group comes in as [`GroupFacts`].
@@ -9,6 +9,7 @@ mod commit;
 mod delete;
 mod expiry;
 mod fetch;
+mod pending;
 mod stored;
 mod subscription;
 
@@ -21,11 +22,12 @@ use super::record::GroupRecord;
 use super::response::Response;
 use super::state::GroupState;
 
-pub(in crate::group) use self::commit::commit;
-pub(in crate::group) use self::delete::{delete, delete_topics};
+pub(in crate::group) use self::commit::{commit, commit_transactional};
+pub(in crate::group) use self::delete::{OfGoneTopics, delete, delete_topics};
 pub(in crate::group) use self::expiry::expired;
 pub(in crate::group) use self::fetch::fetch;
-pub(in crate::group) use self::stored::GroupOffsets;
+pub(in crate::group) use self::pending::PendingOffsets;
+pub(in crate::group) use self::stored::{GroupOffsets, StoredOffset, tombstone};
 pub(in crate::group) use self::subscription::subscribed_topics;
 
 /// What the rules about offsets must know of a group that exists.
@@ -54,6 +56,15 @@ impl GroupFacts<'_> {
         self.subscribed_topics
             .map_or_else(|| self.is_of_consumers(), |topics| topics.contains(topic))
     }
+}
+
+/// What a group has stored.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::group) struct Stored<'a> {
+    /// What is committed.
+    pub(in crate::group) committed: &'a GroupOffsets,
+    /// What open transactions are to commit.
+    pub(in crate::group) pending: &'a PendingOffsets,
 }
 
 /// What a request leads to.

@@ -94,7 +94,12 @@ impl GroupOffsets {
         self.iter().map(|(topic, partition, _)| tombstone(group_id, topic, partition)).collect()
     }
 
-    pub(super) fn get(&self, topic: &TopicName, partition: i32) -> Option<&StoredOffset> {
+    /// Says whether something is committed for a partition.
+    pub(in crate::group) fn contains(&self, topic: &TopicName, partition: i32) -> bool {
+        self.get(topic, partition).is_some()
+    }
+
+    pub(in crate::group) fn get(&self, topic: &TopicName, partition: i32) -> Option<&StoredOffset> {
         let partitions = self.topics.get(topic)?;
         position(partitions, partition).ok().map(|index| &partitions[index].1)
     }
@@ -195,7 +200,11 @@ impl From<OffsetRecord> for StoredOffset {
 }
 
 /// Returns the record that says that a partition has no committed offset.
-pub(super) fn tombstone(group_id: &GroupId, topic: &TopicName, partition: i32) -> GroupRecord {
+pub(in crate::group) fn tombstone(
+    group_id: &GroupId,
+    topic: &TopicName,
+    partition: i32,
+) -> GroupRecord {
     GroupRecord::Offset { group_id: group_id.clone(), topic: topic.clone(), partition, value: None }
 }
 

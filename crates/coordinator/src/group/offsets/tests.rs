@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::stored::{GroupOffsets, StoredOffset};
-use super::{GroupFacts, expired, subscribed_topics};
+use super::{GroupFacts, PendingOffsets, Stored, expired, subscribed_topics};
 use crate::group::ids::{GenerationId, GroupId, TopicName};
 use crate::group::record::OffsetRecord;
 use crate::group::state::GroupState;
@@ -77,7 +77,8 @@ fn expired_count(facts: &GroupFacts<'_>, wall: i64) -> usize {
         offsets.replay(&mut totals, &group_id, (TopicName::from("t"), partition), Some(value));
     }
     let retention = Duration::from_millis(100);
-    let expired = expired(&group_id, facts, &offsets, UnixMillis(wall), retention);
+    let stored = Stored { committed: &offsets, pending: &PendingOffsets::default() };
+    let expired = expired(&group_id, facts, stored, UnixMillis(wall), retention);
     assert_eq!(expired.is_all, expired.records.len() == 3);
     expired.records.len()
 }

@@ -74,10 +74,10 @@ impl Shard {
 
 /// Removes what of a group has expired, and the group if nothing is left. Returns how much that cost, in units of [`PART`].
 fn expire(group: &mut Group, turn: &mut Turn<'_>) -> usize {
-    let looked_at = group.offsets.len();
+    let looked_at = group.offsets.len() + group.pending_offsets.len();
     let retention = turn.config.offsets_retention;
     let facts = group.facts();
-    let expired = offsets::expired(&group.id, &facts, &group.offsets, turn.now.wall, retention);
+    let expired = offsets::expired(&group.id, &facts, group.stored(), turn.now.wall, retention);
     let cost = 1 + looked_at / OFFSETS_PER_UNIT + expired.records.len();
     group.write_offsets(expired.records, turn);
     if expired.is_all {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::Shard;
-use super::live_walk::{LiveChunk, RewriteCursor};
+use super::live_walk::{LiveChunk, RewriteCursor, Unsettled};
 use crate::group::ids::{GroupId, TopicIdentity};
 use crate::group::record::GroupRecord;
 use crate::group::state::GroupState;
@@ -18,6 +18,10 @@ pub struct ShardCounts {
     pub member_count: usize,
     /// Committed offsets of all groups.
     pub offset_count: usize,
+    /// Offsets of all groups that wait for the marker of their transaction.
+    pub pending_offset_count: usize,
+    /// Transactions that have committed offsets here and wait for their marker.
+    pub open_transaction_count: usize,
     /// Rebalances that ended in an assignment, since the shard was loaded.
     pub completed_rebalance_count: u64,
 }
@@ -28,23 +32,26 @@ impl Shard {
     pub fn counts(&self) -> ShardCounts {
         let mut counts = ShardCounts {
             offset_count: self.totals.offset_count,
+            open_transaction_count: self.transactions.len(),
             completed_rebalance_count: self.completed_rebalance_count,
             ..ShardCounts::default()
         };
         for group in self.groups.values() {
             *counts.groups.entry(group.state()).or_default() += 1;
             counts.member_count += group.members.len();
+            counts.pending_offset_count += group.pending_offsets.len();
         }
         counts
     }
 
-    /// Returns the topics of all committed offsets, each once for each id that offsets name (also for none). Takes time in proportion to the number of offsets; a load
+    /// Returns the topics of all committed and pending offsets, each once for each id that offsets name (also for none). Takes time in proportion to the number of offsets; a load
     /// asks it once and tells the shard with [`crate::group::Event::TopicsDeleted`] which of them are gone.
     #[must_use]
     pub fn committed_topics(&self) -> BTreeSet<TopicIdentity> {
         let mut topics = BTreeSet::new();
         for group in self.groups.values() {
             group.offsets.add_topics(&mut topics);
+            group.pending_offsets.add_topics(&mut topics);
         }
         topics
     }
@@ -56,20 +63,42 @@ impl Shard {
     }
 
     /// Walks over everything that is live, for the rewrite of the log: returns the next records behind `after` (from the start for `None`), about `limit_bytes` of them
-    /// and one at least, and where to go on; `None` at the end.
+    /// and one at least, and where to go on; `None` at the end. At the end of all groups it may have passed offsets by that wait for transactions: then there may be no record, and it is to be
+    /// asked again after a while.
     #[must_use]
     pub fn live_records(
         &self,
         after: Option<&RewriteCursor>,
         limit_bytes: usize,
     ) -> (Vec<GroupRecord>, Option<RewriteCursor>) {
-        let mut chunk = LiveChunk::new(limit_bytes);
-        let from = after.map_or(Bound::Unbounded, |cursor| Bound::Included(cursor.group_id()));
-        for (group_id, group) in self.groups.range::<GroupId, _>((from, Bound::Unbounded)) {
-            if !chunk.pass(after, group_id, group.logged.as_deref(), &group.offsets) {
+        self.walk(after, LiveChunk::new(after, limit_bytes, Unsettled::Deferred))
+    }
+
+    /// Walks over everything that is committed, for whoever looks at it: as [`Self::live_records`], but passes nothing by.
+    #[must_use]
+    pub fn committed_records(
+        &self,
+        after: Option<&RewriteCursor>,
+        limit_bytes: usize,
+    ) -> (Vec<GroupRecord>, Option<RewriteCursor>) {
+        self.walk(after, LiveChunk::new(after, limit_bytes, Unsettled::Passed))
+    }
+
+    fn walk(
+        &self,
+        after: Option<&RewriteCursor>,
+        mut chunk: LiveChunk,
+    ) -> (Vec<GroupRecord>, Option<RewriteCursor>) {
+        let from = match after.map(RewriteCursor::group_id) {
+            None => Bound::Unbounded,
+            Some(Some(group_id)) => Bound::Included(group_id),
+            Some(None) => return chunk.end(&self.groups),
+        };
+        for group in self.groups.range::<GroupId, _>((from, Bound::Unbounded)).map(|(_, it)| it) {
+            if !chunk.pass(group) {
                 return chunk.pause();
             }
         }
-        chunk.end()
+        chunk.end(&self.groups)
     }
 }

@@ -5,6 +5,7 @@ mod contents;
 mod live_walk;
 mod replay;
 mod topic_deletion;
+mod transactions;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use self::cleanup::Cleanup;
 pub use self::contents::ShardCounts;
 pub use self::live_walk::RewriteCursor;
 use self::topic_deletion::TopicDeletions;
+use self::transactions::{OpenTransactions, Unconfirmed};
 use crate::group::classic_group::{Existence, Group};
 use crate::group::ids::GroupId;
 use crate::group::membership::{heartbeat, join, leave, rebalance, session, sync};
@@ -34,6 +36,9 @@ pub struct Shard {
     deletions: TopicDeletions,
     outbox: Outbox,
     totals: LiveTotals,
+    transactions: OpenTransactions,
+    /// The batch of a transaction that the log was asked to take, until it is known whether it did.
+    unconfirmed: Option<Unconfirmed>,
     /// The last append that took a group away: what is said of a group that does not exist depends on it.
     last_removal: Option<WriteId>,
     /// Time of the last step, or of the load.
@@ -53,6 +58,8 @@ impl Shard {
             deletions: TopicDeletions::default(),
             outbox: Outbox::default(),
             totals: LiveTotals::default(),
+            transactions: OpenTransactions::default(),
+            unconfirmed: None,
             last_removal: None,
             now: Timestamp::ZERO,
             completed_rebalance_count: 0,
@@ -72,7 +79,11 @@ impl Shard {
     }
 
     /// Takes in what happened. Time never goes back; one that does counts as the time of the step before.
+    ///
+    /// # Panics
+    /// When it is not known yet what came of a batch of a transaction: a bug of the driver.
     pub fn step(&mut self, now: Now, event: Event) {
+        assert!(self.unconfirmed.is_none(), "a batch of a transaction is appended or refused");
         self.now = self.now.max(now.monotonic);
         let now = Now { monotonic: self.now, wall: now.wall };
         match event {
@@ -113,6 +124,8 @@ impl Shard {
             | Request::Sync(_)
             | Request::Leave(_)
             | Request::CommitOffsets(_)
+            | Request::CommitTransactionalOffsets(_)
+            | Request::CompleteTransaction(_)
             | Request::DeleteOffsets(_)
             | Request::Delete(_) => true,
             Request::Heartbeat(_)
@@ -147,6 +160,10 @@ impl Shard {
                     offset_requests::commit(group, turn, request)
                 });
             }
+            Request::CommitTransactionalOffsets(request) => {
+                self.commit_transactional(now, id, request);
+            }
+            Request::CompleteTransaction(request) => self.complete_transaction(id, request),
             Request::FetchOffsets(request) => {
                 let group_id = request.group_id.clone();
                 self.answer(now, id, &group_id, |group, _| offset_requests::fetch(group, request));

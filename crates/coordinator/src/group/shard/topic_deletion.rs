@@ -8,8 +8,9 @@ use std::ops::Bound;
 
 use super::Shard;
 use super::cleanup::PART;
+use crate::group::Now;
 use crate::group::ids::{GroupId, TopicIdentity};
-use crate::group::{Now, offsets};
+use crate::group::offsets::{self, OfGoneTopics};
 
 /// What is still to be done about topics that are gone.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,8 @@ pub(super) struct TopicDeletions {
     running: Option<TopicPass>,
     /// Of which no pass has begun.
     waiting: BTreeSet<TopicIdentity>,
+    /// Looked at again when a transaction has ended.
+    undecided: BTreeSet<TopicIdentity>,
 }
 
 /// One pass over all groups.
@@ -50,6 +53,11 @@ impl TopicDeletions {
         (!topics.is_empty()).then_some(TopicPass { topics, from: Bound::Unbounded })
     }
 
+    /// Has those looked at again that an open transaction left undecided: one has ended.
+    pub(super) fn transaction_ended(&mut self) {
+        self.waiting.append(&mut self.undecided);
+    }
+
     /// Puts a pass back that is not at its end.
     fn pause(&mut self, pass: TopicPass) {
         self.running = Some(pass);
@@ -77,13 +85,16 @@ impl Shard {
 
     /// Takes a pass on, to its end or until nothing of `left` is left.
     fn pass_groups(&mut self, now: Now, pass: &mut TopicPass, left: &mut usize) {
+        let mut undecided_of_pass = Vec::new();
         while *left > 0 {
             let from = (pass.from.clone(), Bound::Unbounded);
-            let Some((group_id, _)) = self.groups.range(from).next() else { return };
+            let Some((group_id, _)) = self.groups.range(from).next() else { break };
             let group_id = group_id.clone();
             let written = self.with_group(now, &group_id, |group, turn| {
-                let TopicPass { topics, .. } = &*pass;
-                let records = offsets::delete_topics(&group.id, &group.offsets, topics, *left);
+                let topics = &pass.topics;
+                let OfGoneTopics { records, undecided } =
+                    offsets::delete_topics(&group.id, group.stored(), topics, *left);
+                undecided_of_pass.extend(undecided);
                 let count = records.len();
                 group.write_offsets(records, turn);
                 count
@@ -92,6 +103,7 @@ impl Shard {
             pass.from = if may_have_more { Bound::Included } else { Bound::Excluded }(group_id);
             *left = left.saturating_sub(pass.group_cost() + written);
         }
+        self.deletions.undecided.extend(undecided_of_pass);
     }
 }
 

@@ -81,7 +81,7 @@ fn what_expires_at_once_is_removed_in_parts() {
     let steps = time_out(&mut shard, Timestamp::ZERO + config().offsets_retention_check_interval);
     let written = steps.iter().flatten().map(|action| match action {
         Action::Append(_, records) => records.len(),
-        Action::Reply(..) => panic!("nobody asked"),
+        Action::Reply(..) | Action::AppendOfTransaction(..) => panic!("nobody asked"),
     });
     let written: Vec<usize> = written.collect();
     assert_eq!(written.iter().sum::<usize>(), GROUP_COUNT);
@@ -263,7 +263,7 @@ fn commit(
                     return Err(*code);
                 }
             }
-            Action::Reply(..) => panic!("a commit's answer"),
+            Action::Reply(..) | Action::AppendOfTransaction(..) => panic!("a commit's answer"),
         }
     }
     Ok(written)
@@ -360,7 +360,7 @@ fn offsets_of_deleted_topics_go_in_parts() {
     steps.extend(time_out(&mut shard, Timestamp::ZERO));
     let written = steps.iter().flatten().map(|action| match action {
         Action::Append(_, records) => records.len(),
-        Action::Reply(..) => panic!("nobody asked"),
+        Action::Reply(..) | Action::AppendOfTransaction(..) => panic!("nobody asked"),
     });
     let written: Vec<usize> = written.collect();
     let expected = 3 * (usize::try_from(PARTITION_COUNT).expect("positive") + 1);

@@ -8,6 +8,8 @@
 //!   `subscribes=t,u`, `session=`, `rebalance=`, `skip=yes`
 //! * `sync m1 generation= assign=m1:a,m2:b static= type= protocol=`, `heartbeat m1 generation= static=`, `leave m1,m2/name,/name`
 //! * `commit m1 topic= partition= offset= generation= static=`, `commit offset=` (no member), `fetch`, `delete-offsets topic= partition=`
+//! * `txn-commit m1 producer=7 epoch= offsets=` and the rest of `commit`: within a transaction; `marker commit producer=7 epoch= coordinator=`, or `abort`
+//! * `refuse INVALID_PRODUCER_EPOCH`: how the log answers the next batch of a transaction
 //! * more of offsets, and the rewrite of the log: see `offset_commands`
 //! * `describe`, `list states=`, `delete`, `topics-deleted t id=` (a number), `counts`, `group=` with any of them (default `g`)
 
@@ -15,15 +17,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{Timestamp, TopicId, UnixMillis};
+use model::{ErrorCode, Timestamp, TopicId, UnixMillis};
 use scripts::{Arguments, Scenario, Span};
 
 use super::format;
 use super::offset_commands::{self, Rewrite};
+use super::transaction_commands::{self, ScriptLog};
 use crate::group::ids::{
     GenerationId, GroupId, GroupInstanceId, MemberId, TopicIdentity, TopicName,
 };
-use crate::group::record::GroupRecord;
 use crate::group::request::{
     FirstJoin, Heartbeat, JoinGroup, JoinProtocol, LeaveGroup, LeavingMember, ListGroups,
     MemberRef, Request, RequestId, SkipAssignment, SyncGroup,
@@ -52,7 +54,9 @@ pub(super) struct Session {
     config: GroupConfig,
     shard: Shard,
     now: Timestamp,
-    log: Vec<GroupRecord>,
+    log: ScriptLog,
+    /// How the log answers the next batch of a transaction.
+    refusal: Option<ErrorCode>,
     next_request: u64,
     waiting: BTreeSet<RequestId>,
     generations: BTreeMap<GroupId, GenerationId>,
@@ -70,7 +74,8 @@ impl Default for Session {
             config: config(),
             shard,
             now: Timestamp::ZERO,
-            log: Vec::new(),
+            log: ScriptLog::default(),
+            refusal: None,
             next_request: 1,
             waiting: BTreeSet::new(),
             generations: BTreeMap::new(),
@@ -107,6 +112,7 @@ impl Scenario for Session {
                 self.step(Event::TopicsDeleted(vec![topic]), "");
             }
             "rewrite" => self.rewrite(&arguments),
+            "refuse" => self.refusal = Some(transaction_commands::code(arguments.subject)),
             "counts" => {
                 let counts = self.shard.counts();
                 self.print(&format!("{counts:?}"));
@@ -145,6 +151,11 @@ impl Session {
             "commit" => {
                 Request::CommitOffsets(offset_commands::commit(arguments, self.member(arguments)))
             }
+            "txn-commit" => {
+                let member = self.member(arguments);
+                Request::CommitTransactionalOffsets(transaction_commands::commit(arguments, member))
+            }
+            "marker" => Request::CompleteTransaction(transaction_commands::marker(arguments)),
             "fetch" => Request::FetchOffsets(offset_commands::fetch(arguments)),
             "delete-offsets" => Request::DeleteOffsets(offset_commands::delete(arguments)),
             "describe" => Request::Describe(group_id),
@@ -191,7 +202,14 @@ impl Session {
                 self.print(&format!("{prefix}{line}"));
             }
             match action {
-                Action::Append(_, records) => self.log.extend(records),
+                Action::Append(_, records) => self.log.append(records),
+                Action::AppendOfTransaction(_, batch) => {
+                    let result = match self.refusal.take() {
+                        Some(code) => Err(code),
+                        None => Ok(self.log.append_of_transaction(batch)),
+                    };
+                    self.shard.appended(now(self.now), result);
+                }
                 Action::Reply(id, response, _) => self.note_answer(id, &response),
             }
         }
@@ -217,9 +235,7 @@ impl Session {
 
     fn failover(&mut self) {
         let mut shard = Shard::new(self.config.clone());
-        for record in &self.log {
-            shard.replay(record.clone());
-        }
+        self.log.replay_into(&mut shard);
         shard.loaded(now(self.now));
         self.shard = shard;
         self.waiting.clear();

@@ -1,10 +1,12 @@
 //! How scripts show what the machine wants done.
 
 use bytes::Bytes;
+use model::record_batch::EndTransactionMarker;
 use model::{ErrorCode, LeaderEpoch};
 use protocol::consumer_protocol::ConsumerProtocolSubscription;
 
-use crate::group::record::{GroupMetadataRecord, GroupRecord};
+use crate::group::record::{GroupMetadataRecord, GroupRecord, TransactionBatch};
+use crate::group::request::CompleteTransaction;
 use crate::group::response::{FetchedOffset, GroupDescription, JoinAnswer, Response, SyncAnswer};
 use crate::group::{Action, WriteId};
 
@@ -13,6 +15,22 @@ pub(super) fn action(action: &Action) -> Vec<String> {
         Action::Append(WriteId(write), records) => {
             records.iter().map(|it| format!("append {write}: {}", record(it))).collect()
         }
+        Action::AppendOfTransaction(WriteId(write), batch) => match batch {
+            TransactionBatch::Offsets { producer_id, producer_epoch, records, .. } => {
+                let of = format!("append {write} of {producer_id}/{producer_epoch}");
+                records.iter().map(|it| format!("{of}: {}", record(it))).collect()
+            }
+            TransactionBatch::Marker(CompleteTransaction {
+                producer_id,
+                producer_epoch,
+                marker,
+                ..
+            }) => {
+                let EndTransactionMarker { result, coordinator_epoch } = marker;
+                let of = format!("append {write} of {producer_id}/{producer_epoch}");
+                vec![format!("{of}: marker {result:?} coordinator={coordinator_epoch}")]
+            }
+        },
         Action::Reply(id, answer, depends_on) => {
             let after =
                 depends_on.map_or_else(String::new, |WriteId(write)| format!(" after {write}"));
@@ -74,6 +92,8 @@ fn response(response: &Response) -> String {
         Response::Leave(answer) => {
             format!("leave {} members=[{}]", answer.error, codes(&answer.members))
         }
+        Response::CommitTransactionalOffsets(answer) => format!("txn-commit [{}]", codes(answer)),
+        Response::CompleteTransaction(code) => format!("marker {code}"),
         Response::CommitOffsets(answer) => format!("commit [{}]", codes(answer)),
         Response::FetchOffsets(answer) => {
             let offsets: Vec<_> = answer.offsets.iter().map(fetched).collect();
@@ -137,7 +157,11 @@ fn fetched(offset: &FetchedOffset) -> String {
     let committed = offset.committed.as_ref().map(|committed| {
         format!("{}{}", committed.offset, said(committed.leader_epoch, &committed.metadata))
     });
-    format!("{}-{}: {}", offset.topic, offset.partition, option(committed))
+    let told = match offset.error {
+        ErrorCode::None => option(committed),
+        error => error.to_string(),
+    };
+    format!("{}-{}: {told}", offset.topic, offset.partition)
 }
 
 /// What a client told beside the offset; a long text by its length.

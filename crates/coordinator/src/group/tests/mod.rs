@@ -9,6 +9,8 @@ mod live_walk;
 mod offset_commands;
 mod random;
 mod replay;
+mod transaction_commands;
+mod truth;
 
 use scripts::Scripts;
 

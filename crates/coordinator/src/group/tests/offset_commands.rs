@@ -1,7 +1,7 @@
 //! The commands of scripts about offsets, and the rewrite of the log.
 //!
 //! * `commit offsets=t:0:5,u:1:7:words id=1 epoch= metadata= retention=`; `metadata=x*4097` repeats a text
-//! * `fetch partitions=t:0,u:1`, `delete-offsets partitions=t:0,u:1`
+//! * `fetch partitions=t:0,u:1 stable=yes`, `delete-offsets partitions=t:0,u:1`
 //! * `rewrite limit=`: appends the next chunk of a rewrite, each record alone by default; after the last one the log loses what lies before the first
 
 use std::time::Duration;
@@ -12,6 +12,7 @@ use protocol::consumer_protocol::ConsumerProtocolSubscription;
 use scripts::{Arguments, Span};
 
 use super::commands::{group, topic, topic_id};
+use super::transaction_commands::ScriptLog;
 use crate::group::ids::TopicName;
 use crate::group::record::GroupRecord;
 use crate::group::request::{
@@ -54,7 +55,10 @@ pub(super) fn fetch(arguments: &Arguments<'_>) -> FetchOffsets {
     FetchOffsets {
         group_id: group(arguments),
         partitions: arguments.has("partitions").then(|| partitions(arguments)),
-        stability: Stability::Any,
+        stability: match arguments.text("stable") {
+            Some("yes") => Stability::Stable,
+            _ => Stability::Any,
+        },
     }
 }
 
@@ -93,7 +97,7 @@ fn metadata(text: &str) -> String {
 
 /// A rewrite of a script's log that has begun.
 pub(super) struct Rewrite {
-    /// Index of its first record in the log.
+    /// Offset of its first record in the log, or of what is needed before it.
     first: usize,
     cursor: RewriteCursor,
 }
@@ -104,16 +108,18 @@ impl Rewrite {
         rewrite: &mut Option<Self>,
         shard: &Shard,
         limit_bytes: usize,
-        log: &mut Vec<GroupRecord>,
+        log: &mut ScriptLog,
     ) -> Vec<GroupRecord> {
         let before = rewrite.take();
-        let first = before.as_ref().map_or(log.len(), |before| before.first);
+        let needed = |offset: Offset| usize::try_from(offset.0).expect("it is small");
+        let start = || shard.needed_from().map_or_else(|| log.end(), needed).min(log.end());
+        let first = before.as_ref().map_or_else(start, |before| before.first);
         let (records, next) =
             shard.live_records(before.as_ref().map(|before| &before.cursor), limit_bytes);
-        log.extend(records.iter().cloned());
+        log.append(records.clone());
         *rewrite = next.map(|cursor| Self { first, cursor });
         if rewrite.is_none() {
-            log.drain(..first);
+            log.trim(first);
         }
         records
     }

@@ -6,18 +6,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::{ErrorCode, Offset, Timestamp, TopicId};
+use model::record_batch::{EndTransactionMarker, TransactionResult};
+use model::{ErrorCode, Offset, ProducerEpoch, ProducerId, Timestamp, TopicId};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::commands::{config, now};
+use super::transaction_commands::Entry;
+use super::truth::Truth;
 use crate::group::ids::{GenerationId, GroupId, MemberId, TopicIdentity, TopicName};
-use crate::group::record::GroupRecord;
+use crate::group::record::{GroupRecord, TransactionBatch};
 use crate::group::request::{
-    CommitOffsets, FirstJoin, Heartbeat, JoinGroup, JoinProtocol, LeaveGroup, LeavingMember,
-    ListGroups, MemberRef, OffsetToCommit, Request, RequestId, SkipAssignment, SyncGroup,
+    CommitOffsets, CommitTransactionalOffsets, CompleteTransaction, FetchOffsets, FirstJoin,
+    Heartbeat, JoinGroup, JoinProtocol, LeaveGroup, LeavingMember, ListGroups, MemberRef,
+    OffsetToCommit, Request, RequestId, SkipAssignment, Stability, SyncGroup,
 };
-use crate::group::response::Response;
+use crate::group::response::{FetchOffsetsAnswer, FetchedOffset, JoinAnswer, Response};
 use crate::group::{Action, Event, GroupConfig, Shard, WriteId};
 
 /// A reply that waits for what it depends on.
@@ -68,7 +72,7 @@ struct World {
     next_id: u64,
     /// What is unanswered.
     waiting: BTreeMap<RequestId, Asked>,
-    log: Vec<(WriteId, GroupRecord)>,
+    log: Vec<(WriteId, Entry)>,
     /// How many records of the log are committed.
     committed: usize,
     /// Appends of this shard that are committed.
@@ -153,17 +157,50 @@ impl World {
                             self.acknowledged.remove(&key);
                             self.deleted.insert(key, self.next_request);
                         }
-                        self.log.push((write, record));
+                        self.log.push((write, Entry::Plain(record)));
                     }
                 }
+                Action::AppendOfTransaction(write, batch) => self.ask_log(write, batch),
                 Action::Reply(id, response, depends_on) => {
                     assert!(self.waiting.contains_key(&id), "{id:?} is answered once");
                     assert!(self.held.iter().all(|held| held.id != id), "{id:?} once");
                     let group = &self.clients[self.waiting[&id].client].group_id;
                     let deletions = self.deletions(group);
+                    if let Response::FetchOffsets(answer) = &response {
+                        self.compare_fetched(group, &answer.offsets);
+                    }
                     self.held.push(Held { id, response, depends_on, deletions });
                 }
             }
+        }
+    }
+
+    /// The log takes a batch of a transaction, or now and then does not.
+    fn ask_log(&mut self, write: WriteId, batch: TransactionBatch) {
+        let result = if self.chance(10) {
+            Err(ErrorCode::InvalidProducerEpoch)
+        } else {
+            let offset = Offset(i64::try_from(self.log.len()).expect("logs are short"));
+            self.log.extend(Entry::of_batch(batch).into_iter().map(|entry| (write, entry)));
+            Ok(offset)
+        };
+        self.shard.appended(now(self.now), result);
+    }
+
+    fn truth(&self) -> Truth {
+        Truth::of(self.log.iter().map(|(_, entry)| entry))
+    }
+
+    /// A fetch tells what the log says at its moment, and hides what is not stable.
+    fn compare_fetched(&self, group_id: &GroupId, fetched: &[FetchedOffset]) {
+        let truth = self.truth();
+        for FetchedOffset { topic, partition, committed, error } in fetched {
+            let key = (group_id.clone(), topic.clone(), *partition);
+            let is_pending = truth.pending.contains_key(&key);
+            assert_eq!(*error == ErrorCode::UnstableOffsetCommit, is_pending, "{key:?} is stable");
+            let expected = truth.committed.get(&key).filter(|_| !is_pending);
+            let told = committed.as_ref().map(|committed| committed.offset);
+            assert_eq!(told, expected.map(|value| value.offset), "{key:?} is told");
         }
     }
 
@@ -186,29 +223,12 @@ impl World {
         }
     }
 
-    /// Counts the groups of which the log holds a record or an offset.
-    fn living_groups(&self) -> usize {
-        let mut keys = BTreeSet::new();
-        for (_, record) in &self.log {
-            let (key, is_there) = match record {
-                GroupRecord::Group { group_id, value } => ((group_id, None), value.is_some()),
-                GroupRecord::Offset { group_id, topic, partition, value } => {
-                    ((group_id, Some((topic, partition))), value.is_some())
-                }
-            };
-            if is_there {
-                keys.insert(key)
-            } else {
-                keys.remove(&key)
-            };
-        }
-        keys.into_iter().map(|(group_id, _)| group_id).collect::<BTreeSet<_>>().len()
-    }
-
     /// Returns the generation of a group that was written last.
     fn logged_generation(&self, group: &GroupId) -> Option<GenerationId> {
-        let of_group = self.log.iter().rev().find_map(|(_, record)| match record {
-            GroupRecord::Group { group_id, value } if group_id == group => Some(value.as_ref()),
+        let of_group = self.log.iter().rev().find_map(|(_, entry)| match entry {
+            Entry::Plain(GroupRecord::Group { group_id, value }) if group_id == group => {
+                Some(value.as_ref())
+            }
             _ => None,
         });
         of_group?.map(|value| value.generation_id)
@@ -226,8 +246,8 @@ impl World {
     }
 
     fn deletions(&self, group: &GroupId) -> usize {
-        let is_deletion = |record: &GroupRecord| matches!(record, GroupRecord::Group { group_id, value: None } if group_id == group);
-        self.log.iter().filter(|(_, record)| is_deletion(record)).count()
+        let is_deletion = |entry: &Entry| matches!(entry, Entry::Plain(GroupRecord::Group { group_id, value: None }) if group_id == group);
+        self.log.iter().filter(|(_, entry)| is_deletion(entry)).count()
     }
 
     fn told(&mut self, held: Held) {
@@ -235,30 +255,7 @@ impl World {
         let number = asked.client;
         let client = &mut self.clients[number];
         match held.response {
-            Response::Join(answer) => {
-                self.count("join", answer.error);
-                let client = &mut self.clients[number];
-                match answer.error {
-                    ErrorCode::None => {
-                        if let Some(name) = client.instance {
-                            let (key, bearer) =
-                                ((client.group_id.clone(), name), answer.member_id.clone());
-                            let before = self.bearers.insert(key, bearer.clone());
-                            self.former.extend(before.filter(|before| *before != bearer));
-                        }
-                        client.is_leader = answer.leader == answer.member_id;
-                        client.member_id = answer.member_id;
-                        client.generation_id = answer.generation_id;
-                        client.members =
-                            answer.members.into_iter().map(|member| member.member_id).collect();
-                    }
-                    ErrorCode::MemberIdRequired => client.member_id = answer.member_id,
-                    ErrorCode::UnknownMemberId | ErrorCode::FencedInstanceId => {
-                        client.member_id = "".into();
-                    }
-                    _ => {}
-                }
-            }
+            Response::Join(answer) => self.told_of_join(number, answer),
             Response::Sync(answer) => {
                 let generation = asked.generation.unwrap_or_default();
                 let key = (client.group_id.clone(), held.deletions, generation);
@@ -292,8 +289,67 @@ impl World {
                 }
                 self.count("commit", codes[0]);
             }
+            Response::CommitTransactionalOffsets(codes) => {
+                let is_granted = codes[0] == ErrorCode::None;
+                assert!(
+                    !is_granted || asked.legitimacy == Legitimacy::Open,
+                    "{asked:?} is granted"
+                );
+                self.count("transactional commit", codes[0]);
+            }
+            Response::CompleteTransaction(code) => {
+                let is_marked =
+                    held.depends_on.is_some() && held.depends_on <= self.committed_write;
+                assert!(code.is_error() || is_marked, "a marker that is told of is committed");
+                self.count("marker", code);
+            }
+            Response::FetchOffsets(answer) => {
+                let group_id = client.group_id.clone();
+                self.told_of_offsets(held.id, &group_id, answer);
+            }
             Response::Leave(answer) => self.count("leave", answer.members[0]),
             _ => {}
+        }
+    }
+
+    fn told_of_join(&mut self, number: usize, answer: JoinAnswer) {
+        self.count("join", answer.error);
+        let client = &mut self.clients[number];
+        match answer.error {
+            ErrorCode::None => {
+                if let Some(name) = client.instance {
+                    let (key, bearer) = ((client.group_id.clone(), name), answer.member_id.clone());
+                    let before = self.bearers.insert(key, bearer.clone());
+                    self.former.extend(before.filter(|before| *before != bearer));
+                }
+                client.is_leader = answer.leader == answer.member_id;
+                client.member_id = answer.member_id;
+                client.generation_id = answer.generation_id;
+                client.members =
+                    answer.members.into_iter().map(|member| member.member_id).collect();
+            }
+            ErrorCode::MemberIdRequired => client.member_id = answer.member_id,
+            ErrorCode::UnknownMemberId | ErrorCode::FencedInstanceId => {
+                client.member_id = "".into();
+            }
+            _ => {}
+        }
+    }
+
+    /// What a client was told is committed must not go back.
+    fn told_of_offsets(&mut self, id: RequestId, group_id: &GroupId, answer: FetchOffsetsAnswer) {
+        let mut is_told = false;
+        for FetchedOffset { partition, committed, .. } in answer.offsets {
+            let key = (group_id.clone(), partition);
+            let deleted = self.deleted.get(&key).copied().unwrap_or_default();
+            if let Some(committed) = committed.filter(|_| id.0 >= deleted) {
+                let newest = self.acknowledged.entry(key).or_default();
+                *newest = committed.offset.0.unsigned_abs().max(*newest);
+                is_told = true;
+            }
+        }
+        if is_told {
+            self.count("fetch", answer.error);
         }
     }
 
@@ -307,32 +363,26 @@ impl World {
     fn failover(&mut self) {
         self.log.truncate(self.committed);
         let mut shard = Shard::new(self.config.clone());
-        let mut expected: BTreeMap<(GroupId, TopicName, i32), Offset> = BTreeMap::new();
-        for (write, record) in &mut self.log {
+        for (position, (write, entry)) in self.log.iter_mut().enumerate() {
             *write = WriteId(0);
-            if let GroupRecord::Offset { group_id, topic, partition, value } = &*record {
-                let key = (group_id.clone(), topic.clone(), *partition);
-                match value {
-                    Some(value) => expected.insert(key, value.offset),
-                    None => expected.remove(&key),
-                };
-            }
-            shard.replay(record.clone());
+            let offset = Offset(i64::try_from(position).expect("logs are short"));
+            entry.replay_into(offset, &mut shard);
         }
         shard.loaded(now(self.now));
+        let truth = self.truth();
         let mut found = BTreeMap::new();
-        for record in shard.live_records(None, usize::MAX).0 {
+        for record in shard.committed_records(None, usize::MAX).0 {
             if let GroupRecord::Offset { group_id, topic, partition, value: Some(value) } = record {
-                found.insert((group_id, topic, partition), value.offset);
+                found.insert((group_id, topic, partition), value);
             }
         }
-        assert_eq!(expected, found, "what was committed is there");
+        assert_eq!(truth.committed, found, "what was committed is there, and nothing else");
         for ((group_id, partition), number) in &self.acknowledged {
             let key = (group_id.clone(), TopicName::from("t"), *partition);
-            let committed = found.get(&key).map(|offset| offset.0.unsigned_abs());
+            let committed = found.get(&key).map(|value| value.offset.0.unsigned_abs());
             assert!(committed >= Some(*number), "{key:?} went from {number} to {committed:?}");
         }
-        assert_eq!(self.living_groups(), shard.counts().groups.values().sum(), "no group returns");
+        assert_eq!(truth.groups.len(), shard.counts().groups.values().sum(), "no group returns");
         self.shard = shard;
         self.waiting.clear();
         self.held.clear();
@@ -365,25 +415,32 @@ impl World {
         }
         let number = self.random.random_range(0..self.gone.len());
         let id = topic_id(self.gone.swap_remove(number));
-        let mut ids = BTreeMap::new();
-        for (_, record) in &self.log {
-            if let GroupRecord::Offset { group_id, partition, value, .. } = record {
-                let topic_id = value.as_ref().and_then(|value| value.topic_id);
-                ids.insert((group_id.clone(), *partition), topic_id);
-            }
-        }
+        let truth = self.truth();
+        // The topics of all that a partition has, and whether each is the one that is gone.
+        let of_key = |key: &(GroupId, i32)| {
+            let key = (key.0.clone(), TopicName::from("t"), key.1);
+            let pending = truth.pending.get(&key).into_iter().flatten();
+            let all = truth.committed.get(&key).into_iter().chain(pending);
+            all.map(|value| value.topic_id == Some(id)).collect::<Vec<_>>()
+        };
         let before = self.log.len();
         self.step(Event::TopicsDeleted(vec![TopicIdentity { name: "t".into(), id: Some(id) }]));
-        for (_, record) in &self.log[before..] {
-            let GroupRecord::Offset { group_id, partition, value: None, .. } = record else {
-                panic!("{record:?} is no tombstone of an offset")
+        for (_, entry) in &self.log[before..] {
+            let Entry::Plain(GroupRecord::Offset { group_id, partition, value: None, .. }) = entry
+            else {
+                panic!("{entry:?} is no tombstone of an offset")
             };
-            let of_topic = ids[&(group_id.clone(), *partition)];
-            assert_eq!(of_topic, Some(id), "the offset of {group_id} {partition} goes");
+            let are_gone = of_key(&(group_id.clone(), *partition));
+            assert!(are_gone.iter().all(|is_gone| *is_gone), "all of {group_id} {partition} goes");
             self.deleted_topic_offsets += 1;
         }
-        let left = self.shard.committed_topics();
-        assert!(left.iter().all(|topic| topic.id != Some(id)), "all of it goes");
+        for key in truth.committed.keys().chain(truth.pending.keys()) {
+            let (group_id, _, partition) = key;
+            let are_gone = of_key(&(group_id.clone(), *partition));
+            let goes = !are_gone.is_empty() && are_gone.iter().all(|is_gone| *is_gone);
+            let is_left = self.truth().committed.contains_key(key);
+            assert!(!goes || !is_left, "nothing of the topic that is gone is left of {key:?}");
+        }
     }
 
     fn ask(&mut self) {
@@ -396,6 +453,7 @@ impl World {
             Request::Sync(sync) => (Some(&sync.member), 0),
             Request::Heartbeat(heartbeat) => (Some(&heartbeat.member), 0),
             Request::CommitOffsets(commit) => (Some(&commit.member), commit.offsets[0].partition),
+            Request::CommitTransactionalOffsets(commit) => (Some(&commit.member), 0),
             _ => (None, 0),
         };
         let asked = Asked {
@@ -422,8 +480,8 @@ impl World {
     fn request(&mut self, number: usize, kind: u32, id: RequestId) -> Request {
         let member = self.member(number);
         match kind {
-            0..30 => Request::Join(self.join(number)),
-            30..55 => {
+            0..28 => Request::Join(self.join(number)),
+            28..52 => {
                 let client = &self.clients[number];
                 let part = Bytes::from(format!("by-{}", id.0));
                 let of_all = client.members.iter().map(|member| (member.clone(), part.clone()));
@@ -431,29 +489,55 @@ impl World {
                 let (protocol_type, protocol_name) = (Some("consumer".to_owned()), None);
                 Request::Sync(SyncGroup { member, protocol_type, protocol_name, assignments })
             }
-            55..75 => Request::Heartbeat(Heartbeat { member }),
-            75..80 => Request::Leave(LeaveGroup {
+            52..70 => Request::Heartbeat(Heartbeat { member }),
+            70..75 => Request::Leave(LeaveGroup {
                 group_id: member.group_id,
                 members: vec![LeavingMember {
                     member_id: member.member_id,
                     group_instance_id: member.group_instance_id,
                 }],
             }),
-            80..95 => Request::CommitOffsets(CommitOffsets {
+            75..87 => Request::CommitOffsets(CommitOffsets {
                 member,
-                offsets: vec![OffsetToCommit {
-                    topic: "t".into(),
-                    topic_id: Some(topic_id(self.topic)),
-                    partition: self.random.random_range(0..3),
-                    offset: Offset(i64::try_from(id.0).expect("few requests")),
-                    leader_epoch: None,
-                    metadata: String::new(),
-                }],
+                offsets: vec![self.any_offset(id)],
                 retention: None,
             }),
-            95..97 => Request::Delete(member.group_id),
+            87..92 => Request::CommitTransactionalOffsets(CommitTransactionalOffsets {
+                member,
+                producer_id: ProducerId(self.random.random_range(0..3)),
+                producer_epoch: ProducerEpoch(0),
+                guard: None,
+                offsets: vec![self.any_offset(id)],
+            }),
+            92..94 => Request::CompleteTransaction(CompleteTransaction {
+                producer_id: ProducerId(self.random.random_range(0..3)),
+                producer_epoch: ProducerEpoch(0),
+                marker: EndTransactionMarker {
+                    result: TransactionResult::from_committed(self.chance(60)),
+                    coordinator_epoch: 0,
+                },
+                transaction_version: 1,
+            }),
+            94..96 => Request::FetchOffsets(FetchOffsets {
+                group_id: member.group_id,
+                partitions: Some((0..3).map(|partition| ("t".into(), partition)).collect()),
+                stability: Stability::Stable,
+            }),
+            96..97 => Request::Delete(member.group_id),
             97..98 => Request::Describe(member.group_id),
             _ => Request::List(ListGroups::default()),
+        }
+    }
+
+    /// An offset that nobody has committed before: the number of the request.
+    fn any_offset(&mut self, id: RequestId) -> OffsetToCommit {
+        OffsetToCommit {
+            topic: "t".into(),
+            topic_id: Some(topic_id(self.topic)),
+            partition: self.random.random_range(0..3),
+            offset: Offset(i64::try_from(id.0).expect("few requests")),
+            leader_epoch: None,
+            metadata: String::new(),
         }
     }
 
@@ -534,7 +618,9 @@ fn random_steps_hold_the_invariants() {
     }
     let deleted = answered.get("deleted topic").copied().unwrap_or_default();
     assert!(deleted > 50, "only {deleted} offsets went with their topic");
-    for what in ["join", "sync", "heartbeat", "commit", "leave"] {
+    for what in
+        ["join", "sync", "heartbeat", "commit", "leave", "transactional commit", "marker", "fetch"]
+    {
         let count = answered.get(what).copied().unwrap_or_default();
         assert!(count > 500, "only {count} requests of the kind {what} came to anything");
     }
@@ -546,8 +632,9 @@ fn random_steps_hold_the_invariants() {
 fn random_steps_see_deliberate_bugs() {
     use crate::group::mutation::{Mutation, activate};
 
-    // A member that expires too early joins again: no promise is broken, and a script sees it.
-    for mutation in Mutation::ALL.into_iter().filter(|bug| *bug != Mutation::ParkedMemberExpires) {
+    // A member that expires too early joins again: no promise is broken, and a script sees it. Nobody rewrites a log here: `live_walk` does.
+    let elsewhere = [Mutation::ParkedMemberExpires, Mutation::RewriteAbovePending];
+    for mutation in Mutation::ALL.into_iter().filter(|bug| !elsewhere.contains(bug)) {
         activate(Some(mutation));
         let seen = (0..60).any(|seed| std::panic::catch_unwind(|| run(seed)).is_err());
         activate(None);

@@ -13,7 +13,7 @@ use model::Timestamp;
 
 use crate::group::ids::GroupId;
 use crate::group::mutation::{self, Mutation};
-use crate::group::record::GroupRecord;
+use crate::group::record::{GroupRecord, TransactionBatch};
 use crate::group::request::RequestId;
 use crate::group::response::Response;
 use crate::group::{Action, GroupConfig, Now, WriteId};
@@ -161,6 +161,19 @@ impl Outbox {
     /// Returns the name of the append that this step's records make.
     fn write_of_step(&self) -> WriteId {
         WriteId(self.last_write.map_or(0, |write| write.0) + 1)
+    }
+
+    /// Asks for a batch of a transaction at once: whether it comes to be decides what else is said.
+    pub(in crate::group) fn append_of_transaction(&mut self, batch: TransactionBatch) -> WriteId {
+        let write = self.write_of_step();
+        self.last_write = Some(write);
+        self.actions.push_back(Action::AppendOfTransaction(write, batch));
+        write
+    }
+
+    /// Takes back that a write was asked for: the log has refused it, and the next one has its name.
+    pub(in crate::group) fn take_back(&mut self, write_before: Option<WriteId>) {
+        self.last_write = write_before;
     }
 
     /// Ends a step: its records become one append, and its replies follow.

@@ -3,7 +3,8 @@
 //! A load after it gives the same state, because what is replayed depends on the last record of each key alone: a key that is live when the cursor passes stands in the
 //! rewrite, or behind it if it changed since; a key that died before has nothing behind the new start, and one that dies later has its tombstone there. Each chunk is
 //! taken from the machine and appended under one hold of the shard's lock, so no step comes between; requests go on between chunks. The log is cut only when all of the
-//! rewrite is committed, so a crash at any moment leaves a log that says the same.
+//! rewrite is committed, so a crash at any moment leaves a log that says the same. And it is never cut behind the first record of a transaction that was open when the rewrite began; what is
+//! committed where one has something pending waits for its end (`live_walk`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +14,16 @@ use tokio::sync::SemaphorePermit;
 
 use super::ShardHandle;
 use super::log_size::RewriteStart;
-use super::state::LoadNumber;
 use crate::runtime::context::Context;
+use crate::runtime::machine::{LoadNumber, Machine};
 use crate::runtime::partition_writer::WriteError;
 
 /// Rewrites the log of one load of a shard, unless that state or the leadership ends before.
-pub(super) async fn run(context: Arc<Context>, shard: Arc<ShardHandle>, load: LoadNumber) {
+pub(super) async fn run<M: Machine>(
+    context: Arc<Context<M>>,
+    shard: Arc<ShardHandle<M>>,
+    load: LoadNumber,
+) {
     let trimmed = tokio::select! {
         () = shard.ended().cancelled() => return,
         trimmed = rewrite(&context, &shard, load) => trimmed,
@@ -30,7 +35,11 @@ pub(super) async fn run(context: Arc<Context>, shard: Arc<ShardHandle>, load: Lo
 }
 
 /// Returns where the log now begins; `None` when the rewrite was given up.
-async fn rewrite(context: &Context, shard: &ShardHandle, load: LoadNumber) -> Option<RewriteStart> {
+async fn rewrite<M: Machine>(
+    context: &Context<M>,
+    shard: &ShardHandle<M>,
+    load: LoadNumber,
+) -> Option<RewriteStart> {
     let mut rewrite = Rewrite { context, shard, permit: None };
     let mut start = None;
     let mut cursor = None;
@@ -48,19 +57,23 @@ async fn rewrite(context: &Context, shard: &ShardHandle, load: LoadNumber) -> Op
         if cursor.is_none() {
             return rewrite.trim(start);
         }
+        if chunk.size_bytes == 0 {
+            // What is left waits for transactions to end.
+            rewrite.pause().await;
+        }
         tokio::task::yield_now().await;
     }
 }
 
 /// A rewrite that is under way.
-struct Rewrite<'a> {
-    context: &'a Context,
-    shard: &'a ShardHandle,
+struct Rewrite<'a, M: Machine> {
+    context: &'a Context<M>,
+    shard: &'a ShardHandle<M>,
     /// Given back while its partition makes no progress: others can be rewritten meanwhile.
     permit: Option<SemaphorePermit<'a>>,
 }
 
-impl Rewrite<'_> {
+impl<M: Machine> Rewrite<'_, M> {
     /// Waits for its turn, and until the partition takes writes; `None` when it will not take this leadership's any more.
     async fn wait_for_writes(&mut self) -> Option<()> {
         loop {
@@ -91,14 +104,14 @@ impl Rewrite<'_> {
     }
 
     fn trim(&self, start: RewriteStart) -> Option<RewriteStart> {
-        let (partition, before) = (self.shard.leadership(), start.first_offset);
-        match self.context.writer.trim(partition, before) {
+        let (partition, before) = (self.shard.name(), start.first_offset);
+        match self.context.writer.trim(self.shard.leadership(), before) {
             Ok(()) => {
-                tracing::debug!(%partition, %before, "group log rewritten");
+                tracing::debug!(%partition, %before, "log of a coordinator rewritten");
                 Some(start)
             }
             Err(error) => {
-                tracing::warn!(%partition, %before, %error, "the log of a group coordinator is rewritten, but was not cut: the next rewrite tries again");
+                tracing::warn!(%partition, %before, %error, "the log of a coordinator is rewritten, but was not cut: the next rewrite tries again");
                 None
             }
         }

@@ -12,8 +12,8 @@ use replication::partition::{
     Assignment, Durability, Fencing, FlushPolicy, PartitionMetadata, ReplicaMetadata,
 };
 use replication::{
-    DirectoryProof, ImageUpdate, PartitionChange, PartitionHandle, ProduceError, Produced,
-    RegisteredBroker, Registration, Replicas, ReplicasOptions, ReplicationConfig,
+    DirectoryProof, ImageUpdate, NoOtherService, PartitionChange, PartitionHandle, ProduceError,
+    Produced, RegisteredBroker, Registration, Replicas, ReplicasOptions, ReplicationConfig,
     ReplicationMetrics,
 };
 use tokio::net::TcpListener;
@@ -136,7 +136,7 @@ impl Cluster {
         .unwrap();
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let (server, end) = (Arc::clone(&replicas), stop.clone());
-        tasks.spawn(async move { server.serve(listener, end).await.unwrap() });
+        tasks.spawn(async move { server.serve(listener, NoOtherService, end).await.unwrap() });
         let registered = RegisteredBroker {
             broker_id: BrokerId(id),
             broker_epoch: BrokerEpoch::default(),

@@ -6,6 +6,7 @@ use model::Offset;
 use tokio::time::Instant;
 
 use super::LoadError;
+use crate::runtime::machine::Machine;
 use crate::runtime::shard::ShardHandle;
 
 /// When each kind was told last.
@@ -16,23 +17,23 @@ pub(super) struct Complaints {
 }
 
 impl Complaints {
-    pub(super) fn failed(&mut self, shard: &ShardHandle, error: &LoadError) {
-        let partition = shard.leadership();
+    pub(super) fn failed<M: Machine>(&mut self, shard: &ShardHandle<M>, error: &LoadError) {
+        let partition = shard.name();
         if error.is_damage() {
             if self.damage.is_due(Instant::now()) {
                 let cause = causes(error);
-                tracing::error!(%partition, cause, "the log of a group coordinator cannot be read, so its groups are not served: stop this broker, so that another replica leads; if that one cannot read it either, keep the partition's directory and report this line");
+                tracing::error!(%partition, cause, "the log of a coordinator cannot be read, so what it coordinates is not served: stop this broker, so that another replica leads; if that one cannot read it either, keep the partition's directory and report this line");
             }
         } else if self.delay.is_due(Instant::now()) {
             let cause = causes(error);
-            tracing::warn!(%partition, cause, "the load of a group coordinator failed, trying again");
+            tracing::warn!(%partition, cause, "the load of a coordinator failed, trying again");
         }
     }
 
-    pub(super) fn not_committed(&mut self, shard: &ShardHandle, end_offset: Offset) {
+    pub(super) fn not_committed<M: Machine>(&mut self, shard: &ShardHandle<M>, end_offset: Offset) {
         if self.delay.is_due(Instant::now()) {
-            let partition = shard.leadership();
-            tracing::warn!(%partition, %end_offset, "a group coordinator waits for replicas to commit its log's end, and does not serve before: see which of the partition's replicas are not in sync");
+            let partition = shard.name();
+            tracing::warn!(%partition, %end_offset, "a coordinator waits for replicas to commit its log's end, and does not serve before: see which of the partition's replicas are not in sync");
         }
     }
 }
@@ -84,7 +85,7 @@ mod tests {
         builder.append(&record).expect("a record of three bytes fits");
         let batch = Bytes::from(builder.build().expect("so does its batch"));
         let error = record_format::decode(&batch).find_map(Result::err).expect("half a key");
-        let error = LoadError::from(error);
+        let error = LoadError::Record(Box::new(error));
         assert!(error.is_damage());
         let cause = causes(&error);
         let place = "a record is damaged: the key of the record at offset 0 cannot be read: ";

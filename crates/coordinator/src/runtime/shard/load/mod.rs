@@ -8,6 +8,7 @@ mod reader;
 mod replay;
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,10 +20,8 @@ use self::complaints::Complaints;
 use self::reader::Reader;
 use self::replay::{Replay, Skipped};
 use super::ShardHandle;
-use crate::group::Shard;
-use crate::group::ids::TopicIdentity;
-use crate::record_format::DecodeError;
 use crate::runtime::context::Context;
+use crate::runtime::machine::Machine;
 use crate::runtime::partition_writer::{ReadError, WriteError};
 
 /// Why a shard is loaded.
@@ -36,17 +35,19 @@ pub(super) enum Cause {
 
 /// What an attempt has read.
 #[derive(Debug)]
-struct LogContents {
-    replayed: Replayed,
-    /// Topics with offsets.
-    topics: BTreeSet<TopicIdentity>,
+struct LogContents<M: Machine> {
+    replayed: Replayed<M>,
+    /// What may have happened while nobody had the log loaded.
+    suspicions: BTreeSet<M::Note>,
     skipped: Skipped,
 }
 
 /// What a shard is to serve.
 #[derive(Debug)]
-pub(super) struct Replayed {
-    pub(super) machine: Shard,
+pub(super) struct Replayed<M> {
+    pub(super) machine: M,
+    /// The first offset that is kept.
+    pub(super) log_start_offset: Offset,
     /// Everything before it is committed and replayed.
     pub(super) log_end_offset: Offset,
     /// From the log start to the log end.
@@ -63,7 +64,7 @@ enum LoadError {
     #[error("a batch is damaged")]
     Batch(#[from] BatchError),
     #[error("a record is damaged")]
-    Record(#[from] DecodeError),
+    Record(#[source] Box<dyn Error + Send + Sync>),
     #[error("nothing could be read at offset {0}, which is committed")]
     Stuck(Offset),
     #[error("the replay was cancelled")]
@@ -81,7 +82,11 @@ impl LoadError {
 }
 
 /// Loads a shard and lets it serve, unless its leadership ends before.
-pub(super) async fn run(context: Arc<Context>, shard: Arc<ShardHandle>, cause: Cause) {
+pub(super) async fn run<M: Machine>(
+    context: Arc<Context<M>>,
+    shard: Arc<ShardHandle<M>>,
+    cause: Cause,
+) {
     let load = Box::pin(load(&context, &shard, cause));
     tokio::select! {
         () = shard.ended().cancelled() => {}
@@ -89,7 +94,7 @@ pub(super) async fn run(context: Arc<Context>, shard: Arc<ShardHandle>, cause: C
     }
 }
 
-async fn load(context: &Arc<Context>, shard: &Arc<ShardHandle>, cause: Cause) {
+async fn load<M: Machine>(context: &Arc<Context<M>>, shard: &Arc<ShardHandle<M>>, cause: Cause) {
     let began = Instant::now();
     let mut complaints = Complaints::default();
     let mut pause = FIRST_PAUSE;
@@ -100,11 +105,11 @@ async fn load(context: &Arc<Context>, shard: &Arc<ShardHandle>, cause: Cause) {
     context.writer.made(shard.leadership()).await;
     loop {
         match attempt(context, shard, &mut complaints).await {
-            Ok(LogContents { replayed, topics, skipped }) => {
+            Ok(LogContents { replayed, suspicions, skipped }) => {
                 tell(context, shard, &replayed, began.elapsed());
                 skipped.tell(context, shard);
                 shard.publish(replayed);
-                delete_unknown_topics(context, shard, topics).await;
+                look_again(context, shard, suspicions).await;
                 return;
             }
             // The replica hears of its election by the same image, perhaps a moment later.
@@ -119,46 +124,50 @@ async fn load(context: &Arc<Context>, shard: &Arc<ShardHandle>, cause: Cause) {
     }
 }
 
-fn tell(context: &Context, shard: &ShardHandle, replayed: &Replayed, took: Duration) {
+fn tell<M: Machine>(
+    context: &Context<M>,
+    shard: &ShardHandle<M>,
+    replayed: &Replayed<M>,
+    took: Duration,
+) {
     context.metrics.loaded(took);
-    let (partition, bytes) = (shard.leadership(), replayed.size_bytes);
+    let (partition, bytes) = (shard.name(), replayed.size_bytes);
     if took >= LONG {
-        tracing::info!(%partition, bytes, ?took, "group coordinator loaded");
+        tracing::info!(%partition, bytes, ?took, "coordinator loaded");
     } else {
-        tracing::debug!(%partition, bytes, ?took, "group coordinator loaded");
+        tracing::debug!(%partition, bytes, ?took, "coordinator loaded");
     }
 }
 
-/// Deletes the offsets of topics that the metadata do not know: they went away while no coordinator had this shard loaded.
+/// Tells the machine what its log makes one suspect, if it holds: it happened while no coordinator had this shard loaded.
 ///
-/// A broker that hears of an election may not have heard yet of a topic that the coordinator before it took commits for. So the offsets stay until nobody who leads can be so far behind.
-async fn delete_unknown_topics(
-    context: &Context,
-    shard: &ShardHandle,
-    mut topics: BTreeSet<TopicIdentity>,
+/// A broker that hears of an election may not have heard yet of what the coordinator before it knew. So nothing is told until nobody who leads can be so far behind.
+async fn look_again<M: Machine>(
+    context: &Context<M>,
+    shard: &ShardHandle<M>,
+    mut suspicions: BTreeSet<M::Note>,
 ) {
-    topics.retain(|topic| !context.writer.topic_exists(topic));
-    if topics.is_empty() {
+    suspicions.retain(|suspicion| M::holds(suspicion, &*context.writer));
+    if suspicions.is_empty() {
         return;
     }
     tokio::time::sleep(METADATA_LAG).await;
-    let unknown = topics.into_iter().filter(|topic| !context.writer.topic_exists(topic));
-    let unknown: Vec<_> = unknown.collect();
-    if !unknown.is_empty() {
-        shard.note_deleted_topics(&unknown);
-        shard.delete_noted_topics();
+    suspicions.retain(|suspicion| M::holds(suspicion, &*context.writer));
+    if !suspicions.is_empty() {
+        shard.note(suspicions);
+        shard.step_noted();
     }
 }
 
-async fn attempt(
-    context: &Arc<Context>,
-    shard: &Arc<ShardHandle>,
+async fn attempt<M: Machine>(
+    context: &Arc<Context<M>>,
+    shard: &Arc<ShardHandle<M>>,
     complaints: &mut Complaints,
-) -> Result<LogContents, LoadError> {
+) -> Result<LogContents<M>, LoadError> {
     let leadership = shard.leadership();
     let range = context.writer.log_range(leadership)?;
     let mut reader = Reader::new(context, shard, range, complaints).await;
-    let mut replay = Replay::new(Shard::new(context.config.group.clone()));
+    let mut replay = Replay::new(M::new(context.machine.clone()));
     let mut chunk = reader.next().await?;
     while let Some(bytes) = chunk {
         let replaying =
@@ -169,15 +178,17 @@ async fn attempt(
     }
     let looking = context.tasks.spawn_blocking_on(
         move || {
-            let topics = replay.machine.committed_topics();
-            (replay, topics)
+            let suspicions = replay.machine.suspicions();
+            (replay, suspicions)
         },
         &context.runtime,
     );
-    let (replay, topics) = looking.await.map_err(|_| LoadError::Cancelled)?;
+    let (replay, suspicions) = looking.await.map_err(|_| LoadError::Cancelled)?;
     let Replay { machine, size_bytes, skipped } = replay;
     let log_end_offset = reader.position().max(range.log_end_offset);
-    Ok(LogContents { replayed: Replayed { machine, log_end_offset, size_bytes }, topics, skipped })
+    let log_start_offset = range.log_start_offset;
+    let replayed = Replayed { machine, log_start_offset, log_end_offset, size_bytes };
+    Ok(LogContents { replayed, suspicions, skipped })
 }
 
 /// The first pause after a failed attempt; each further one is twice as long.

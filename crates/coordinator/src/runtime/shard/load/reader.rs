@@ -11,13 +11,14 @@ use tokio::time::Instant;
 use super::complaints::Complaints;
 use super::{FIRST_PAUSE, LoadError};
 use crate::runtime::context::Context;
+use crate::runtime::machine::Machine;
 use crate::runtime::partition_writer::{LogRange, ReadError, WriteError};
 use crate::runtime::shard::ShardHandle;
 
 /// Reads the log chunk by chunk, up to its end at the election.
-pub(super) struct Reader<'a> {
-    context: &'a Context,
-    shard: &'a ShardHandle,
+pub(super) struct Reader<'a, M: Machine> {
+    context: &'a Context<M>,
+    shard: &'a ShardHandle<M>,
     position: Offset,
     end_offset: Offset,
     /// Given back while the rest is not committed yet: others can read meanwhile.
@@ -25,11 +26,11 @@ pub(super) struct Reader<'a> {
     complaints: &'a mut Complaints,
 }
 
-impl<'a> Reader<'a> {
+impl<'a, M: Machine> Reader<'a, M> {
     /// Waits for its turn.
     pub(super) async fn new(
-        context: &'a Context,
-        shard: &'a ShardHandle,
+        context: &'a Context<M>,
+        shard: &'a ShardHandle<M>,
         range: LogRange,
         complaints: &'a mut Complaints,
     ) -> Self {
@@ -72,7 +73,7 @@ impl<'a> Reader<'a> {
     }
 
     async fn read(&self) -> Result<Bytes, ReadError> {
-        let max_bytes = self.context.config.load_buffer_bytes.min(MAX_CHUNK_BYTES);
+        let max_bytes = self.context.load_buffer_bytes.min(MAX_CHUNK_BYTES);
         self.context.writer.read(self.shard.leadership(), self.position, max_bytes).await
     }
 
@@ -92,7 +93,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-async fn permit(context: &Context) -> SemaphorePermit<'_> {
+async fn permit<M: Machine>(context: &Context<M>) -> SemaphorePermit<'_> {
     context.loads.acquire().await.expect("the semaphore is never closed")
 }
 
