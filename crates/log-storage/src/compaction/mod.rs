@@ -5,7 +5,7 @@
 //! all of it, to write what stays ([`filter`], [`retention`]) group by group of segments ([`group`]), each of which is swapped in before the next is written ([`swap`]).
 //!
 //! Invariants:
-//! * Offsets never change, and **a cleaned log has no holes**: where batches went, an empty one stands for their offsets (docs/adr/0013). So whatever reads a log
+//! * Offsets never change, and **a cleaned log has no holes**: where batches went, an empty one stands for their offsets (docs/adr/0014). So whatever reads a log
 //!   can still tell a lost batch from one that was cleaned away.
 //! * The record with a key's greatest offset stays, tombstones past their horizon apart; so does the last batch of each producer, and whatever lies above the bound.
 //! * What a transaction that was aborted has left in a cleaned segment is gone, so a cleaned segment's transaction index is empty. A marker goes after all records of its
