@@ -95,10 +95,10 @@ class Copier:
         while len(messages) < BATCH and time.monotonic() < deadline:
             message = self.consumer.poll(0.05)
             if self.is_lost:
-                # What was read may be another's by now: a batch begins anew, where the group stands.
+                # What was read may be another's by now: a batch begins anew, where the group stands. What this very poll brought comes from there: a group can be faster than a poll.
                 messages.clear()
                 self.is_lost = False
-            elif message is not None and message.error():
+            if message is not None and message.error():
                 if not message.error().retriable() and message.error().code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     sys.exit(str(message.error()))
             elif message is not None:

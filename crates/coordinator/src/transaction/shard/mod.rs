@@ -120,7 +120,7 @@ impl Shard {
             Request::AddPartitions(request) => {
                 let refused = Response::AddPartitions(of_unknown(&request.transactional_id));
                 let transactional_id = request.transactional_id.clone();
-                self.answer(now, id, &transactional_id, refused, |producer, turn| {
+                self.answer((now, id), &transactional_id, refused, |producer, turn| {
                     Response::AddPartitions(partitions::add(producer, turn, request))
                 });
             }
@@ -128,19 +128,19 @@ impl Shard {
                 let code = of_unknown(&request.transactional_id);
                 let refused = partitions::of_all(&request.partitions, code);
                 let refused = Response::VerifyPartitions(refused);
-                self.answer(now, id, &request.transactional_id, refused, |producer, _| {
+                self.answer((now, id), &request.transactional_id, refused, |producer, _| {
                     Response::VerifyPartitions(partitions::verify(producer, &request))
                 });
             }
             Request::End(request) => {
                 let refused = Response::End(Err(of_unknown(&request.transactional_id)));
-                self.answer(now, id, &request.transactional_id, refused, |producer, turn| {
+                self.answer((now, id), &request.transactional_id, refused, |producer, turn| {
                     ending::end(producer, turn, &request)
                 });
             }
             Request::Describe(transactional_id) => {
                 let unknown = Response::Describe(None);
-                self.answer(now, id, &transactional_id, unknown, |producer, _| {
+                self.answer((now, id), &transactional_id, unknown, |producer, _| {
                     Response::Describe(Some(administration::describe(producer)))
                 });
             }
@@ -172,7 +172,7 @@ impl Shard {
             return;
         }
         let unreached = Response::NeedsProducerId;
-        self.answer(now, id, transactional_id, unreached, |producer, turn| {
+        self.answer((now, id), transactional_id, unreached, |producer, turn| {
             initialization::init(producer, turn, request)
         });
     }
@@ -180,8 +180,7 @@ impl Shard {
     /// Lets a producer answer a request; one that is not known is answered with `unknown`.
     fn answer(
         &mut self,
-        now: Now,
-        id: RequestId,
+        (now, id): (Now, RequestId),
         transactional_id: &TransactionalId,
         unknown: Response,
         act: impl FnOnce(&mut Producer, &mut Turn<'_>) -> Response,
