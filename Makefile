@@ -6,7 +6,7 @@ BIN := target/$(TARGET)/$(PROFILE)/steadfast
 # One static binary for everything that starts brokers, the image FROM scratch included.
 BUILD := RUSTFLAGS='-C target-feature=+crt-static' cargo build --target $(TARGET)
 # Always the whole workspace with the same features: nothing is built twice.
-TEST := STEADFAST_BIN=$(CURDIR)/$(BIN) cargo test --workspace --features cluster-tests/mutations
+TEST := STEADFAST_BIN=$(CURDIR)/$(BIN) cargo test --workspace --features cluster-tests/mutations,broker/mutations
 TIMED := tests/timed.py
 export KAFKA_DIR
 

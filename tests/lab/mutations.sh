@@ -11,18 +11,19 @@ mkdir -p "$out"
 
 # Mutation, faults, and what else the experiment needs to show it. Mutations with the same experiment stand together: they share a control.
 experiments='
-ack-before-flush           power-all
-flush-without-sync         power-all
 acks-all-on-leader-alone   isolate-leader
-divergence-by-length       isolate-leader
 uncommitted-reads          isolate-leader
-commit-before-write        isolate-leader     --clients plain,group
-commit-not-written         kill-all,kill-random --clients plain,group
-election-outside-isr       lagging-heir
-lost-replica-stays         wipe
+divergence-by-length       isolate-leader,kill-leader --quiet-for 4s
 full-disk-acknowledged     disk-full          --disk 256
+commit-not-written         kill-coordinator   --clients plain,group
+commit-before-write        isolate-coordinator --clients plain,group
 sequences-unchecked        slow-disk,kill-leader --overlap 100 --clients idempotent,consumer
 followers-forget-producers slow-disk,kill-leader --overlap 100 --clients idempotent,consumer
+lost-replica-stays         wiped-heir         --nodes 5 --partitions 5
+truncate-to-high-watermark restarted-heir     --nodes 5 --partitions 5
+election-outside-isr       lagging-heir
+ack-before-flush           power-all
+flush-without-sync         power-all
 '
 
 # Runs one experiment: `run MUTATION SEED FAULTS OPTION...`; sets `found` (the anomalies, or empty) and `took`.

@@ -61,6 +61,27 @@ pub fn read_values(
     Ok(values)
 }
 
+/// A record by its offset, key and value.
+pub type Keyed = (Offset, Option<Bytes>, Option<Bytes>);
+
+/// Reads every record of a topic with its key, in the order in which they came.
+///
+/// # Errors
+/// As [`read_topic`].
+pub fn read_keyed(
+    bootstrap: &str,
+    topic: &str,
+    partitions: i32,
+    limit: Duration,
+) -> Result<Vec<Keyed>, String> {
+    let mut found = Vec::new();
+    let note = |record: &ConsumedRecord| {
+        found.push((record.offset, record.key.clone(), record.value.clone()));
+    };
+    read(bootstrap, (topic, partitions), limit, note)?;
+    Ok(found)
+}
+
 fn read(
     bootstrap: &str,
     topic: (&str, i32),

@@ -34,6 +34,9 @@ const PROPOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Session timeouts for which a registration is refused because another process holds this broker id, before that counts as final: the session
 /// of a process that died ends within one.
 const DUPLICATE_PATIENCE: u32 = 3;
+/// How long a registration is refused because the cluster is not formed, before that counts as final: the controller that refuses it
+/// forms the cluster by its first command.
+const FORMATION_PATIENCE: Duration = Duration::from_secs(60);
 /// Before a registration that had no lasting answer is proposed again.
 const REGISTER_PAUSE: Duration = Duration::from_millis(100);
 /// Between two requests to move this broker's leaderships away.
@@ -240,7 +243,7 @@ impl Controller {
             live: LiveSet::default(),
         });
         let clock = self.shared().settings.clock;
-        let patience = self.shared().settings.session_timeout * DUPLICATE_PATIENCE;
+        let session_timeout = self.shared().settings.session_timeout;
         let mut first_refusal = None;
         loop {
             match self.propose(command.clone()).await {
@@ -251,13 +254,15 @@ impl Controller {
                     return Ok(registered);
                 }
                 Ok(Applied { outcome: Outcome::Refused(refusal), .. }) => {
-                    // Else the cluster is being formed, and the command that does so is on its way.
-                    if refusal.code != ErrorCode::NotController {
-                        let since = *first_refusal.get_or_insert_with(|| clock.now());
-                        let may_pass = refusal.code == ErrorCode::DuplicateBrokerRegistration;
-                        if !may_pass || clock.now().since(since) > patience {
-                            return Err(RegisterError::Refused(refusal));
-                        }
+                    let now = clock.now();
+                    let since = match first_refusal {
+                        Some((code, since)) if code == refusal.code => since,
+                        _ => now,
+                    };
+                    first_refusal = Some((refusal.code, since));
+                    let patience = patience_with(refusal.code, session_timeout);
+                    if patience.is_none_or(|patience| now.since(since) > patience) {
+                        return Err(RegisterError::Refused(refusal));
                     }
                     sleep(REGISTER_PAUSE).await;
                 }
@@ -347,5 +352,28 @@ impl Controller {
     /// Registers the control plane's metrics.
     pub fn register_metrics(&self, registry: &mut Registry) {
         self.shared().metrics.register(registry);
+    }
+}
+
+/// How long a registration is proposed again after this refusal; `None` when it is final at once.
+fn patience_with(refusal: ErrorCode, session_timeout: Duration) -> Option<Duration> {
+    match refusal {
+        ErrorCode::DuplicateBrokerRegistration => Some(session_timeout * DUPLICATE_PATIENCE),
+        ErrorCode::NotController => Some(FORMATION_PATIENCE),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_registration_is_repeated_only_while_the_refusal_may_pass() {
+        let session_timeout = Duration::from_secs(2);
+        let patience = |refusal| patience_with(refusal, session_timeout);
+        assert_eq!(patience(ErrorCode::DuplicateBrokerRegistration), Some(Duration::from_secs(6)));
+        assert_eq!(patience(ErrorCode::NotController), Some(FORMATION_PATIENCE));
+        assert_eq!(patience(ErrorCode::InconsistentClusterId), None);
     }
 }

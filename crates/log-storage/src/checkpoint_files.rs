@@ -1,4 +1,4 @@
-//! The three checkpoint files of a data directory: recovery points, high watermarks, log start offsets.
+//! The four checkpoint files of a data directory: recovery points, high watermarks, log start offsets, and how far logs are cleaned.
 //!
 //! Owns their values in memory (one cell per partition, shared with its log) and their text. Kafka's form with a topic id at the end of each line, so that
 //! the entry of a deleted topic never counts for a new one of the same name (design 3a.12), a checksum line, and version 1 to tell it from Kafka's 0.
@@ -45,14 +45,14 @@ pub struct CheckpointEntry {
 #[derive(Debug)]
 struct Cell {
     topic_id: TopicId,
-    values: [AtomicI64; 3],
+    values: [AtomicI64; 4],
 }
 
 /// What the files are known to hold, by value, and up to which request.
 #[derive(Debug, Default)]
 struct Written {
     request: u64,
-    texts: [Option<String>; 3],
+    texts: [Option<String>; 4],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +60,15 @@ enum Value {
     RecoveryPoint = 0,
     HighWatermark = 1,
     LogStart = 2,
+    Cleaner = 3,
 }
 
 /// Names of the files, in the order of [`Value`] (Kafka's names).
-const FILES: [(Value, &str); 3] = [
+const FILES: [(Value, &str); 4] = [
     (Value::RecoveryPoint, "recovery-point-offset-checkpoint"),
     (Value::HighWatermark, "replication-offset-checkpoint"),
     (Value::LogStart, "log-start-offset-checkpoint"),
+    (Value::Cleaner, "cleaner-offset-checkpoint"),
 ];
 
 impl Checkpoints {
@@ -85,8 +87,15 @@ impl Checkpoints {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => Err(error),
             };
-            let entries =
-                text.and_then(|text| parse(&text)).map_err(OpenError::io("reading", &path))?;
+            let entries = match text.and_then(|text| parse(&text)) {
+                Ok(entries) => entries,
+                // Nothing depends on it but how much is cleaned again.
+                Err(error) if value == Value::Cleaner => {
+                    tracing::warn!(path = ?path, %error, "the cleaner begins anew");
+                    continue;
+                }
+                Err(error) => return Err(OpenError::io("reading", &path)(error)),
+            };
             for (partition, topic_id, offset) in entries {
                 let cell = cells.entry(partition).or_insert_with(|| Cell::new(topic_id));
                 if cell.topic_id == topic_id {
@@ -180,6 +189,11 @@ impl PartitionCheckpoint {
         self.cell.get(Value::LogStart)
     }
 
+    /// Returns the offset below which the log was cleaned.
+    pub(crate) fn cleaner_offset(&self) -> Offset {
+        self.cell.get(Value::Cleaner)
+    }
+
     /// Makes the present values of all partitions of the directory durable. Blocks.
     ///
     /// # Errors
@@ -196,6 +210,10 @@ impl PartitionCheckpoint {
         self.cell.set(Value::HighWatermark, offset);
     }
 
+    pub(crate) fn set_cleaner_offset(&self, offset: Offset) {
+        self.cell.set(Value::Cleaner, offset);
+    }
+
     pub(crate) fn set_log_start_offset(&self, offset: Offset) {
         self.cell.set(Value::LogStart, offset);
     }
@@ -203,7 +221,7 @@ impl PartitionCheckpoint {
 
 impl Cell {
     fn new(topic_id: TopicId) -> Arc<Self> {
-        Arc::new(Self { topic_id, values: [const { AtomicI64::new(0) }; 3] })
+        Arc::new(Self { topic_id, values: [const { AtomicI64::new(0) }; 4] })
     }
 
     fn get(&self, value: Value) -> Offset {

@@ -12,6 +12,12 @@ pub(crate) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 /// Suffix of a file that left the log and waits for its removal.
 pub(crate) const DELETED: &str = ".deleted";
 
+/// Suffix of a file of a cleaned segment that may still be written.
+pub(crate) const CLEANED: &str = ".cleaned";
+
+/// Suffix of a file of a cleaned segment that is whole and is about to take the place of others.
+pub(crate) const SWAP: &str = ".swap";
+
 /// What a file with a base offset in its name holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum FileKind {
@@ -31,6 +37,10 @@ impl FileKind {
     /// All kinds.
     pub(crate) const ALL: [Self; 5] =
         [Self::Log, Self::Index, Self::TimeIndex, Self::TransactionIndex, Self::Snapshot];
+
+    /// What a segment consists of.
+    pub(crate) const OF_SEGMENT: [Self; 4] =
+        [Self::Log, Self::Index, Self::TimeIndex, Self::TransactionIndex];
 
     fn suffix(self) -> &'static str {
         match self {
@@ -56,6 +66,13 @@ impl FileKind {
         let kind = Self::ALL.into_iter().find(|kind| kind.suffix() == suffix)?;
         Some((kind, Offset::from_wire(digits.parse().ok()?)?))
     }
+}
+
+/// Returns a path with something behind its name.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 #[cfg(test)]

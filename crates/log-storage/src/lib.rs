@@ -4,6 +4,7 @@
 //! (`begin_…` under the owner's lock, `run` or `execute` off it, `complete_…` under it again).
 
 mod checkpoint_files;
+mod compaction;
 pub mod config;
 mod error;
 mod file_names;
@@ -25,7 +26,10 @@ mod segment;
 mod test_batches;
 
 pub use checkpoint_files::{CheckpointEntry, Checkpoints, PartitionCheckpoint};
-pub use config::{LogConfig, Recompression};
+pub use compaction::{
+    Clean, CleanDone, CleanError, CleanStats, CleanedLog, Pace, Replacement, Swap,
+};
+pub use config::{CleanupPolicy, LogConfig, Recompression};
 pub use error::{
     AppendError, FatalError, FatalHandler, FollowerAppendError, NotWritable, OpenError, ReadError,
 };
@@ -41,8 +45,8 @@ pub use jobs::truncation::{Truncation, TruncationDone};
 pub use jobs::turn::Retirement;
 pub use leader_epoch_cache::EpochEntry;
 pub use log::{
-    AppendOrigin, AppendOutcome, Appended, FlushWish, FollowerAppend, LeaderAppend, Log,
-    OpenOptions,
+    AppendOrigin, AppendOutcome, Appended, CleanRequest, Cleanable, FlushWish, FollowerAppend,
+    LeaderAppend, Log, OpenOptions,
 };
 pub use producers::ProducerTracking;
 pub use producers::marker::InvalidMarker;
@@ -50,6 +54,7 @@ pub use producers::state::{ActiveProducer, Duplicate};
 pub use producers::transactions::AbortedTransaction;
 pub use producers::verification::VerificationGuard;
 pub use reads::aborted_lookup::AbortedLookup;
+pub use reads::continued::continued_at;
 pub use reads::read_plan::{Minimum, ReadPlan, ReadRequest};
 pub use reads::timestamp_lookup::{TimestampAndOffset, TimestampLookup, TimestampQuery};
 pub use recovery::{Corruption, Recovery};

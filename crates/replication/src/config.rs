@@ -83,8 +83,35 @@ pub struct ReplicationConfig {
     pub log_start_checkpoint_interval: Duration,
     /// `log.retention.check.interval.ms`.
     pub retention_check_interval: Duration,
+    /// How compacted logs are cleaned.
+    pub cleaner: CleanerConfig,
     /// `broker.session.timeout.ms`: how long a leader's own disk may stand still before it gives way.
     pub broker_session_timeout: Duration,
+}
+
+/// Settings of the log cleaner.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CleanerConfig {
+    /// `log.cleaner.threads`: logs that are cleaned at the same time; 0 when `log.cleaner.enable` is off.
+    pub threads: usize,
+    /// `log.cleaner.backoff.ms`: pause after a look that found nothing to clean.
+    pub backoff: Duration,
+    /// `log.cleaner.dedupe.buffer.size`: memory for the keys, of all threads together.
+    pub dedupe_buffer_bytes: usize,
+    /// `log.cleaner.io.max.bytes.per.second`, of all threads together; infinite or as good as that for no limit.
+    pub io_max_bytes_per_second: f64,
+}
+
+/// The defaults of the keys.
+impl Default for CleanerConfig {
+    fn default() -> Self {
+        Self {
+            threads: 1,
+            backoff: Duration::from_secs(15),
+            dedupe_buffer_bytes: 128 << 20,
+            io_max_bytes_per_second: f64::MAX,
+        }
+    }
 }
 
 /// The defaults of the keys.
@@ -100,6 +127,7 @@ impl Default for ReplicationConfig {
             flush_checkpoint_interval: Duration::from_secs(5),
             log_start_checkpoint_interval: Duration::from_secs(60),
             retention_check_interval: Duration::from_secs(300),
+            cleaner: CleanerConfig::default(),
             broker_session_timeout: Duration::from_secs(1),
         }
     }

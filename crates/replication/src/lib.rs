@@ -18,7 +18,7 @@ mod requests;
 mod storage;
 mod stream;
 
-pub use config::ReplicationConfig;
+pub use config::{CleanerConfig, ReplicationConfig};
 pub use error::{
     DeleteRecordsError, FetchError, LeaderHint, ListOffsetError, NotServed, ProduceError,
 };

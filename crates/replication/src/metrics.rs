@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log_storage::FlushObserver;
+use log_storage::{CleanStats, FlushObserver};
 use model::Acks;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
@@ -29,6 +29,11 @@ struct Counters {
     bytes_out: Counter,
     replication_bytes_in: Counter,
     replication_bytes_out: Counter,
+    cleans: Counter,
+    cleans_failed: Counter,
+    cleaner_bytes_read: Counter,
+    cleaner_bytes_written: Counter,
+    cleaner_bytes_removed: Counter,
     flush_seconds: Histogram,
 }
 
@@ -52,6 +57,11 @@ impl Default for ReplicationMetrics {
                 bytes_out: Counter::default(),
                 replication_bytes_in: Counter::default(),
                 replication_bytes_out: Counter::default(),
+                cleans: Counter::default(),
+                cleans_failed: Counter::default(),
+                cleaner_bytes_read: Counter::default(),
+                cleaner_bytes_written: Counter::default(),
+                cleaner_bytes_removed: Counter::default(),
                 // 50 us to 3.3 s: a page cache that lies, up to a disk that hangs.
                 flush_seconds: Histogram::new(exponential_buckets(0.000_05, 2.0, 17)),
             }),
@@ -102,6 +112,27 @@ impl ReplicationMetrics {
                 "Bytes of batches sent to followers",
                 &counters.replication_bytes_out,
             ),
+            ("log_cleaner_cleans", "Logs that were compacted", &counters.cleans),
+            (
+                "log_cleaner_failures",
+                "Logs that could not be compacted, given up for a truncation or a stop apart",
+                &counters.cleans_failed,
+            ),
+            (
+                "log_cleaner_bytes_read",
+                "Bytes that compaction has read",
+                &counters.cleaner_bytes_read,
+            ),
+            (
+                "log_cleaner_bytes_written",
+                "Bytes of segments that compaction has written",
+                &counters.cleaner_bytes_written,
+            ),
+            (
+                "log_cleaner_bytes_removed",
+                "Bytes by which compaction has made logs smaller",
+                &counters.cleaner_bytes_removed,
+            ),
         ] {
             registry.register(format!("steadfast_{name}"), help, counter.clone());
         }
@@ -132,6 +163,18 @@ impl ReplicationMetrics {
 
     pub(crate) fn replicated_out(&self, size_bytes: usize) {
         add(&self.counters.replication_bytes_out, size_bytes);
+    }
+
+    pub(crate) fn cleaned(&self, stats: &CleanStats) {
+        let counters = &self.counters;
+        counters.cleans.inc();
+        counters.cleaner_bytes_read.inc_by(stats.bytes_read);
+        counters.cleaner_bytes_written.inc_by(stats.bytes_written);
+        counters.cleaner_bytes_removed.inc_by(stats.bytes_removed);
+    }
+
+    pub(crate) fn clean_failed(&self) {
+        self.counters.cleans_failed.inc();
     }
 
     /// Counts joins and leaves between two images of a partition that is led here.

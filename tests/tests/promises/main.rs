@@ -5,6 +5,7 @@
 //! `STEADFAST_TEST_DEEDS` what happens on a hard day, `STEADFAST_TEST_LOGS` a folder for the brokers' logs. Figures go to standard error.
 
 mod a_broker_that_missed_much_catches_up;
+mod a_compacted_topic_keeps_the_last_value_of_each_key;
 mod a_full_disk_is_an_answer;
 mod a_hard_day_loses_nothing;
 mod a_hung_broker_holds_nobody_up;

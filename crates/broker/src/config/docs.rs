@@ -77,6 +77,7 @@ fn kind(kind: &ConfigKind) -> String {
         ConfigKind::Boolean => "boolean".to_owned(),
         ConfigKind::Int { min, max } => format!("integer from {min} to {max}"),
         ConfigKind::Long { min, max } => format!("long from {min} to {max}"),
+        ConfigKind::Double { min, max } if *max >= f64::MAX => format!("number, at least {min}"),
         ConfigKind::Double { min, max } => format!("number from {min} to {max}"),
         ConfigKind::Text => "text".to_owned(),
         ConfigKind::List { allowed: [] } => "list".to_owned(),

@@ -9,7 +9,7 @@ use controller::metadata::{Address, Endpoint, SecurityProtocol};
 use controller::{ControllerConfig, Materialization, RegistrationProof, Voter};
 use log_storage::FileSystem;
 use model::{BrokerId, Clock, TopicIdPartition};
-use replication::ReplicationConfig;
+use replication::{CleanerConfig, ReplicationConfig};
 
 use super::data_directory::LastRun;
 use crate::config::listeners::HostPort;
@@ -61,7 +61,19 @@ pub(super) fn replication_config(settings: &Settings) -> ReplicationConfig {
         log_start_checkpoint_interval: settings
             .millis("log.flush.start.offset.checkpoint.interval.ms"),
         retention_check_interval: settings.millis("log.retention.check.interval.ms"),
+        cleaner: cleaner_config(settings),
         broker_session_timeout: settings.millis("broker.session.timeout.ms"),
+    }
+}
+
+fn cleaner_config(settings: &Settings) -> CleanerConfig {
+    let is_enabled = settings.get("log.cleaner.enable") != Some("false");
+    let rate = settings.get("log.cleaner.io.max.bytes.per.second");
+    CleanerConfig {
+        threads: if is_enabled { settings.size("log.cleaner.threads") } else { 0 },
+        backoff: settings.millis("log.cleaner.backoff.ms"),
+        dedupe_buffer_bytes: settings.size("log.cleaner.dedupe.buffer.size"),
+        io_max_bytes_per_second: rate.and_then(|rate| rate.parse().ok()).unwrap_or(f64::MAX),
     }
 }
 

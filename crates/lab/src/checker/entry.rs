@@ -106,6 +106,9 @@ impl ValueEntry {
     }
 }
 
+/// Groups whose deliveries are noted.
+pub(super) const MAX_GROUPS: u32 = u64::BITS - 2;
+
 /// What is known of one offset of a partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct OffsetEntry {
@@ -119,6 +122,8 @@ pub(super) struct OffsetEntry {
     pub(super) read: bool,
     /// Two values were seen here; counted once.
     pub(super) inconsistent: bool,
+    /// The groups of which a member polled `value`, a bit for each: at most [`MAX_GROUPS`].
+    pub(super) delivered: u64,
 }
 
 impl OffsetEntry {
@@ -129,6 +134,7 @@ impl OffsetEntry {
             weak_value: words[2].checked_sub(1),
             read: words[3] & 1 != 0,
             inconsistent: words[3] & 2 != 0,
+            delivered: words[3] >> 2,
         }
     }
 
@@ -137,7 +143,7 @@ impl OffsetEntry {
             self.value.map_or(0, |value| value + 1),
             self.said_by,
             self.weak_value.map_or(0, |value| value + 1),
-            u64::from(self.read) | u64::from(self.inconsistent) << 1,
+            u64::from(self.read) | u64::from(self.inconsistent) << 1 | self.delivered << 2,
         ]
     }
 }

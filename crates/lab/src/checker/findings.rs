@@ -52,6 +52,8 @@ anomalies! {
     NonmonotonicPoll "nonmonotonic-poll" "A consumer was given an offset that it had already passed."
     CommittedOffsetRegress "committed-offset-regress" "A group's committed offset went back, and nobody had rewound it."
     CommittedOffsetSkip "committed-offset-skip" "A group went on behind records that none of its members had polled."
+    Undelivered "undelivered" "A record in the log was polled by no member of a group, though somebody waited for that."
+    ReplicaDivergence "replica-divergence" "The replicas of a partition differ on their disks, or one lacks records of the final read."
     WatermarkRegress "watermark-regress" "The log start offset or the high watermark went back."
     IllegalError "illegal-error" "A send was answered with an error that says nothing (UNKNOWN_SERVER_ERROR): clients then send twice."
 }

@@ -11,11 +11,13 @@
 //! Soundness: an event stands in the history before another if it happened before it; of an invocation and a completion only that is used.
 
 mod cycle;
+mod delivery;
 mod entry;
 mod final_pass;
 mod findings;
 mod group;
 mod poll;
+mod replica;
 mod send;
 mod state;
 mod table;

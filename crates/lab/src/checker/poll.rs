@@ -15,6 +15,8 @@ struct Reader {
     transaction: Option<u64>,
     /// Of a final reader.
     bit: Option<u32>,
+    /// Of a member of a group.
+    group: Option<u32>,
 }
 
 impl Checker {
@@ -28,10 +30,11 @@ impl Checker {
         let process = self.process(event)?;
         let transaction = self.open_transaction(event, transaction)?;
         let read_committed = self.processes[process].settings.read_committed;
+        let group = self.group_bit(process);
         for read in reads {
             let partition = self.partition(&read.partition);
             let bit = self.final_bit(process, partition);
-            let reader = Reader { process, partition, read_committed, transaction, bit };
+            let reader = Reader { process, partition, read_committed, transaction, bit, group };
             let mut position = self.processes[process].positions.get(&partition).copied();
             for (offset, value) in &read.records {
                 self.admit_offset(event, partition, *offset)?;
@@ -89,6 +92,7 @@ impl Checker {
         }
         let mut entry = old;
         let fresh = self.see((partition, offset), value, (event.op, Sight::Read))?;
+        self.deliver(reader.group, (partition, offset), value)?;
         if fresh && old.offset().is_some_and(|other| other != offset) {
             self.duplicate(&mut entry, (partition, value), (offset, event.op));
         }

@@ -7,9 +7,11 @@ use std::io;
 use std::path::Path;
 
 use super::CheckError;
+use super::delivery::GroupEnd;
 use super::entry::{Gap, OffsetEntry, TransactionEntry, ValueEntry};
 use super::findings::{Findings, Kind as Anomaly};
 use super::group::{Group, OpenCommit, OpenFetch};
+use super::replica::ReplicaLog;
 use super::table::{PagedTable, RegionId};
 use super::watermark::{Highest, OpenQuestion};
 use crate::history::{Action, Event, Kind, OperationId, Partition, Role, Settings};
@@ -39,6 +41,9 @@ pub(crate) struct Checker {
     gaps: RegionId,
     pub(super) gap_count: u64,
     pub(super) groups: HashMap<(String, usize), Group>,
+    /// The bit of each group in [`OffsetEntry::delivered`].
+    pub(super) group_bits: HashMap<String, u32>,
+    pub(super) group_ends: Vec<GroupEnd>,
     pub(super) open_commits: HashMap<OperationId, OpenCommit>,
     pub(super) open_fetches: HashMap<OperationId, OpenFetch>,
     pub(super) open_questions: HashMap<OperationId, OpenQuestion>,
@@ -87,6 +92,7 @@ pub(super) struct PartitionState {
     pub(super) final_readers: HashMap<usize, u32>,
     pub(super) final_reader_count: u32,
     pub(super) read_throughs: Vec<ReadThrough>,
+    pub(super) replicas: Vec<ReplicaLog>,
 }
 
 /// A full read of a partition.
@@ -130,6 +136,8 @@ impl Checker {
             gaps,
             gap_count: 0,
             groups: HashMap::new(),
+            group_bits: HashMap::new(),
+            group_ends: Vec::new(),
             open_commits: HashMap::new(),
             open_fetches: HashMap::new(),
             open_questions: HashMap::new(),
@@ -143,7 +151,15 @@ impl Checker {
     pub(crate) fn observe(&mut self, event: &Event) -> Result<(), CheckError> {
         self.events += 1;
         match (&event.action, event.kind) {
-            (Action::Fault { .. }, _) => Ok(()),
+            (Action::Fault { .. } | Action::InSync { .. }, _) => Ok(()),
+            (Action::GroupEnd { group, partition }, _) => {
+                self.group_ended(event, group, partition);
+                Ok(())
+            }
+            (Action::Replica { partition, node, to, digest, .. }, _) => {
+                self.replica_read(event, partition, (*node, *to, digest));
+                Ok(())
+            }
             (Action::Start { settings }, _) => self.start(event, settings),
             (Action::Stop, _) => self.stop(event),
             (Action::Send { partition, value, offset, transaction, .. }, kind) => {
@@ -201,6 +217,8 @@ impl Checker {
     /// When the scratch file cannot be used.
     pub(crate) fn finish(mut self) -> Result<Verdict, CheckError> {
         self.judge_gaps()?;
+        self.judge_deliveries()?;
+        self.judge_replicas();
         let sends = self.judge_values()?;
         self.judge_transactions()?;
         let (anomalies, allowed, unchecked) = self.findings.into_parts();
@@ -307,6 +325,7 @@ impl Checker {
             final_readers: HashMap::new(),
             final_reader_count: 0,
             read_throughs: Vec::new(),
+            replicas: Vec::new(),
         });
         number
     }
@@ -384,10 +403,18 @@ impl Checker {
             }
         }
         if new != old {
-            let index = u64::try_from(offset).map_err(io::Error::other)?;
-            self.table.put(self.partitions[partition].offsets, index, new.words())?;
+            self.put_offset((partition, offset), &new)?;
         }
         Ok(fresh && !old.inconsistent)
+    }
+
+    pub(super) fn put_offset(
+        &mut self,
+        (partition, offset): (usize, i64),
+        entry: &OffsetEntry,
+    ) -> io::Result<()> {
+        let index = u64::try_from(offset).map_err(io::Error::other)?;
+        self.table.put(self.partitions[partition].offsets, index, entry.words())
     }
 
     pub(super) fn transaction(&mut self, number: u64) -> io::Result<TransactionEntry> {

@@ -95,6 +95,15 @@ pub(super) struct ChaosArguments {
     /// How often a second fault begins while one is on, of 100 times; never in a named scenario but `everything`
     #[arg(long, value_name = "PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub(super) overlap: u32,
+    /// Begin each fault only once all ISRs are full, however late that is: for figures that are to be compared
+    #[arg(long)]
+    pub(super) in_sync: bool,
+    /// Do the same with another target afterwards, and report both side by side: kafka, or a target file
+    #[arg(long, value_name = "TARGET")]
+    pub(super) beside: Vec<String>,
+    /// A variable of the targets of --beside
+    #[arg(long = "set-beside", value_name = "NAME=VALUE", requires = "beside")]
+    pub(super) variables_beside: Vec<String>,
     /// Partitions of the topic
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=1000))]
     pub(super) partitions: i32,

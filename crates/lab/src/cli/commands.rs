@@ -6,10 +6,13 @@ use std::process::ExitCode;
 
 use super::arguments::{Arguments, ChaosArguments, Command, DurabilityArguments, TargetArguments};
 use crate::experiment::{
-    ChaosOptions, DurabilityOptions, ExperimentError, TargetOptions, chaos, durability, judge,
+    ChaosOptions, DurabilityOptions, ExperimentError, TargetOptions, chaos, comparison, durability,
+    judge,
 };
-use crate::nemesis::{Fault, Pace, Scenario};
-use crate::report::{RunReport, summary, write_all};
+use crate::nemesis::{Begin, Fault, Pace, Scenario};
+use crate::report::{
+    Comparison, RunReport, summary, summary_of_comparison, write_all, write_comparison,
+};
 use crate::target::Clocks;
 
 /// Runs a command.
@@ -19,8 +22,14 @@ use crate::target::Clocks;
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode, ExperimentError> {
     match arguments.command {
         Command::Chaos(arguments) => {
-            let (report, directory) = chaos(&chaos_options(arguments)?)?;
-            conclude(&report, Some(&directory))
+            let beside = beside(&arguments)?;
+            let options = chaos_options(arguments)?;
+            if beside.is_empty() {
+                let (report, directory) = chaos(&options)?;
+                return conclude(&report, Some(&directory));
+            }
+            let (found, directory) = comparison(&options, &beside)?;
+            conclude_comparison(&found, &directory)
         }
         Command::Durability(arguments) => {
             let (report, directory) = durability(&durability_options(arguments)?)?;
@@ -42,10 +51,14 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode, ExperimentError> {
         Command::Report { report: path } => {
             let failed = |source| ExperimentError::Io { path: path.clone(), source };
             let text = std::fs::read_to_string(&path).map_err(failed)?;
+            let directory = path.parent().unwrap_or_else(|| Path::new("."));
+            if let Ok(found) = serde_json::from_str::<Comparison>(&text) {
+                return conclude_comparison(&found, directory);
+            }
             let report: RunReport = serde_json::from_str(&text).map_err(|error| {
                 ExperimentError::Usage(format!("{} is no report: {error}", path.display()))
             })?;
-            conclude(&report, Some(path.parent().unwrap_or_else(|| Path::new("."))))
+            conclude(&report, Some(directory))
         }
         Command::List => {
             list();
@@ -65,6 +78,20 @@ fn conclude(report: &RunReport, directory: Option<&Path>) -> Result<ExitCode, Ex
     }
     let is_valid = report.verdict.as_ref().is_none_or(|verdict| verdict.valid);
     Ok(if is_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The same of several runs.
+fn conclude_comparison(
+    comparison: &Comparison,
+    directory: &Path,
+) -> Result<ExitCode, ExperimentError> {
+    say(&summary_of_comparison(comparison));
+    let failed = |source| ExperimentError::Io { path: directory.to_owned(), source };
+    let pages = write_comparison(directory, comparison).map_err(failed)?;
+    say(&format!("\nreport: {}", pages.html.display()));
+    let verdicts = comparison.runs.iter().filter_map(|run| run.verdict.as_ref());
+    let are_valid = verdicts.into_iter().all(|verdict| verdict.valid);
+    Ok(if are_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn list() {
@@ -88,17 +115,9 @@ fn target_options(
     arguments: TargetArguments,
     clocks: Clocks,
 ) -> Result<TargetOptions, ExperimentError> {
-    let mut variables = BTreeMap::new();
-    for variable in arguments.variables {
-        let Some((name, value)) = variable.split_once('=') else {
-            let usage = format!("--set {variable}: write NAME=VALUE");
-            return Err(ExperimentError::Usage(usage));
-        };
-        variables.insert(name.to_owned(), value.to_owned());
-    }
     Ok(TargetOptions {
         name: arguments.target,
-        variables,
+        variables: variables(&arguments.variables)?,
         nodes: arguments.nodes,
         bootstrap: arguments.bootstrap,
         commands: arguments.commands,
@@ -109,11 +128,38 @@ fn target_options(
     })
 }
 
-fn chaos_options(arguments: ChaosArguments) -> Result<ChaosOptions, ExperimentError> {
-    // A clock that can be shifted costs every reading of it: only who asked for it pays.
+fn variables(given: &[String]) -> Result<BTreeMap<String, String>, ExperimentError> {
+    let pair = |variable: &String| match variable.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(ExperimentError::Usage(format!("--set {variable}: write NAME=VALUE"))),
+    };
+    given.iter().map(pair).collect()
+}
+
+/// The targets beside the first: made as it is, but for name and variables.
+fn beside(arguments: &ChaosArguments) -> Result<Vec<TargetOptions>, ExperimentError> {
+    let names = arguments.beside.iter();
+    names
+        .map(|name| {
+            let own = TargetArguments {
+                target: name.clone(),
+                variables: arguments.variables_beside.clone(),
+                ..arguments.target.clone()
+            };
+            target_options(own, clocks(arguments))
+        })
+        .collect()
+}
+
+/// A clock that can be shifted costs every reading of it: only who asked for it pays.
+fn clocks(arguments: &ChaosArguments) -> Clocks {
     let shifts_clocks = arguments.faults.iter().any(|fault| fault == "clock-jump")
         || arguments.scenario.as_deref() == Some("odd-hours");
-    let clocks = if shifts_clocks { Clocks::Shiftable } else { Clocks::True };
+    if shifts_clocks { Clocks::Shiftable } else { Clocks::True }
+}
+
+fn chaos_options(arguments: ChaosArguments) -> Result<ChaosOptions, ExperimentError> {
+    let clocks = clocks(&arguments);
     Ok(ChaosOptions {
         target: target_options(arguments.target, clocks)?,
         duration: arguments.duration,
@@ -126,6 +172,7 @@ fn chaos_options(arguments: ChaosArguments) -> Result<ChaosOptions, ExperimentEr
             overlap_percent: arguments.overlap,
             ..Pace::default()
         },
+        begin: if arguments.in_sync { Begin::InSync } else { Begin::OnTime },
         partitions: arguments.partitions,
         records_per_second: arguments.rate,
         record_bytes: arguments.record_bytes,

@@ -1,27 +1,27 @@
 //! Chaos: clients write and read while a seeded schedule of faults goes by; then the cluster heals, everything is read, and the history judged.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use signal_hook::consts::SIGINT;
 
-use super::clients::{Client, check_offers, plan};
+use super::aftermath::{await_groups, deliveries, record_replicas};
+use super::clients::{Client, check_offers, groups, plan};
 use super::cluster::ObservedCluster;
 use super::judge::judge;
+use super::live_view::View;
+use super::observer::{Until, observe};
 use super::run_directory::{RunDirectory, date, wall_clock_seconds};
+use super::schedule_choice::schedule;
 use super::waiting::wait_until;
 use super::{ExperimentError, TargetOptions, machine};
 use crate::history::{Clock, Recorder};
-use crate::nemesis::{
-    ClockPacer, Cluster as _, Fault, Nemesis, NemesisReport, Pace, Running, Scenario, Schedule,
-    UnknownName, available,
-};
-use crate::report::{Live, LiveState, RunReport};
-use crate::target::{NodeId, Target};
+use crate::nemesis::{Begin, ClockPacer, Cluster as _, Nemesis, NemesisReport, Pace, Schedule};
+use crate::report::RunReport;
+use crate::target::{Sandbox, Target};
 use crate::workload::{Compression, Workload, WorkloadOptions, create_topics, final_read};
 
 /// How long a cluster may take to start.
@@ -30,10 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const SYNC_PATIENCE: Duration = Duration::from_secs(60);
 /// How long it may take to answer the final read.
 const READ_PATIENCE: Duration = Duration::from_secs(60);
-/// Between two pictures of the live view.
-const PICTURE: Duration = Duration::from_millis(250);
-/// Seconds of throughput that the live view shows.
-const SHOWN_SECONDS: usize = 60;
 
 /// How to break a cluster, and who uses it meanwhile.
 #[derive(Clone, Debug)]
@@ -46,6 +42,8 @@ pub(crate) struct ChaosOptions {
     /// All that the target can do when empty.
     pub(crate) faults: Vec<String>,
     pub(crate) pace: Pace,
+    /// When a fault begins whose time has come.
+    pub(crate) begin: Begin,
     pub(crate) partitions: i32,
     /// Of all producers together.
     pub(crate) records_per_second: f64,
@@ -64,8 +62,19 @@ pub(crate) struct ChaosOptions {
 pub(crate) fn run(options: &ChaosOptions) -> Result<(RunReport, PathBuf), ExperimentError> {
     let sandbox = options.target.enter()?;
     let directory = RunDirectory::make(options.target.out.as_deref(), "chaos")?;
-    let target = options.target.open(sandbox, &directory)?;
     let seed = options.seed.unwrap_or_else(wall_clock_seconds);
+    let report = run_in(options, seed, sandbox, &directory)?;
+    Ok((report, directory.path().to_owned()))
+}
+
+/// One run with one target, whose files go into `directory`.
+pub(super) fn run_in(
+    options: &ChaosOptions,
+    seed: u64,
+    sandbox: Sandbox,
+    directory: &RunDirectory,
+) -> Result<RunReport, ExperimentError> {
+    let target = options.target.open(sandbox, directory)?;
     let mut report = RunReport {
         title: title(options, seed),
         target: target.describe(),
@@ -85,11 +94,17 @@ pub(crate) fn run(options: &ChaosOptions) -> Result<(RunReport, PathBuf), Experi
     let failed = |source| ExperimentError::Io { path: history.clone(), source };
     let recorder = Recorder::create(&history, Clock::start()).map_err(failed)?;
     let seen = clients_and_faults(options, seed, target.as_ref(), &schedule, &recorder);
+    target.stop_all();
+    if let Ok((nemesis, Ok(()))) = &seen
+        && let Err(error) =
+            record_replicas(target.as_ref(), &plan(options).topics, nemesis, &recorder)
+    {
+        report.not_done.push(format!("comparison of the replicas: {error}"));
+    }
     // Before an error is passed on, so that what was recorded until then can be judged by itself.
     recorder.finish().map_err(failed)?;
     let (nemesis, end) = seen?;
     report.not_done.extend(left_undone(&nemesis));
-    target.stop_all();
     eprintln!("judging {}", history.display());
     let judgement = judge(&history, directory.path())?;
     match end {
@@ -103,7 +118,7 @@ pub(crate) fn run(options: &ChaosOptions) -> Result<(RunReport, PathBuf), Experi
     report.verdict = Some(judgement.verdict);
     report.traffic = Some(judgement.traffic);
     report.faults = judgement.faults;
-    Ok((report, directory.path().to_owned()))
+    Ok(report)
 }
 
 /// From the first record to the last one read: what the nemesis did, and whether the cluster came back so that all could be read.
@@ -118,18 +133,43 @@ fn clients_and_faults(
     let plan = WorkloadOptions { bootstrap: bootstrap.clone(), seed, ..plan(options) };
     create_topics(&bootstrap, &plan.topics, PATIENCE)?;
     check_offers(options, &bootstrap)?;
-    let cluster = ObservedCluster::new(&bootstrap, &plan.topics)?;
-    let topics = plan.topics.clone();
+    let cluster = ObservedCluster::new(&bootstrap, &plan.topics, groups(options))?;
+    let (topics, deliveries) = (plan.topics.clone(), deliveries(&plan));
     let mut workload = Workload::start(plan, recorder.clone())?;
+    let pacer = ClockPacer::start();
+    let nemesis = Nemesis::new(target, &cluster, recorder, &pacer, options.begin);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _observed_until_here = Until(&is_over);
+        scope.spawn(|| observe(&cluster, recorder, &is_over));
+        let report = break_it(options, target, &workload, (nemesis, schedule, &pacer))?;
+        workload.stop_producing();
+        let what = "all replicas are in sync after the last fault";
+        let in_sync = wait_until(what, SYNC_PATIENCE, || cluster.in_sync());
+        // What can be read is worth reading even so.
+        let mut end = final_read(&bootstrap, &topics, recorder, READ_PATIENCE);
+        if in_sync.is_ok() && end.is_ok() {
+            end = await_groups(&bootstrap, &deliveries, recorder);
+        }
+        workload.stop();
+        Ok((report, in_sync.and_then(|()| Ok(end?))))
+    })
+}
+
+/// Lets the nemesis do its work, and shows it.
+fn break_it(
+    options: &ChaosOptions,
+    target: &dyn Target,
+    workload: &Workload,
+    (nemesis, schedule, pacer): (Nemesis<'_>, &Schedule, &ClockPacer),
+) -> Result<NemesisReport, ExperimentError> {
     let interrupted = Arc::new(AtomicBool::new(false));
     // Without it an interrupt ends the run without a verdict, and the history stays.
     let _ = signal_hook::flag::register(SIGINT, Arc::clone(&interrupted));
-    let pacer = ClockPacer::start();
-    let nemesis = Nemesis::new(target, &cluster, recorder, &pacer);
     let running = nemesis.running();
     let report = thread::scope(|scope| {
         let faults = scope.spawn(|| nemesis.run(schedule));
-        let view = View { options, target, workload: &workload, running };
+        let view = View { duration: options.duration, target, workload, running };
         view.show_until(|| {
             if interrupted.load(Ordering::Relaxed) {
                 // The faults end, the cluster heals, and what was seen so far is judged.
@@ -139,125 +179,13 @@ fn clients_and_faults(
         });
         faults.join()
     });
-    let Ok(report) = report else {
+    report.map_err(|_| {
         let what = "the nemesis panicked: what it broke may still be broken";
-        return Err(ExperimentError::Waited(what.to_owned()));
-    };
-    workload.stop_producing();
-    let what = "all replicas are in sync after the last fault";
-    let in_sync = wait_until(what, SYNC_PATIENCE, || cluster.in_sync());
-    // What can be read is worth reading even so.
-    let read = final_read(&bootstrap, &topics, recorder, READ_PATIENCE);
-    workload.stop();
-    Ok((report, in_sync.and_then(|()| Ok(read?))))
-}
-
-/// What is shown while faults go by.
-struct View<'a> {
-    options: &'a ChaosOptions,
-    target: &'a dyn Target,
-    workload: &'a Workload,
-    running: Running,
-}
-
-impl View<'_> {
-    fn show_until(&self, is_over: impl Fn() -> bool) {
-        let mut live = Live::stdout();
-        let begun = Instant::now();
-        let mut rates = VecDeque::new();
-        let mut second = (begun, 0);
-        // How long no send has been acknowledged, and the longest such time.
-        let (mut progress, mut longest_gap) = ((begun, 0), Duration::ZERO);
-        let mut faults = Vec::new();
-        while !is_over() {
-            let running = self.running.names();
-            for fault in running.iter().filter(|fault| !faults.contains(*fault)) {
-                let at = begun.elapsed().as_secs();
-                let _ = live.note(&format!("{}:{:02}  {fault}", at / 60, at % 60));
-            }
-            faults = running;
-            let counts = self.workload.counts();
-            if counts.acknowledged > progress.1 {
-                progress = (Instant::now(), counts.acknowledged);
-            }
-            longest_gap = longest_gap.max(progress.0.elapsed());
-            if second.0.elapsed() >= Duration::from_secs(1) {
-                rates.push_back(counts.acknowledged - second.1);
-                second = (second.0 + Duration::from_secs(1), counts.acknowledged);
-                if rates.len() > SHOWN_SECONDS {
-                    rates.pop_front();
-                }
-            }
-            let state = LiveState {
-                elapsed: begun.elapsed(),
-                duration: self.options.duration,
-                acknowledged: counts.acknowledged,
-                failed: counts.failed,
-                unknown: counts.unknown,
-                polled: counts.polled,
-                rates: rates.iter().copied().collect(),
-                faults: faults.clone(),
-                nodes: self.nodes(),
-                longest_gap_ms: longest_gap.as_secs_f64() * 1000.0,
-            };
-            // A terminal that is gone must not end the run.
-            let _ = live.draw(&state);
-            thread::sleep(PICTURE);
-        }
-        let _ = live.clear();
-    }
-
-    fn nodes(&self) -> Vec<(NodeId, String)> {
-        let state = |node| if self.target.is_running(node) { "up" } else { "down" }.to_owned();
-        self.target.nodes().into_iter().map(|node| (node, state(node))).collect()
-    }
-}
-
-fn schedule(
-    options: &ChaosOptions,
-    seed: u64,
-    target: &dyn Target,
-    not_done: &mut Vec<String>,
-) -> Result<Schedule, ExperimentError> {
-    let (can, cannot) = available(target);
-    let scenario: Option<Scenario> = match &options.scenario {
-        None => None,
-        Some(name) => Some(
-            name.parse().map_err(|error: UnknownName| ExperimentError::Usage(error.to_string()))?,
-        ),
-    };
-    let mut wanted: Vec<Fault> = options
-        .faults
-        .iter()
-        .map(|name| name.parse())
-        .collect::<Result<_, UnknownName>>()
-        .map_err(|error| ExperimentError::Usage(error.to_string()))?;
-    if let Some(scenario) = scenario {
-        wanted = scenario.faults();
-    }
-    let is_wanted = |fault: &Fault| wanted.is_empty() || wanted.contains(fault);
-    not_done.extend(
-        cannot
-            .into_iter()
-            .filter(|(fault, _)| is_wanted(fault))
-            .map(|(fault, reason)| format!("{fault}: {reason}")),
-    );
-    let can: Vec<Fault> = can.into_iter().filter(is_wanted).collect();
-    if can.is_empty() && !wanted.is_empty() {
-        return Err(ExperimentError::Usage("this target can do none of these faults".to_owned()));
-    }
-    Ok(match scenario {
-        Some(scenario) => scenario.schedule(seed, options.duration, &can, &options.pace),
-        None if wanted.is_empty() => Schedule::random(seed, options.duration, &can, &options.pace),
-        // Who chooses faults wants to see them.
-        None => {
-            let pace = Pace { quiet_percent: 0, ..options.pace.clone() };
-            Schedule::random(seed, options.duration, &can, &pace)
-        }
+        ExperimentError::Waited(what.to_owned())
     })
 }
 
-fn title(options: &ChaosOptions, seed: u64) -> String {
+pub(super) fn title(options: &ChaosOptions, seed: u64) -> String {
     match &options.scenario {
         Some(scenario) => format!("Scenario {scenario}"),
         None => format!("Random chaos, seed {seed}"),
@@ -265,7 +193,7 @@ fn title(options: &ChaosOptions, seed: u64) -> String {
 }
 
 /// The command that was given, with the seed that it lacked.
-fn replay(command: &str, given: Option<u64>, seed: u64) -> String {
+pub(super) fn replay(command: &str, given: Option<u64>, seed: u64) -> String {
     match given {
         Some(_) => command.to_owned(),
         None => format!("{command} --seed {seed}"),

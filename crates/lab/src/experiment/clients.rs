@@ -1,5 +1,6 @@
 //! From the kinds of clients that were asked for to a workload.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -111,6 +112,15 @@ pub(crate) fn plan(options: &ChaosOptions) -> WorkloadOptions {
         }
     }
     plan
+}
+
+/// The groups that the clients of a chaos run form.
+pub(crate) fn groups(options: &ChaosOptions) -> Vec<String> {
+    let plan = plan(options);
+    let consumers = plan.consumers.iter().filter_map(|consumer| consumer.mode.group());
+    let copiers = plan.transactions.iter().map(|copier| copier.group.as_str());
+    let groups: BTreeSet<&str> = consumers.chain(copiers).collect();
+    groups.into_iter().map(str::to_owned).collect()
 }
 
 fn topic(options: &ChaosOptions, name: &str) -> TopicPlan {

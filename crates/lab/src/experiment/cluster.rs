@@ -2,26 +2,45 @@
 
 use crate::nemesis::Cluster;
 use crate::target::NodeId;
-use crate::workload::{ClusterView, TopicPlan, WorkloadError};
+use crate::workload::{ClusterView, TopicPlan, WorkloadError, coordinator_of};
 
-/// A cluster and the topics of an experiment.
+/// A cluster, and the topics and groups of an experiment.
 #[derive(Debug)]
 pub(crate) struct ObservedCluster {
     view: ClusterView,
+    bootstrap: String,
     topics: Vec<TopicPlan>,
+    groups: Vec<String>,
 }
 
 impl ObservedCluster {
     /// # Errors
     /// When librdkafka refuses the addresses.
-    pub(crate) fn new(bootstrap: &str, topics: &[TopicPlan]) -> Result<Self, WorkloadError> {
-        Ok(Self { view: ClusterView::new(bootstrap)?, topics: topics.to_vec() })
+    pub(crate) fn new(
+        bootstrap: &str,
+        topics: &[TopicPlan],
+        groups: Vec<String>,
+    ) -> Result<Self, WorkloadError> {
+        let (view, bootstrap) = (ClusterView::new(bootstrap)?, bootstrap.to_owned());
+        Ok(Self { view, bootstrap, topics: topics.to_vec(), groups })
     }
 }
 
 impl Cluster for ObservedCluster {
     fn leader_of(&self, topic: &str, partition: i32) -> Option<NodeId> {
         self.view.leader_of(topic, partition)
+    }
+
+    fn replicas_of(&self, topic: &str, partition: i32) -> Vec<NodeId> {
+        self.view.replicas_of(topic, partition)
+    }
+
+    fn groups(&self) -> Vec<String> {
+        self.groups.clone()
+    }
+
+    fn coordinator_of(&self, group: &str) -> Option<NodeId> {
+        coordinator_of(&self.bootstrap, group)
     }
 
     fn controller(&self) -> Option<NodeId> {

@@ -267,7 +267,7 @@ impl Bench<'_> {
             self.rows().map(|row| (row, topic(row, &name, &replicas))).collect();
         let plans: Vec<TopicPlan> = topics.iter().map(|(_, topic)| topic.clone()).collect();
         create_topics(&bootstrap, &plans, PATIENCE)?;
-        let view = ObservedCluster::new(&bootstrap, &plans)?;
+        let view = ObservedCluster::new(&bootstrap, &plans, Vec::new())?;
         wait_until("the round's topics are led by their first replica", PATIENCE, || {
             plans.iter().all(|plan| view.leader_of(&plan.name, 0) == Some(leader))
         })?;

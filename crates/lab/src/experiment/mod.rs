@@ -3,18 +3,24 @@
 //! Owns the order of a run: target, topics, clients, faults, quiet, final read, judgement, report. Invariants: every run is bounded in time;
 //! whatever happens, the target is healed or stopped, and the history ends whole.
 
+mod aftermath;
 mod chaos;
 mod clients;
 mod cluster;
+mod comparison;
 mod durability;
 mod judge;
+mod live_view;
 mod machine;
+mod observer;
 mod run_directory;
+mod schedule_choice;
 mod target_choice;
 mod waiting;
 
 pub(crate) use chaos::{ChaosOptions, run as chaos};
 pub(crate) use clients::Client;
+pub(crate) use comparison::run as comparison;
 pub(crate) use durability::{DurabilityOptions, Loss, run as durability};
 pub(crate) use judge::judge;
 pub(crate) use target_choice::TargetOptions;

@@ -32,10 +32,12 @@ impl TargetOptions {
     /// # Errors
     /// When the sandbox is there and cannot be entered.
     pub(crate) fn enter(&self) -> Result<Sandbox, ExperimentError> {
-        match self.name.as_str() {
-            "compose" | "bootstrap" => Ok(Sandbox::Plain(Vec::new())),
-            _ => Ok(enter()?),
-        }
+        if self.is_made_of_processes() { Ok(enter()?) } else { Ok(Sandbox::Plain(Vec::new())) }
+    }
+
+    /// Whether the lab starts the nodes itself.
+    pub(crate) fn is_made_of_processes(&self) -> bool {
+        !matches!(self.name.as_str(), "compose" | "bootstrap")
     }
 
     /// Makes the target, without starting it.

@@ -203,6 +203,15 @@ pub(crate) enum Action {
     /// Mark of a final reader: it has read all of a partition from `from` up to `to`, the high watermark after all faults had ended and all
     /// sends had completed. Its polls stand before.
     ReadThrough { partition: Partition, from: i64, to: i64 },
+    /// Mark: after the final read somebody waited until a group had committed the end of a partition, or long enough. What the final read
+    /// found should have been polled by a member by now.
+    GroupEnd { group: String, partition: Partition },
+    /// Mark: the log of one replica, read from its disk once the cluster had been in sync and was stopped: its offsets `[from, to)`, and a
+    /// digest of the batches that all replicas of the partition should have.
+    Replica { partition: Partition, node: u32, from: i64, to: i64, digest: String },
+    /// Mark: whether every partition under test has a leader and its full ISR, as the cluster told somebody who asked all the time. Written
+    /// when the answer changes.
+    InSync { full: bool },
     /// A fault. `invoke` when it begins, `ok` when it was healed or is over; `process` is `nemesis`.
     Fault { name: String, detail: String, nodes: Vec<u32> },
 }

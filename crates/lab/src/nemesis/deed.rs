@@ -203,7 +203,7 @@ impl Doer<'_> {
         }
     }
 
-    fn await_in_sync(&mut self, settled: Duration) -> Result<(), Stop> {
+    pub(super) fn await_in_sync(&mut self, settled: Duration) -> Result<(), Stop> {
         let deadline = self.pacer.now() + SYNC_PATIENCE + settled;
         let mut since = None;
         loop {

@@ -10,6 +10,8 @@ use crate::target::Means;
 pub(crate) enum Fault {
     KillLeader,
     KillController,
+    KillCoordinator,
+    KillBoth,
     KillRandom,
     KillAll,
     Terminate,
@@ -18,8 +20,11 @@ pub(crate) enum Fault {
     PauseRandom,
     PauseController,
     LaggingHeir,
+    RestartedHeir,
+    WipedHeir,
     IsolateLeader,
     IsolateController,
+    IsolateCoordinator,
     OneWay,
     Ring,
     Halves,
@@ -72,12 +77,14 @@ use Weight::{Alone, Gentle, Outage};
 
 /// In the order of the enum.
 #[rustfmt::skip]
-static TABLE: [Entry; 29] = {
+static TABLE: [Entry; 34] = {
     use Fault::*;
     use Means::{Clock, Connections, DiskErrors, Files, FullDisk, Links, Pause, Power, Processes, SlowLinks};
     [
         entry(KillLeader, "kill-leader", &[Processes], Outage, "SIGKILL to the leader of a drawn partition; started again at the end"),
         entry(KillController, "kill-controller", &[Processes], Outage, "SIGKILL to the node that leads the metadata quorum; started again at the end"),
+        entry(KillCoordinator, "kill-coordinator", &[Processes], Outage, "SIGKILL to the coordinator of a group that is in use; started again at the end"),
+        entry(KillBoth, "kill-both", &[Processes], Outage, "SIGKILL to the controller and, at the same moment, to the leader of a partition: to one node that is both, where there is one; started again at the end"),
         entry(KillRandom, "kill-random", &[Processes], Outage, "SIGKILL to a drawn node; started again at the end"),
         entry(KillAll, "kill-all", &[Processes], Alone, "SIGKILL to all nodes at once; started again at the end"),
         entry(Terminate, "terminate", &[Processes], Outage, "SIGTERM to a drawn node, which may hand over its leaderships; started again at the end"),
@@ -86,8 +93,11 @@ static TABLE: [Entry; 29] = {
         entry(PauseRandom, "pause-random", &[Pause], Outage, "SIGSTOP to a drawn node; it goes on at the end"),
         entry(PauseController, "pause-controller", &[Pause], Outage, "SIGSTOP to the node that leads the metadata quorum; it goes on at the end"),
         entry(LaggingHeir, "lagging-heir", &[Links, Processes], Alone, "cuts a drawn node off from the leader of a drawn partition until an ISR is not full; then SIGKILL to that leader"),
+        entry(RestartedHeir, "restarted-heir", &[Links, Processes], Alone, "of three replicas of a drawn partition one is killed; the next is killed and started while it cannot hear the last; then SIGKILL to that one, and all come back"),
+        entry(WipedHeir, "wiped-heir", &[Links, Files, Processes], Alone, "the same, but the one that is killed and started lost its disk"),
         entry(IsolateLeader, "isolate-leader", &[Links], Outage, "cuts the leader of a drawn partition off from all other nodes, while clients still reach it where the target can do so"),
         entry(IsolateController, "isolate-controller", &[Links], Outage, "cuts the node that leads the metadata quorum off from all other nodes"),
+        entry(IsolateCoordinator, "isolate-coordinator", &[Links], Outage, "cuts the coordinator of a group that is in use off from all other nodes, while clients still reach it where the target can do so"),
         entry(OneWay, "one-way", &[Links], Outage, "a drawn node hears no other node but is heard, or is heard by none but hears all"),
         entry(Ring, "ring", &[Links], Outage, "each node sees a majority, but no two see the same one; with three nodes one pair does not see each other"),
         entry(Halves, "halves", &[Links], Outage, "parts the nodes into two halves; with an even number neither has a majority"),
@@ -140,14 +150,22 @@ impl Fault {
         match self {
             Self::OneWay | Self::Ring | Self::Halves | Self::PowerTwo | Self::Nats7567 => 3,
             Self::BitFlip | Self::Wipe | Self::LaggingHeir => 3,
-            Self::IsolateLeader | Self::IsolateController | Self::Loss => 2,
+            Self::RestartedHeir | Self::WipedHeir => 3,
+            Self::IsolateLeader | Self::IsolateController | Self::IsolateCoordinator => 2,
+            Self::Loss => 2,
             _ => 1,
         }
     }
 
+    /// Whether it needs a group that is in use.
+    pub(crate) fn needs_group(self) -> bool {
+        matches!(self, Self::KillCoordinator | Self::IsolateCoordinator)
+    }
+
     /// Whether it breaks other links than all of one node.
     pub(super) fn breaks_single_links(self) -> bool {
-        matches!(self, Self::OneWay | Self::Ring | Self::Halves | Self::Loss | Self::LaggingHeir)
+        use Fault::{Halves, LaggingHeir, Loss, OneWay, RestartedHeir, Ring, WipedHeir};
+        matches!(self, OneWay | Ring | Halves | Loss | LaggingHeir | RestartedHeir | WipedHeir)
     }
 
     /// Whether a node that ends during it does what it should.
@@ -157,8 +175,8 @@ impl Fault {
 
     /// Whether it may take a majority out.
     pub(super) fn may_take_majority(self) -> bool {
-        use Fault::{KillAll, Nats7567, PowerAll, PowerTwo};
-        matches!(self, KillAll | PowerAll | PowerTwo | Nats7567)
+        use Fault::{KillAll, Nats7567, PowerAll, PowerTwo, RestartedHeir, WipedHeir};
+        matches!(self, KillAll | PowerAll | PowerTwo | Nats7567 | RestartedHeir | WipedHeir)
     }
 
     /// Whether both may be on at the same time.

@@ -7,6 +7,7 @@
 mod available;
 mod deed;
 mod fault;
+mod heirs;
 mod pacer;
 mod plan;
 mod run;
@@ -21,7 +22,7 @@ use crate::target::NodeId;
 pub(crate) use available::available;
 pub(crate) use fault::{Fault, UnknownName};
 pub(crate) use pacer::ClockPacer;
-pub(crate) use run::{Nemesis, NemesisReport, Running};
+pub(crate) use run::{Begin, Nemesis, NemesisReport, Running};
 pub(crate) use scenario::Scenario;
 pub(crate) use schedule::{Pace, Schedule, Step};
 
@@ -29,6 +30,15 @@ pub(crate) use schedule::{Pace, Schedule, Step};
 pub(crate) trait Cluster: Send + Sync {
     /// Who leads a partition; `None` when nobody does or nobody answers.
     fn leader_of(&self, topic: &str, partition: i32) -> Option<NodeId>;
+
+    /// The replicas of a partition; empty when nobody answers.
+    fn replicas_of(&self, topic: &str, partition: i32) -> Vec<NodeId>;
+
+    /// The groups that are in use.
+    fn groups(&self) -> Vec<String>;
+
+    /// The coordinator of a group; `None` when it has none or nobody answers.
+    fn coordinator_of(&self, group: &str) -> Option<NodeId>;
 
     /// Who leads the metadata quorum, as clients are told; asked only when the target cannot tell.
     fn controller(&self) -> Option<NodeId>;

@@ -13,13 +13,14 @@ use rand::{Rng as _, SeedableRng as _};
 use super::Cluster;
 use super::deed::Deed;
 use super::fault::Fault;
+use super::heirs::Disk;
 use super::schedule::Step;
 use crate::target::{BrokenLink, LinkFault, NodeId, SyncFault, Target};
 
 /// How long a node that was restarted on purpose must be in sync before the next one goes.
 const SETTLED: Duration = Duration::from_secs(2);
 /// How long a wiped node must be in sync before it counts: longer than a cluster needs to notice that it was gone.
-const SETTLED_AFTER_WIPE: Duration = Duration::from_secs(15);
+pub(super) const SETTLED_AFTER_WIPE: Duration = Duration::from_secs(15);
 
 /// What a fault will do.
 #[derive(Debug, Default)]
@@ -28,7 +29,7 @@ pub(super) struct Plan {
     pub(super) nodes: Vec<NodeId>,
     pub(super) detail: String,
     /// Those of them that do not serve meanwhile.
-    out: Vec<NodeId>,
+    pub(super) out: Vec<NodeId>,
     pub(super) deeds: Vec<Deed>,
 }
 
@@ -56,9 +57,9 @@ pub(super) fn plan(step: &Step, view: &View<'_>) -> Result<Plan, String> {
     Ok(plan)
 }
 
-struct Planner<'a> {
-    view: &'a View<'a>,
-    rng: StdRng,
+pub(super) struct Planner<'a> {
+    pub(super) view: &'a View<'a>,
+    pub(super) rng: StdRng,
 }
 
 impl Planner<'_> {
@@ -67,6 +68,8 @@ impl Planner<'_> {
         Ok(match fault {
             KillLeader => takes_out(self.leader()?, Deed::Kill),
             KillController => takes_out(self.controller()?, Deed::Kill),
+            KillCoordinator => takes_out(self.coordinator()?, Deed::Kill),
+            KillBoth => self.kill_both()?,
             KillRandom => takes_out(self.node()?, Deed::Kill),
             Terminate => takes_out(self.node()?, Deed::Terminate),
             PauseLeader => takes_out(self.leader()?, Deed::Pause),
@@ -77,10 +80,13 @@ impl Planner<'_> {
             PowerLeader => takes_out(self.leader()?, |node| Deed::CutPower(vec![node])),
             PowerTwo => self.power_two()?,
             LaggingHeir => self.lagging_heir()?,
+            RestartedHeir => self.returning_heir(Disk::Kept)?,
+            WipedHeir => self.returning_heir(Disk::Lost)?,
             RollingRestart => self.rolling_restart(),
             Nats7567 => self.nats_7567(),
             IsolateLeader => self.isolate(Self::leader)?,
             IsolateController => self.isolate(Self::controller)?,
+            IsolateCoordinator => self.isolate(Self::coordinator)?,
             OneWay => self.one_way()?,
             Ring => self.ring(),
             Halves => self.halves(),
@@ -112,20 +118,59 @@ impl Planner<'_> {
         Ok(Chosen { node, role: String::new() })
     }
 
-    /// The leader of a drawn partition, of those whose leader runs.
-    fn leader(&mut self) -> Result<Chosen, String> {
-        let topics = self.view.cluster.topics();
-        let mut partitions: Vec<(&str, i32)> = topics
-            .iter()
-            .flat_map(|(topic, count)| (0..*count).map(move |number| (topic.as_str(), number)))
+    /// The partitions under test in drawn order.
+    fn partitions(&mut self) -> Vec<(String, i32)> {
+        let topics = self.view.cluster.topics().into_iter();
+        let mut partitions: Vec<(String, i32)> = topics
+            .flat_map(|(topic, count)| (0..count).map(move |number| (topic.clone(), number)))
             .collect();
         partitions.shuffle(&mut self.rng);
-        let led = partitions.into_iter().find_map(|(topic, number)| {
-            let node = self.view.cluster.leader_of(topic, number)?;
-            let role = format!(", leader of {topic}/{number}");
-            self.view.up.contains(&node).then_some(Chosen { node, role })
+        partitions
+    }
+
+    /// A drawn partition, of those whose leader runs, and that leader.
+    pub(super) fn led_partition(&mut self) -> Result<((String, i32), NodeId), String> {
+        let led = self.partitions().into_iter().find_map(|(topic, number)| {
+            let node = self.view.cluster.leader_of(&topic, number)?;
+            self.view.up.contains(&node).then_some(((topic, number), node))
         });
         led.ok_or_else(|| "no partition of the topics under test has a leader that runs".to_owned())
+    }
+
+    /// The leader of a drawn partition, of those whose leader runs.
+    pub(super) fn leader(&mut self) -> Result<Chosen, String> {
+        let ((topic, number), node) = self.led_partition()?;
+        Ok(Chosen { node, role: format!(", leader of {topic}/{number}") })
+    }
+
+    /// The coordinator of a drawn group.
+    fn coordinator(&mut self) -> Result<Chosen, String> {
+        let groups = self.view.cluster.groups();
+        let group = groups.choose(&mut self.rng).ok_or("no group is in use")?;
+        let node = self.view.cluster.coordinator_of(group);
+        let node = node.filter(|node| self.view.up.contains(node));
+        let node = node.ok_or_else(|| format!("group {group} has no coordinator that runs"))?;
+        Ok(Chosen { node, role: format!(", coordinator of group {group}") })
+    }
+
+    /// One node if the controller leads a partition; else two, where a majority is left without them.
+    fn kill_both(&mut self) -> Result<Plan, String> {
+        let controller = self.controller()?;
+        let own = self.partitions().into_iter().find(|(topic, number)| {
+            self.view.cluster.leader_of(topic, *number) == Some(controller.node)
+        });
+        if let Some((topic, number)) = own {
+            let role = format!("{} and leader of {topic}/{number}", controller.role);
+            return Ok(takes_out(Chosen { role, ..controller }, Deed::Kill));
+        }
+        let leader = self.leader()?;
+        let nodes = vec![controller.node, leader.node];
+        Ok(Plan {
+            detail: format!("{} and {}", controller.detail(), leader.detail()),
+            out: nodes.clone(),
+            deeds: nodes.iter().copied().map(Deed::Kill).collect(),
+            nodes,
+        })
     }
 
     fn controller(&mut self) -> Result<Chosen, String> {
@@ -153,27 +198,6 @@ impl Planner<'_> {
         let nodes = vec![leader.node, *other];
         let detail = format!("{} and node {other}", leader.detail());
         Ok(Plan { detail, out: nodes.clone(), deeds: vec![Deed::CutPower(nodes.clone())], nodes })
-    }
-
-    /// The moment at which only one of the two that are left has all that was acknowledged.
-    fn lagging_heir(&mut self) -> Result<Plan, String> {
-        let leader = self.leader()?;
-        let others: Vec<NodeId> =
-            self.view.up.iter().copied().filter(|node| *node != leader.node).collect();
-        let heir = *others.choose(&mut self.rng).ok_or("only one node runs")?;
-        let detail = format!("node {heir} lags, then {} dies", leader.detail());
-        // The controller still hears the heir, and could elect it.
-        let pair = [heir, leader.node];
-        let links = self.links(|from, to| pair.contains(&from) && pair.contains(&to));
-        let deeds = vec![
-            Deed::AwaitInSync { settled: Duration::ZERO },
-            Deed::BreakLinks(links),
-            Deed::AwaitLag,
-            Deed::Hold { percent: 20 },
-            Deed::Kill(leader.node),
-            Deed::Hold { percent: 50 },
-        ];
-        Ok(Plan { detail, out: vec![leader.node], nodes: vec![heir, leader.node], deeds })
     }
 
     fn rolling_restart(&mut self) -> Plan {
@@ -322,7 +346,7 @@ impl Planner<'_> {
     }
 
     /// The directions between two nodes that are to be cut.
-    fn links(&self, broken: impl Fn(NodeId, NodeId) -> bool) -> Vec<BrokenLink> {
+    pub(super) fn links(&self, broken: impl Fn(NodeId, NodeId) -> bool) -> Vec<BrokenLink> {
         let nodes = self.view.target.nodes();
         let pairs = nodes.iter().flat_map(|from| nodes.iter().map(move |to| (*from, *to)));
         pairs
@@ -333,14 +357,14 @@ impl Planner<'_> {
 }
 
 /// A node, and why it.
-struct Chosen {
-    node: NodeId,
+pub(super) struct Chosen {
+    pub(super) node: NodeId,
     /// Follows the node's number in a text.
     role: String,
 }
 
 impl Chosen {
-    fn detail(&self) -> String {
+    pub(super) fn detail(&self) -> String {
         format!("node {}{}", self.node, self.role)
     }
 }

@@ -24,6 +24,15 @@ pub(crate) struct Injected {
     pub(crate) error: Option<String>,
 }
 
+/// When a fault begins whose time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// Then.
+    OnTime,
+    /// Once all ISRs are full: what one fault did is over before the next, however long a cluster takes for it.
+    InSync,
+}
+
 /// What a nemesis did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NemesisReport {
@@ -58,6 +67,7 @@ impl Running {
 
 /// The one who breaks things. A thread's body: see [`Nemesis::run`].
 pub(crate) struct Nemesis<'a> {
+    begin: Begin,
     doer: Doer<'a>,
     recorder: &'a Recorder,
     /// Its name in the history.
@@ -73,8 +83,10 @@ impl<'a> Nemesis<'a> {
         cluster: &'a dyn Cluster,
         recorder: &'a Recorder,
         pacer: &'a dyn Pacer,
+        begin: Begin,
     ) -> Self {
         Self {
+            begin,
             doer: Doer { target, cluster, pacer, damage: None },
             recorder,
             process: "nemesis".into(),
@@ -120,7 +132,13 @@ impl<'a> Nemesis<'a> {
             if pacer.wait_until(step.at + late) == Waited::Cancelled {
                 return Waited::Cancelled;
             }
-            self.begin(*step);
+            match self.await_begin() {
+                Ok(()) => self.begin(*step),
+                Err(Stop::Cancelled) => return Waited::Cancelled,
+                Err(Stop::Failed(reason)) => {
+                    self.report.problems.push(format!("{}: not begun, {reason}", step.fault));
+                }
+            }
         }
         while let Some(end) = self.next_end() {
             if pacer.wait_until(end) == Waited::Cancelled {
@@ -129,6 +147,15 @@ impl<'a> Nemesis<'a> {
             self.end_next();
         }
         Waited::Elapsed
+    }
+
+    /// With a fault on, ISRs need not become full.
+    fn await_begin(&mut self) -> Result<(), Stop> {
+        if self.begin == Begin::OnTime || !self.active.is_empty() {
+            return Ok(());
+        }
+        self.revive();
+        self.doer.await_in_sync(Duration::ZERO)
     }
 
     /// Whether a fault is on that the schedule ends before this step.

@@ -13,25 +13,27 @@ pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// What it shows, a sentence.
     pub(crate) describe: &'static str,
-    /// None: all that there are.
+    /// None: all that there are. One that stands here twice comes twice as often.
     faults: &'static [Fault],
 }
 
 #[rustfmt::skip]
-static SCENARIOS: [Scenario; 12] = {
+static SCENARIOS: [Scenario; 14] = {
     use Fault::*;
     const fn of(name: &'static str, describe: &'static str, faults: &'static [Fault]) -> Scenario {
         Scenario { name, describe, faults }
     }
     [
-        of("leader-loss", "Leaders of partitions are killed, paused, cut off and lose power, also while another has just come back: nothing acknowledged is lost, and another leads soon.", &[KillLeader, PauseLeader, IsolateLeader, PowerLeader, LaggingHeir]),
+        of("leader-loss", "Leaders of partitions are killed, paused, cut off and lose power, also while another has just come back: nothing acknowledged is lost, and another leads soon.", &[KillLeader, PauseLeader, IsolateLeader, PowerLeader, LaggingHeir, RestartedHeir]),
         of("controller-loss", "The leader of the metadata quorum is killed, paused and cut off: the cluster goes on and elects another.", &[KillController, PauseController, IsolateController]),
-        of("kills", "Processes are killed one by one and all at once.", &[KillLeader, KillController, KillRandom, KillAll, Terminate]),
+        of("failover", "Leaders, controllers and nodes that are both are killed, and now and then all nodes are restarted in turn: how long is the gap?", &[KillLeader, KillController, KillBoth, KillLeader, KillController, KillBoth, KillLeader, KillController, KillBoth, RollingRestart]),
+        of("coordinator-loss", "The coordinator of a group is killed and cut off: what the group committed stays committed.", &[KillCoordinator, IsolateCoordinator]),
+        of("kills", "Processes are killed one by one and all at once.", &[KillLeader, KillController, KillCoordinator, KillBoth, KillRandom, KillAll, Terminate]),
         of("rolling-restart", "All nodes are restarted one after the other, as for an upgrade.", &[RollingRestart]),
         of("pauses", "Nodes sleep and wake up with old beliefs.", &[PauseLeader, PauseRandom, PauseController]),
         of("power-loss", "One, two and all nodes lose power, and with it what they had not synced.", &[PowerLeader, PowerTwo, PowerAll]),
-        of("disk-trouble", "Disks are slow, full, fail, rot and are lost, on one node at a time.", &[SlowDisk, DiskFull, FsyncError, BitFlip, Wipe]),
-        of("network", "Nodes cannot hear each other, or badly.", &[IsolateLeader, IsolateController, OneWay, Ring, Halves, Loss, SlowLink]),
+        of("disk-trouble", "Disks are slow, full, fail, rot and are lost, on one node at a time.", &[SlowDisk, DiskFull, FsyncError, BitFlip, Wipe, WipedHeir]),
+        of("network", "Nodes cannot hear each other, or badly.", &[IsolateLeader, IsolateController, IsolateCoordinator, OneWay, Ring, Halves, Loss, SlowLink]),
         of("one-way", "A node hears nobody, or nobody hears it.", &[OneWay]),
         of("odd-hours", "Clocks jump, strangers connect, nodes come and go.", &[ClockJump, ConnectionStorm, Membership]),
         of("nats-7567", "Sleepers and a node that lost power form a majority that must not forget what was acknowledged.", &[Nats7567]),

@@ -29,7 +29,7 @@ fn run(
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("history");
     let recorder = Recorder::create(&path, crate::history::Clock::start()).unwrap();
-    let report = Nemesis::new(target, target, &recorder, pacer).run(schedule);
+    let report = Nemesis::new(target, target, &recorder, pacer, Begin::OnTime).run(schedule);
     recorder.finish().unwrap();
     let events = HistoryReader::open(&path).unwrap().map(Result::unwrap).collect();
     (report, events)

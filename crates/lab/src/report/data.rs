@@ -39,6 +39,9 @@ pub(crate) struct FaultSpan {
     /// The longest time without an acknowledged send of acks=all that overlaps the fault or begins within 5 s after it: on the partition that
     /// fared worst, in milliseconds.
     pub(crate) worst_gap_ms: Option<f64>,
+    /// From its end until all ISRs were full, in milliseconds; none when none shrank, or when it was not seen.
+    #[serde(default)]
+    pub(crate) recovered_ms: Option<f64>,
 }
 
 /// What the clients saw.

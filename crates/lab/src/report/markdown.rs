@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
+use super::comparison::{GAP_HEADS, Sides};
 use super::format::{clock, count, escape_markdown as escape, milliseconds, nodes, percent};
 use super::gaps::gap_distribution;
 use super::grid::Grid;
 use super::headline::{Headline, Tone};
-use super::{Anomaly, Matrix, RunReport, Traffic, Verdict};
+use super::{Anomaly, Comparison, Matrix, RunReport, Traffic, Verdict};
 
 /// The whole report.
 pub(crate) fn markdown(report: &RunReport) -> String {
@@ -38,6 +39,36 @@ pub(crate) fn markdown(report: &RunReport) -> String {
     gaps(&mut out, report);
     faults(&mut out, report);
     list(&mut out, "Not done", &report.not_done);
+    out
+}
+
+/// The whole comparison.
+pub(crate) fn of_comparison(comparison: &Comparison) -> String {
+    let sides = Sides::of(comparison);
+    let mut out = format!("# {}\n", escape(&comparison.title));
+    let about = comparison.runs.first().map(|run| (escape(&run.machine), escape(&run.date)));
+    if let Some((machine, date)) = about {
+        let _ = writeln!(out, "\nOne after the other on one machine ({machine}), from {date} on.");
+    }
+    block(&mut out, "Replay it:", "sh", &comparison.command);
+    let targets: Vec<_> = sides.targets.iter().map(|target| escape(target)).collect();
+    let _ =
+        writeln!(out, "\n| | {} |\n|---|{}", targets.join(" | "), "---:|".repeat(targets.len()));
+    for (name, values) in &sides.figures {
+        let values: Vec<_> = values.iter().map(|value| escape(value)).collect();
+        let _ = writeln!(out, "| {name} | {} |", values.join(" | "));
+    }
+    let rows = sides.gap_rows();
+    if !rows.is_empty() {
+        let heads = GAP_HEADS.join(" | ");
+        let _ = writeln!(out, "\n## Gap per fault\n\n| {heads} |\n|---|---|{}", "---:|".repeat(5));
+        for row in rows {
+            let _ = writeln!(out, "| {} |", row.map(|cell| escape(&cell)).join(" | "));
+        }
+    }
+    for run in &comparison.runs {
+        list(&mut out, &format!("Not done: {}", escape(&run.target)), &run.not_done);
+    }
     out
 }
 
@@ -180,17 +211,20 @@ fn gaps(out: &mut String, report: &RunReport) {
     if distributions.is_empty() {
         return;
     }
-    out.push_str("\n## Gap per fault\n\n| fault | times | median | p99 | max |\n");
-    out.push_str("|---|---:|---:|---:|---:|\n");
+    out.push_str(
+        "\n## Gap per fault\n\n| fault | times | median | p99 | max | in sync again (median) |\n",
+    );
+    out.push_str("|---|---:|---:|---:|---:|---:|\n");
     for gaps in distributions {
         let _ = writeln!(
             out,
-            "| {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} |",
             escape(&gaps.name),
             gaps.count,
             milliseconds(gaps.median_ms),
             milliseconds(gaps.p99_ms),
-            milliseconds(gaps.max_ms)
+            milliseconds(gaps.max_ms),
+            gaps.recovery_median_ms.map(milliseconds).unwrap_or_default()
         );
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! All of them show the plain data of `data` and add nothing: who doubts a plot finds its numbers in report.json.
 
+mod comparison;
 mod data;
 mod format;
 mod gaps;
@@ -18,13 +19,14 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+pub(crate) use comparison::Comparison;
 pub(crate) use data::{
     Anomaly, Cell, Example, FaultSpan, HeatMap, Matrix, PartitionSeries, Percentiles, RunReport,
     Tally, Traffic, Verdict,
 };
-pub(crate) use html::html;
-pub(crate) use markdown::markdown;
-pub(crate) use terminal::{Live, LiveState, summary};
+pub(crate) use html::{html, of_comparison as comparison_html};
+pub(crate) use markdown::{markdown, of_comparison as comparison_markdown};
+pub(crate) use terminal::{Live, LiveState, summary, summary_of_comparison};
 
 /// Where the files of a report are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,9 +36,9 @@ pub(crate) struct Paths {
     pub(crate) json: PathBuf,
 }
 
-/// The report as JSON, on one line.
-pub(crate) fn json(report: &RunReport) -> String {
-    serde_json::to_string(report).expect("plain data with strings as keys is always JSON")
+/// Data as JSON, on one line.
+pub(crate) fn json(data: &impl serde::Serialize) -> String {
+    serde_json::to_string(data).expect("plain data with strings as keys is always JSON")
 }
 
 /// Writes report.html, report.md and report.json into a directory, which is created where it is missing.
@@ -44,14 +46,27 @@ pub(crate) fn json(report: &RunReport) -> String {
 /// # Errors
 /// When the directory cannot be created or a file not written.
 pub(crate) fn write_all(directory: &Path, report: &RunReport) -> io::Result<Paths> {
+    write(directory, [html(report), markdown(report), json(report) + "\n"])
+}
+
+/// The same of a comparison.
+///
+/// # Errors
+/// When the directory cannot be created or a file not written.
+pub(crate) fn write_comparison(directory: &Path, comparison: &Comparison) -> io::Result<Paths> {
+    let (html, markdown) = (comparison_html(comparison), comparison_markdown(comparison));
+    write(directory, [html, markdown, json(comparison) + "\n"])
+}
+
+fn write(directory: &Path, [html, markdown, json]: [String; 3]) -> io::Result<Paths> {
     fs::create_dir_all(directory)?;
     let paths = Paths {
         html: directory.join("report.html"),
         markdown: directory.join("report.md"),
         json: directory.join("report.json"),
     };
-    fs::write(&paths.html, html(report))?;
-    fs::write(&paths.markdown, markdown(report))?;
-    fs::write(&paths.json, json(report) + "\n")?;
+    fs::write(&paths.html, html)?;
+    fs::write(&paths.markdown, markdown)?;
+    fs::write(&paths.json, json)?;
     Ok(paths)
 }

@@ -4,8 +4,8 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::{
-    Anomaly, Cell, Example, FaultSpan, HeatMap, Matrix, PartitionSeries, Percentiles, RunReport,
-    Tally, Traffic, Verdict,
+    Anomaly, Cell, Comparison, Example, FaultSpan, HeatMap, Matrix, PartitionSeries, Percentiles,
+    RunReport, Tally, Traffic, Verdict,
 };
 
 const BUCKETS: u32 = 600;
@@ -21,6 +21,24 @@ const FAULTS: [(&str, &str, u32, f64, f64, f64, usize); 9] = [
     ("packet loss", "20 % of <all> \"packets\"", 3, 53.0, 57.0, 96.0, 2),
     ("kill leader", "SIGKILL", 3, 57.2, 59.0, 1620.0, 2),
 ];
+
+/// The valid run, and the same with another target that took three times as long after each fault and did not see one of them.
+pub(super) fn comparison() -> Comparison {
+    let first = valid();
+    let mut second = valid();
+    second.target = "Kafka 4.3.1, 3 processes".to_owned();
+    second.not_done = vec!["power-all: no disks".to_owned()];
+    second.faults.retain(|fault| fault.name != "packet loss");
+    for fault in &mut second.faults {
+        fault.worst_gap_ms = fault.worst_gap_ms.map(|gap| gap * 3.0);
+        fault.recovered_ms = None;
+    }
+    Comparison {
+        title: "Random chaos, seed 7, side by side".to_owned(),
+        command: "steadfast-lab chaos --seed 7 --beside kafka".to_owned(),
+        runs: vec![first, second],
+    }
+}
 
 /// A run in which acks=all kept its promise.
 pub(super) fn valid() -> RunReport {
@@ -78,6 +96,7 @@ fn faults() -> Vec<FaultSpan> {
             from_s,
             to_s,
             worst_gap_ms: Some(gap),
+            recovered_ms: (gap > 1000.0).then_some(gap * 2.0),
         })
         .collect()
 }

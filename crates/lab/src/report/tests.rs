@@ -36,6 +36,30 @@ fn the_summary_of_a_durability_run_is_as_agreed() {
 }
 
 #[test]
+fn the_pages_of_a_comparison_are_as_agreed() {
+    compare("comparison.md", &comparison_markdown(&sample::comparison()));
+    compare("comparison.txt", &summary_of_comparison(&sample::comparison()));
+}
+
+#[test]
+fn a_comparison_is_written_and_read_back_and_is_no_report_of_one_run() {
+    let scratch = tempfile::tempdir().unwrap();
+    let comparison = sample::comparison();
+    let paths = write_comparison(scratch.path(), &comparison).unwrap();
+    let text = fs::read_to_string(paths.json).unwrap();
+    let read: Comparison = serde_json::from_str(&text).unwrap();
+    assert_eq!(read.command, comparison.command);
+    let targets = |comparison: &Comparison| -> Vec<String> {
+        comparison.runs.iter().map(|run| run.target.clone()).collect()
+    };
+    assert_eq!(targets(&read), targets(&comparison));
+    assert!(serde_json::from_str::<RunReport>(&text).is_err());
+    assert!(serde_json::from_str::<Comparison>(&json(&sample::valid())).is_err());
+    let page = fs::read_to_string(paths.html).unwrap();
+    assert!(page.contains("kill leader, Kafka 4.3.1, 3 processes"), "{page}");
+}
+
+#[test]
 fn the_json_reads_back_as_the_same_report() {
     let report = sample::durability();
     assert_eq!(serde_json::from_str::<RunReport>(&json(&report)).unwrap(), report);
@@ -112,4 +136,9 @@ fn foreign_text_stays_text() {
     assert!(!html(&report).contains("<script>x"));
     assert!(!markdown(&report).contains("<script>x"));
     assert!(!summary(&report).contains('\u{1b}'));
+    let runs = vec![report];
+    let comparison = Comparison { title: String::new(), command: String::new(), runs };
+    assert!(!comparison_html(&comparison).contains("<script>x"));
+    assert!(!comparison_markdown(&comparison).contains("<script>x"));
+    assert!(!summary_of_comparison(&comparison).contains('\u{1b}'));
 }

@@ -6,7 +6,7 @@ use crate::history::{Event, Kind, OperationId};
 use crate::report::FaultSpan;
 
 use super::series::Span;
-use super::{Counted, milliseconds};
+use super::{Counted, NANOS_PER_MS, milliseconds};
 
 const NANOS_PER_SECOND: f64 = 1e9;
 /// A gap that begins this long after a fault is still its consequence: a leader that was healed, say, and left again.
@@ -26,6 +26,10 @@ pub(super) struct Faults {
     open: HashMap<OperationId, usize>,
     /// Those that a gap may still belong to.
     recent: Vec<usize>,
+    /// Whether all ISRs were full when somebody last looked.
+    in_sync: Option<bool>,
+    /// Those that are over and after which not all ISRs have been full yet.
+    unrecovered: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -37,6 +41,8 @@ struct Fault {
     /// It was invoked and then failed: it did not happen.
     failed: bool,
     worst: Option<Span>,
+    /// From its end until all ISRs were full, in nanoseconds.
+    recovered: Option<u64>,
     /// The worst gap of all sends, by partition: counts where no sends of acks=all go, which is known at the end only.
     worst_any: BTreeMap<usize, Span>,
 }
@@ -50,6 +56,9 @@ impl Faults {
             let fault = &mut self.all[number];
             fault.to = Some(event.time);
             fault.failed = event.kind == Kind::Fail;
+            if self.in_sync == Some(false) {
+                self.unrecovered.push(number);
+            }
             if fault.span.detail.is_empty() {
                 fault.span.detail = span.detail;
             }
@@ -68,8 +77,19 @@ impl Faults {
         };
         self.recent.push(number);
         let failed = event.kind == Kind::Fail;
-        let worst_any = BTreeMap::new();
-        self.all.push(Fault { span, from: event.time, to, failed, worst: None, worst_any });
+        let (worst, worst_any, recovered) = (None, BTreeMap::new(), None);
+        self.all.push(Fault { span, from: event.time, to, failed, worst, worst_any, recovered });
+    }
+
+    /// Whether all ISRs are full has changed.
+    pub(super) fn in_sync(&mut self, time: u64, full: bool) {
+        self.in_sync = Some(full);
+        if full {
+            for number in self.unrecovered.drain(..) {
+                let fault = &mut self.all[number];
+                fault.recovered = fault.to.map(|to| time.saturating_sub(to));
+            }
+        }
     }
 
     /// A gap ended.
@@ -108,6 +128,7 @@ impl Faults {
                     from_s: fault.from as f64 / NANOS_PER_SECOND,
                     to_s: fault.to.unwrap_or(end).max(fault.from) as f64 / NANOS_PER_SECOND,
                     worst_gap_ms: worst.map(milliseconds),
+                    recovered_ms: fault.recovered.map(|nanos| nanos as f64 / NANOS_PER_MS as f64),
                     ..fault.span
                 }
             })

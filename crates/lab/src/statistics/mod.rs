@@ -112,6 +112,7 @@ impl Statistics {
                 };
                 self.faults.observe(event, span, oldest.unwrap_or(event.time));
             }
+            Action::InSync { full } => self.faults.in_sync(event.time, *full),
             Action::Poll { .. }
             | Action::Assign { .. }
             | Action::Rebalance { .. }
@@ -119,6 +120,8 @@ impl Statistics {
             | Action::Committed { .. }
             | Action::Transaction { .. }
             | Action::Watermarks { .. }
+            | Action::GroupEnd { .. }
+            | Action::Replica { .. }
             | Action::ReadThrough { .. } => {}
         }
     }

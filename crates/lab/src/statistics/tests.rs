@@ -214,3 +214,25 @@ fn polled_records_count_but_not_those_of_the_final_read() {
     }
     assert_eq!(history.statistics.finish().0.polled, 2);
 }
+
+#[test]
+fn a_fault_is_recovered_from_once_all_isrs_are_full_again() {
+    let mut history = History::new();
+    let mark = |history: &mut History, ms, full| {
+        history.event("observer", (9, ms), Kind::Ok, Action::InSync { full });
+    };
+    mark(&mut history, 0, true);
+    history.fault(1, 100, Kind::Invoke);
+    mark(&mut history, 150, false);
+    history.fault(1, 300, Kind::Ok);
+    history.fault(2, 400, Kind::Invoke);
+    mark(&mut history, 450, true);
+    // No ISR shrank in it.
+    history.fault(2, 500, Kind::Ok);
+    history.fault(3, 600, Kind::Invoke);
+    mark(&mut history, 610, false);
+    history.fault(3, 700, Kind::Ok);
+    let (_, faults) = history.statistics.finish();
+    let recovered: Vec<_> = faults.iter().map(|fault| fault.recovered_ms).collect();
+    assert_eq!(recovered, [Some(150.0), None, None]);
+}

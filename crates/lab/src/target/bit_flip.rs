@@ -40,7 +40,8 @@ pub(super) fn flip(data: &Path, topic: &str, draw: u64) -> Result<String, String
     Ok(format!("{}, byte {byte}, bit {bit}", shown.display()))
 }
 
-fn partitions(data: &Path, topic: &str) -> Vec<PathBuf> {
+/// The directories of a topic's partitions.
+pub(super) fn partitions(data: &Path, topic: &str) -> Vec<PathBuf> {
     let is_of_topic = |name: &str| {
         name.strip_prefix(topic).and_then(|rest| rest.strip_prefix('-')).is_some_and(|number| {
             !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit())
@@ -58,7 +59,7 @@ fn partitions(data: &Path, topic: &str) -> Vec<PathBuf> {
 }
 
 /// The segments with data, the oldest first.
-fn segments(partition: &Path) -> Vec<(PathBuf, u64)> {
+pub(super) fn segments(partition: &Path) -> Vec<(PathBuf, u64)> {
     let mut found: Vec<(PathBuf, u64)> = std::fs::read_dir(partition)
         .into_iter()
         .flatten()

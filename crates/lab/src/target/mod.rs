@@ -7,6 +7,7 @@ mod bootstrap;
 mod bounded;
 mod compose;
 mod processes;
+mod replica_logs;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,6 +19,7 @@ pub(crate) use compose::Compose;
 pub(crate) use processes::{
     Clocks, Description, Processes, ProcessesOptions, Sandbox, SandboxError, enter,
 };
+pub(crate) use replica_logs::ReplicaDigest;
 
 /// A node's number, from 1; the broker id of the Kafka protocol.
 pub(crate) type NodeId = u32;
@@ -173,6 +175,15 @@ pub(crate) trait Target: Send + Sync {
 
     /// Flips one bit in a segment of this topic on a node, at a place drawn by `draw` (any number); returns where, for the report.
     fn flip_bit(&self, _node: NodeId, _topic: &str, _draw: u64) -> Result<String, TargetError> {
+        Err(TargetError::lacks(Means::Files))
+    }
+
+    /// Reads the logs of a topic from the disks of all nodes, which do not run, but of those that are left out.
+    fn replicas(
+        &self,
+        _topic: &str,
+        _left_out: &BTreeSet<NodeId>,
+    ) -> Result<Vec<ReplicaDigest>, TargetError> {
         Err(TargetError::lacks(Means::Files))
     }
 

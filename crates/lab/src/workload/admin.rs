@@ -57,6 +57,18 @@ impl ClusterView {
         u32::try_from(found.leader()).ok()
     }
 
+    /// The broker ids of a partition's replicas; empty when nobody answered.
+    pub(crate) fn replicas_of(&self, topic: &str, partition: i32) -> Vec<u32> {
+        let Ok(metadata) = self.client.fetch_metadata(Some(topic), QUESTION_PATIENCE) else {
+            return Vec::new();
+        };
+        let topic = metadata.topics().iter().find(|found| found.name() == topic);
+        let partitions = topic.into_iter().flat_map(rdkafka::metadata::MetadataTopic::partitions);
+        let replicas =
+            partitions.filter(|found| found.id() == partition).flat_map(|found| found.replicas());
+        replicas.filter_map(|id| u32::try_from(*id).ok()).collect()
+    }
+
     /// Whether all partitions of a topic have a leader and all their replicas in sync.
     pub(crate) fn in_sync(&self, topic: &str) -> bool {
         let Ok(metadata) = self.client.fetch_metadata(Some(topic), QUESTION_PATIENCE) else {

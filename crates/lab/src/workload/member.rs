@@ -344,6 +344,17 @@ fn committed(consumer: &Reader, list: TopicPartitionList) -> KafkaResult<Positio
     Ok(offsets)
 }
 
+/// The one offset of a list; none where nothing is committed.
+pub(super) fn offset_of(list: &TopicPartitionList) -> KafkaResult<Option<i64>> {
+    let elements = list.elements();
+    let Some(element) = elements.first() else { return Ok(None) };
+    element.error()?;
+    Ok(match element.offset() {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    })
+}
+
 fn committed_or_first(consumer: &Reader, list: &TopicPartitionList) -> KafkaResult<Positions> {
     let mut positions = committed(consumer, list.clone())?;
     for (partition, offset) in positions.iter_mut().filter(|(_, offset)| **offset < 0) {

@@ -7,6 +7,8 @@
 mod admin;
 mod client;
 mod consumer;
+mod coordinator;
+mod delivery;
 mod final_read;
 mod member;
 mod native;
@@ -27,6 +29,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 pub(crate) use admin::{ClusterView, Offer, create_topics, delete_topics, offers};
+pub(crate) use coordinator::coordinator_of;
+pub(crate) use delivery::await_group;
 pub(crate) use final_read::final_read;
 pub(crate) use plan::{
     Compression, ConsumerMode, ConsumerPlan, Isolation, ProducerPlan, Retries, TopicPlan,

@@ -115,6 +115,16 @@ pub(crate) enum ConsumerMode {
     ConsumerGroup { group: String },
 }
 
+impl ConsumerMode {
+    /// The group that it makes a consumer a member of.
+    pub(crate) fn group(&self) -> Option<&str> {
+        match self {
+            Self::Assign => None,
+            Self::Group { group } | Self::ConsumerGroup { group } => Some(group),
+        }
+    }
+}
+
 /// `isolation.level`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Isolation {

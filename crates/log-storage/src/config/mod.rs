@@ -46,6 +46,14 @@ pub struct LogConfig {
     pub timestamp_after_max: Option<Duration>,
     /// `cleanup.policy`: whether old segments are deleted.
     pub cleanup: CleanupPolicy,
+    /// `min.cleanable.dirty.ratio`, in millionths: share of the log that must be uncompacted before it is cleaned.
+    pub min_cleanable_millionths: u32,
+    /// `min.compaction.lag.ms`: time for which a record is safe from compaction.
+    pub min_compaction_lag: Duration,
+    /// `max.compaction.lag.ms`: time after which a record becomes subject to compaction; `None` (the maximum) is no limit.
+    pub max_compaction_lag: Option<Duration>,
+    /// `delete.retention.ms`: time for which compaction keeps tombstones and transaction markers.
+    pub delete_retention: Duration,
     /// `compression.type` and its level: the codec under which batches are stored; `None` keeps the producer's.
     pub recompression: Option<Recompression>,
     /// `producer.id.expiration.ms`: time after its last append at which an idempotent producer is forgotten.
@@ -126,9 +134,21 @@ impl LogConfig {
                 .limit("message.timestamp.after.max.ms")?
                 .map(Duration::from_millis),
             cleanup: cleanup_policy(values.text("cleanup.policy")?),
+            min_cleanable_millionths: values.millionths("min.cleanable.dirty.ratio")?,
+            min_compaction_lag: values.duration("min.compaction.lag.ms")?,
+            max_compaction_lag: values.limit("max.compaction.lag.ms")?.map(Duration::from_millis),
+            delete_retention: values.duration("delete.retention.ms")?,
             recompression: recompression(&values)?,
             producer_expiration: values.duration("producer.id.expiration.ms")?,
         })
+    }
+
+    /// Returns the age at which a segment is closed at the latest: no record of a compacted log may stay in the active one for longer than its `max.compaction.lag.ms`.
+    pub(crate) fn greatest_segment_age(&self) -> Duration {
+        match self.max_compaction_lag.filter(|_| self.cleanup.compacts()) {
+            Some(lag) => self.segment_age.min(lag),
+            None => self.segment_age,
+        }
     }
 
     /// Returns the configuration of a Raft log: no retention, no limits but the segment's size, closed by size alone.
@@ -244,6 +264,22 @@ impl Values<'_> {
         Ok(Duration::from_millis(u64::try_from(self.integer(name)?).unwrap_or(0)))
     }
 
+    /// A share from 0 to 1.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the key's bounds are 0 and 1"
+    )]
+    fn millionths(&self, name: &'static str) -> Result<u32, InvalidConfigValue> {
+        let text = self.text(name)?;
+        let share: f64 = text.parse().map_err(|_| InvalidConfigValue {
+            key: name.to_owned(),
+            value: text.to_owned(),
+            reason: "expected a number".to_owned(),
+        })?;
+        Ok((share * 1_000_000.0) as u32)
+    }
+
     /// Negative numbers and the greatest one say that there is no limit.
     fn limit(&self, name: &'static str) -> Result<Option<u64>, InvalidConfigValue> {
         let number = self.integer(name)?;
@@ -287,6 +323,10 @@ mod tests {
         assert_eq!(config.timestamp_after_max, Some(Duration::from_secs(3_600)));
         assert_eq!(config.timestamp_before_max, None);
         assert_eq!(config.cleanup, CleanupPolicy::Delete);
+        assert_eq!(config.min_cleanable_millionths, 500_000);
+        assert_eq!(config.min_compaction_lag, Duration::ZERO);
+        assert_eq!(config.max_compaction_lag, None);
+        assert_eq!(config.delete_retention, Duration::from_secs(24 * 3_600));
     }
 
     #[test]

@@ -25,6 +25,16 @@ impl LazyFile {
         Self { fs, path, handle: OnceLock::new(), has_lost_pages: Mutex::new(false) }
     }
 
+    /// Takes over the handle of a file that has this name, or will have it.
+    pub(crate) fn opened(fs: Arc<dyn FileSystem>, path: PathBuf, handle: Arc<dyn File>) -> Self {
+        Self { fs, path, handle: OnceLock::from(handle), has_lost_pages: Mutex::new(false) }
+    }
+
+    /// Says whether somebody has opened the file.
+    pub(crate) fn is_open(&self) -> bool {
+        self.handle.get().is_some()
+    }
+
     /// Creates the file, or opens it when it exists.
     ///
     /// # Errors

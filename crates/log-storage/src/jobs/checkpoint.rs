@@ -99,7 +99,7 @@ impl Checkpoint {
             epochs,
             indexes,
         } = self;
-        let _turn = turn.take();
+        let _turn = turn.take()?;
         if !turn.is_current() {
             // A truncation has overtaken this checkpoint: what it would write belongs to bytes that are gone.
             return Ok(CheckpointDone {

@@ -41,7 +41,7 @@ impl Removal {
     /// The first failure; it is final.
     pub fn run(self) -> Result<DelayedRemoval, FatalError> {
         let Self { fs, directory, turn, checkpoint, base_offsets, delay } = self;
-        let _turn = turn.take();
+        let _turn = turn.take()?;
         checkpoint.persist()?;
         let mut paths = Vec::new();
         // After a truncation a segment of the same name may be there again; the old one's files went with the restart or go with the next start.

@@ -98,7 +98,7 @@ impl Truncation {
     /// The first failure; it is final.
     pub fn run(mut self) -> Result<TruncationDone, FatalError> {
         let turn = self.turn.clone();
-        let _turn = turn.take();
+        let _turn = turn.take()?;
         let target = std::mem::replace(&mut self.target, Target::EmptyAt(Offset::ZERO));
         if turn.is_retired() {
             // The name may be another log's by now, and the completion is void.

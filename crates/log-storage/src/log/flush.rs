@@ -4,6 +4,7 @@
 //! name in it is not durable. What began in an older generation changes nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use model::record_batch::BatchHeader;
 use model::{Offset, UnixMillis};
@@ -97,8 +98,12 @@ impl Log {
         Some(flushed)
     }
 
-    /// Lets go of the files of closed segments that are durable. Called when a segment was closed, so that no more stay open than were read since.
-    fn close_files(&mut self) {
+    /// Lets go of the files of closed segments that are durable. Called when a segment was closed, so that no more stay open than were read since. Not while a clean is
+    /// under way: whoever has planned to read an old segment must find its file open when its name is another one's, and a new one's name may still be the old one's.
+    pub(super) fn close_files(&mut self) {
+        if self.clean_runs.load(Ordering::SeqCst) {
+            return;
+        }
         let flushed = self.flushed_offset;
         if let Some((_active, closed)) = self.segments.split_last_mut() {
             let durable = closed.iter_mut().filter(|segment| segment.next_offset <= flushed);
@@ -111,11 +116,13 @@ impl Log {
     #[must_use]
     pub fn begin_checkpoint(&mut self) -> Option<Checkpoint> {
         let is_current = self.options.checkpoint.recovery_point() == self.log_end_offset
+            && !self.counts_changed
             && self.epochs_on_disk.as_ref() == Some(&self.epochs);
         if is_current || self.writable.is_err() {
             return None;
         }
         let running = Running::begin(&self.checkpoint_runs)?;
+        self.counts_changed = false;
         let end = self.log_end_offset;
         let aborted = aborted_counts(&self.segments);
         let (snapshots, obsolete_snapshots) =

@@ -16,12 +16,14 @@
 //! | a read, a lookup by time | `read` plans | [`crate::reads`] execute |
 //! | a flush, a checkpoint | `flush` begins and completes | [`crate::jobs`] sync and write |
 //! | a truncation, a restart | `truncate` begins and completes | [`crate::jobs`] cut and sync |
+//! | a clean of a compacted log | `clean` chooses segments, and takes the new ones in | [`crate::compaction`] reads, writes and swaps |
 //! | the head goes | `retention` chooses segments | [`crate::jobs`] rename and remove |
 //!
 //! Invariants: log start <= log end, flushed offset <= log end; the batches of the segments are consecutive. Nothing here syncs. Whatever blocks is handed out as a
 //! value; one that was begun before a truncation changes nothing after it.
 
 mod append;
+mod clean;
 mod flush;
 mod open;
 mod read;
@@ -40,6 +42,7 @@ use std::sync::atomic::AtomicBool;
 use model::{LeaderEpoch, Offset, UnixMillis};
 
 pub use append::{AppendOrigin, AppendOutcome, Appended, FlushWish, FollowerAppend, LeaderAppend};
+pub use clean::{CleanRequest, Cleanable};
 use flush::Unflushed;
 pub use open::OpenOptions;
 use recent_batches::RecentBatches;
@@ -80,6 +83,9 @@ pub struct Log {
     /// The order of the jobs that work on the files.
     turns: Turns,
     checkpoint_runs: Arc<AtomicBool>,
+    clean_runs: Arc<AtomicBool>,
+    /// A clean has emptied transaction indexes since the last snapshot.
+    counts_changed: bool,
 }
 
 impl Log {

@@ -82,6 +82,8 @@ impl Log {
             bytes_since_checkpoint: outcome.scanned_bytes,
             turns: Turns::default(),
             checkpoint_runs: Arc::default(),
+            clean_runs: Arc::default(),
+            counts_changed: false,
             options,
         };
         if log_end_offset < log_start_offset && outcome.corruption.is_none() {

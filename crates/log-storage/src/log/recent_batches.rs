@@ -43,6 +43,12 @@ impl RecentBatches {
         found.then(|| self.batches.range(first..))
     }
 
+    /// Forgets those that begin below an offset: their segment is another one now.
+    pub(crate) fn forget_below(&mut self, offset: Offset) {
+        let count = self.batches.partition_point(|batch| batch.base_offset < offset);
+        self.batches.drain(..count);
+    }
+
     /// Forgets all.
     pub(crate) fn clear(&mut self) {
         self.batches.clear();

@@ -1,5 +1,9 @@
 //! Behaviour of one log on a real directory and on the simulated disk.
 
+mod clean_crashes;
+mod clean_model;
+mod cleaning;
+mod compaction;
 mod crashes;
 mod fixture;
 mod kafka;

@@ -48,6 +48,7 @@ impl Log {
         let checkpoint = &self.options.checkpoint;
         checkpoint.set_recovery_point(checkpoint.recovery_point().min(end));
         checkpoint.set_high_watermark(checkpoint.high_watermark().min(end));
+        checkpoint.set_cleaner_offset(checkpoint.cleaner_offset().min(end));
         let producers = self.producers.as_ref();
         Truncation {
             fs: Arc::clone(&self.fs),

@@ -11,17 +11,18 @@ pub(crate) mod state;
 pub(crate) mod transactions;
 pub(crate) mod verification;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use model::record_batch::{BatchHeader, BatchProducer, EndTransactionMarker};
-use model::{Offset, TransactionVersion, UnixMillis};
+use model::{Offset, ProducerId, TransactionVersion, UnixMillis};
 
 use snapshot::AbortedCounts;
 use state::{ActiveProducer, Duplicate, ProducerState};
 use transactions::AbortedTransaction;
 use verification::{VerificationGuard, Verifications};
 
+use crate::compaction::LastBatch;
 use crate::error::AppendError;
 use crate::mutation::{Mutation, is_active};
 
@@ -168,6 +169,29 @@ impl Producers {
         self.verifications.expire(now, expiration);
     }
 
+    /// Returns the last batch of each, which compaction must not forget.
+    pub(crate) fn last_batches(&self, stable_offset: Offset) -> HashMap<ProducerId, LastBatch> {
+        let last = self.state.producers.iter().map(|(id, entry)| {
+            let mut offsets = entry.batches.iter().rev().map(|batch| batch.last_offset);
+            let last = LastBatch {
+                epoch: entry.epoch,
+                last_data_offset: offsets.clone().next(),
+                last_stable_data_offset: offsets.find(|offset| *offset < stable_offset),
+            };
+            (*id, last)
+        });
+        last.collect()
+    }
+
+    /// Returns the sequence that each producer's next batch must have.
+    #[cfg(test)]
+    pub(crate) fn next_sequences(&self) -> Vec<(ProducerId, i32)> {
+        let next =
+            |batch: &state::RememberedBatch| batch.last_sequence().wrapping_add(1) & i32::MAX;
+        let of = |entry: &state::ProducerEntry| entry.batches.back().map_or(0, next);
+        self.state.producers.iter().map(|(id, entry)| (*id, of(entry))).collect()
+    }
+
     #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         self.state.producers.len()
@@ -217,6 +241,13 @@ impl Producers {
     pub(crate) fn segments_removed(&mut self, base_offsets: &[Offset]) {
         self.on_disk.retain(|offset| !base_offsets.contains(offset));
         self.pending.retain(|snapshot| !base_offsets.contains(&snapshot.offset));
+    }
+
+    /// Takes note that what lies below an offset was cleaned: the snapshots inside go, since what stands between them and the present state may have gone (a marker that
+    /// ends a transaction which they say is open). Replayed as a whole, a cleaned log tells the truth.
+    pub(crate) fn cleaned_below(&mut self, end_offset: Offset) {
+        self.on_disk.retain(|offset| *offset >= end_offset);
+        self.pending.retain(|snapshot| snapshot.offset >= end_offset);
     }
 
     /// Returns the offsets of the snapshots on disk, oldest first.

@@ -4,6 +4,7 @@
 //! meanwhile. Then what was read is void.
 
 pub(crate) mod aborted_lookup;
+pub(crate) mod continued;
 pub(crate) mod read_plan;
 pub(crate) mod timestamp_lookup;
 

@@ -1,12 +1,13 @@
 //! The names in a partition's directory at a start: which belong to the log, and which a crash or a removal left over.
 //!
-//! Owns the sweep. A segment that lies wholly below the log start was removed, whatever its names say; indexes and snapshots without their segment are nobody's.
+//! Owns the sweep. Swaps of cleaned segments are completed or discarded first. A segment that lies wholly below the log start was removed, whatever its names say; indexes and snapshots without their segment are nobody's.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use model::Offset;
 
+use crate::compaction::swap::complete_swaps;
 use crate::error::OpenError;
 use crate::file_names::{DELETED, FileKind};
 use crate::file_system::{ASIDE_SUFFIX, FileSystem, remove_if_there};
@@ -17,6 +18,7 @@ pub(super) fn sweep(
     directory: &Path,
     log_start: Offset,
 ) -> Result<(Vec<Offset>, BTreeSet<Offset>), OpenError> {
+    complete_swaps(fs, directory)?;
     let entries = fs.list(directory).map_err(OpenError::io("listing", directory))?;
     let mut bases = BTreeSet::new();
     let mut files = Vec::new();

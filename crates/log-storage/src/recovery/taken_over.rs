@@ -81,6 +81,7 @@ fn take_closed(
     if expected != Some(next_base) || scan.position() != length {
         return Ok(None);
     }
+    read_first_timestamp(segment, length)?;
     segment.size_bytes = length;
     segment.next_offset = next_base;
     Ok(Some(()))

@@ -204,6 +204,28 @@ impl<E: IndexEntry> Index<E> {
         })
     }
 
+    /// Writes all entries, none of which is in a file yet, to one that will have the index's name.
+    pub(crate) fn write_whole(
+        &mut self,
+        fs: &Arc<dyn FileSystem>,
+        handle: &Arc<dyn File>,
+    ) -> io::Result<()> {
+        if let Some(pending) = self.pending() {
+            handle.write_at(&pending.bytes, pending.position)?;
+            self.mark_persisted(pending.count);
+        }
+        let handle = Arc::clone(handle);
+        self.file = Arc::new(LazyFile::opened(Arc::clone(fs), self.path.clone(), handle));
+        Ok(())
+    }
+
+    /// Lets go of the file, which is opened again by whoever searches it.
+    pub(crate) fn close_file(&mut self, fs: &Arc<dyn FileSystem>) {
+        if self.file.is_open() {
+            self.file = Arc::new(LazyFile::unopened(Arc::clone(fs), self.path.clone()));
+        }
+    }
+
     /// Notes that the first `count` entries in memory are in the file now.
     pub(crate) fn mark_persisted(&mut self, count: usize) {
         let count = count.min(self.tail.len());

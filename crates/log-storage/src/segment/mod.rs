@@ -22,7 +22,7 @@ use view::{IndexedView, Locator, SegmentView, relative};
 
 use crate::config::LogConfig;
 use crate::file_names::FileKind;
-use crate::file_system::{FileSystem, LazyFile, in_file};
+use crate::file_system::{File, FileSystem, LazyFile, in_file};
 
 /// One segment.
 #[derive(Debug)]
@@ -66,6 +66,19 @@ impl Segment {
     ) -> Self {
         let path = FileKind::Log.path(directory, base_offset);
         let file = Arc::new(LazyFile::unopened(Arc::clone(fs), path));
+        Self::empty(fs, directory, base_offset, file, now)
+    }
+
+    /// A segment whose batches are about to be written to a file that will have its name.
+    pub(crate) fn written(
+        fs: &Arc<dyn FileSystem>,
+        directory: &Path,
+        base_offset: Offset,
+        handle: Arc<dyn File>,
+        now: UnixMillis,
+    ) -> Self {
+        let path = FileKind::Log.path(directory, base_offset);
+        let file = Arc::new(LazyFile::opened(Arc::clone(fs), path, handle));
         Self::empty(fs, directory, base_offset, file, now)
     }
 
@@ -123,7 +136,13 @@ impl Segment {
     }
 
     /// Lets go of the file, which is opened again by whoever reads it; its bytes must be durable. A broker has many closed segments, and most are never read again.
+    /// One that nobody has opened stays, so that a clean can open it for all who have planned to read it.
     pub(crate) fn close_file(&mut self, fs: &Arc<dyn FileSystem>) {
+        self.offset_index.close_file(fs);
+        self.time_index.close_file(fs);
+        if !self.file.is_open() {
+            return;
+        }
         self.file = Arc::new(LazyFile::unopened(Arc::clone(fs), self.file.path().to_owned()));
     }
 
@@ -166,11 +185,12 @@ impl Segment {
 
     /// The jitter differs from segment to segment, and is the same each time it is asked for.
     fn maximum_age(&self, config: &LogConfig) -> Duration {
+        let age = config.greatest_segment_age();
         let jitter = u64::try_from(config.segment_jitter.as_millis()).unwrap_or(u64::MAX);
         let seed = self.created_at.0 ^ self.base_offset.0;
         let seed = u64::from_ne_bytes(seed.to_ne_bytes()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let earlier = if jitter == 0 { 0 } else { seed % jitter };
-        config.segment_age.saturating_sub(Duration::from_millis(earlier))
+        age.saturating_sub(Duration::from_millis(earlier))
     }
 
     /// Returns the segment as it stands, to be read off the lock.

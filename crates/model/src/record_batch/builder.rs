@@ -4,8 +4,8 @@
 
 use super::compression::{Codec, CompressionError, compress};
 use super::header::{
-    BatchHeader, BatchProducer, CONTROL_BIT, HEADER_BYTES, LOG_APPEND_TIME_BIT, LOG_OVERHEAD_BYTES,
-    TRANSACTIONAL_BIT, TimestampType,
+    BatchHeader, BatchProducer, CONTROL_BIT, DELETE_HORIZON_BIT, HEADER_BYTES, LOG_APPEND_TIME_BIT,
+    LOG_OVERHEAD_BYTES, TRANSACTIONAL_BIT, TimestampType,
 };
 use super::records::Header;
 use super::varint;
@@ -83,6 +83,7 @@ pub struct BatchBuilder {
     /// A header's room, then the records.
     bytes: Vec<u8>,
     base_timestamp: Option<UnixMillis>,
+    has_delete_horizon: bool,
     max_timestamp: UnixMillis,
     /// −1 while there is no record.
     last_offset_delta: i32,
@@ -112,10 +113,19 @@ impl BatchBuilder {
             options,
             bytes: vec![0; HEADER_BYTES],
             base_timestamp: None,
+            has_delete_horizon: false,
             max_timestamp: UnixMillis(-1),
             last_offset_delta: -1,
             record_count: 0,
         }
+    }
+
+    /// Starts a batch whose tombstones and markers compaction may drop from `horizon` on (KIP-534). The horizon stands where the base timestamp is, so the records'
+    /// timestamps count from it.
+    #[must_use]
+    pub fn with_delete_horizon(options: BatchOptions, horizon: UnixMillis) -> Self {
+        let builder = Self::new(options);
+        Self { base_timestamp: Some(horizon), has_delete_horizon: true, ..builder }
     }
 
     /// Returns the number of records so far.
@@ -204,7 +214,8 @@ impl BatchBuilder {
             size_bytes: batch.len(),
             leader_epoch: self.options.leader_epoch,
             crc: 0,
-            attributes: self.options.attributes(),
+            attributes: self.options.attributes()
+                | if self.has_delete_horizon { DELETE_HORIZON_BIT } else { 0 },
             last_offset_delta: self.last_offset_delta.max(0),
             base_timestamp: self.base_timestamp.unwrap_or(UnixMillis(-1)),
             max_timestamp: self.max_timestamp,

@@ -258,6 +258,12 @@ impl BatchHeader {
         (self.attributes & DELETE_HORIZON_BIT != 0).then_some(self.base_timestamp)
     }
 
+    /// Says whether the batch is one that [`vacant_batch`](super::vacant_batch) makes: it stands where records were, and says nothing but that.
+    #[must_use]
+    pub fn is_vacant(&self) -> bool {
+        self.record_count == 0 && self.producer.is_none()
+    }
+
     /// Writes the header over the first bytes of its batch, which is there in full, with the checksum of what stands behind it; `self.crc` is not looked at.
     pub(super) fn write_to(&self, batch: &mut [u8]) {
         assert_eq!(batch.len(), self.size_bytes, "the header is that of the batch");
@@ -451,4 +457,4 @@ const RECORD_COUNT: usize = 57;
 pub(super) const LOG_APPEND_TIME_BIT: i16 = 0b0000_1000;
 pub(super) const TRANSACTIONAL_BIT: i16 = 0b0001_0000;
 pub(super) const CONTROL_BIT: i16 = 0b0010_0000;
-const DELETE_HORIZON_BIT: i16 = 0b0100_0000;
+pub(super) const DELETE_HORIZON_BIT: i16 = 0b0100_0000;

@@ -6,6 +6,7 @@
 mod batches;
 mod builder;
 pub mod compression;
+mod empty;
 mod header;
 mod marker;
 mod recompress;
@@ -15,6 +16,7 @@ mod varint;
 pub use batches::{Batch, Batches};
 pub use builder::{BatchBuilder, BatchKind, BatchOptions, BuildError, NewRecord};
 pub use compression::Codec;
+pub use empty::{emptied_batch, vacant_batch};
 pub use header::{
     BatchError, BatchHeader, BatchProducer, HEADER_BYTES, ProducedBatchError, TimestampType,
     set_base_offset, set_leader_epoch, set_log_append_time, set_producer, verify_crc,

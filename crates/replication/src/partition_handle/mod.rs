@@ -6,9 +6,10 @@
 //! * the pass itself: `actions` (under the lock), `effects` (after it), `host` (what is reached beyond it), `image` (a new image of the metadata), `timers`;
 //! * clients and coordinators: `produce` with `waiters` and `recompression`, `read` with `fetch_waiter`, `offsets`, `transactions`;
 //! * the other replicas: `lead` (what followers are sent), `follow` (what a leader sent);
-//! * the log: `flush`, `log_start` (the head), `truncation` (the tail), `lost_mark`.
+//! * the log: `flush`, `log_start` (the head), `truncation` (the tail), `compaction` (what lies between), `lost_mark`.
 
 mod actions;
+mod compaction;
 mod effects;
 mod fetch_waiter;
 mod flush;

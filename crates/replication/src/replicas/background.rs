@@ -1,4 +1,4 @@
-//! What goes on beside requests: timers, the streams to leaders, checkpoints, retention, `flush.ms`. The tasks only wait; the work is done on storage threads.
+//! What goes on beside requests: timers, the streams to leaders, checkpoints, retention, compaction, `flush.ms`. The tasks only wait; the work is done on storage threads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +27,7 @@ impl Replicas {
                 partition.apply_retention();
             }
         });
+        self.spawn_cleaner();
         self.spawn_every(FLUSH_CHECK_INTERVAL, |local| {
             for partition in local.partitions().values() {
                 partition.flush_if_due();

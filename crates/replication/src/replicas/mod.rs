@@ -4,6 +4,7 @@
 //! [`Replicas::start`], which needs an image that has applied the registration (design rule 3a.6).
 
 mod background;
+mod cleaner;
 mod create;
 mod gauges;
 mod open;

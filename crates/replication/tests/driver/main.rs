@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here is a test")]
 
+mod compaction;
 mod damage;
 mod gate;
 mod one_broker;

@@ -88,6 +88,29 @@ const CASES: &[(&str, &str, &str)] = &[
         "t begin A; t send 0 in=A; t ok 0 0; t send 1 in=A; t ok 1 1; t unknown A; f poll 0:0; f through 0 3",
         "t begin A; t send 0 in=A; t ok 0 0; t send 1 in=A; t ok 1 1; t unknown A; f through 0 3",
     ),
+    // No member polled it / another member did.
+    (
+        "undelivered",
+        "p send 0; p ok 0 0; p send 1; p ok 1 1; g poll 0:0; f poll 0:0 1:1; f through 0 2; f ended",
+        "p send 0; p ok 0 0; p send 1; p ok 1 1; g poll 0:0; h poll 1:1; f poll 0:0 1:1; f through 0 2; f ended",
+    ),
+    // A member polled it / nobody waited; a consumer outside of the group does not count, and what is lost is no matter of delivery.
+    (
+        "undelivered",
+        "p send 0; p ok 0 0; c poll 0:0; f poll 0:0; f through 0 1; f ended",
+        "p send 0; p ok 0 0; c poll 0:0; f poll 0:0; f through 0 1",
+    ),
+    (
+        "undelivered",
+        "t begin A; t send 0 in=A; t ok 0 0; t end A; f poll 0:0; f through 0 1; f ended",
+        "t begin A; t send 0 in=A; t ok 0 0; t abort A; f through 0 1; f ended",
+    ),
+    ("replica-divergence", "f disk 1 2 a; f disk 2 2 b", "f disk 1 2 a; f disk 2 2 a"),
+    (
+        "replica-divergence",
+        "f through 0 2; f disk 1 2 a; f disk 2 1 a",
+        "f through 0 2; f disk 1 2 a; f disk 2 3 a",
+    ),
     // A record in between / a control record, or an aborted one.
     (
         "poll-skip",

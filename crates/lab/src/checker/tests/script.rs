@@ -138,6 +138,16 @@ impl Script {
                     Action::ReadThrough { partition: partition(), from: number(0), to: number(1) };
                 self.push(None, process, Kind::Ok, action);
             }
+            "ended" => {
+                let action = Action::GroupEnd { group: "group".to_owned(), partition: partition() };
+                self.push(None, process, Kind::Ok, action);
+            }
+            "disk" => {
+                let (node, to) = (u32::try_from(number(0)).unwrap(), number(1));
+                let digest = arguments[2].to_owned();
+                let action = Action::Replica { partition: partition(), node, from: 0, to, digest };
+                self.push(None, process, Kind::Ok, action);
+            }
             _ => self.operation_of_many(process, verb, arguments),
         }
     }

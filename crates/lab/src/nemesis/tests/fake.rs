@@ -276,6 +276,17 @@ impl Cluster for FakeTarget {
         let place = usize::try_from(partition).unwrap() % state.nodes.len();
         state.nodes.iter().nth(place).copied()
     }
+    fn replicas_of(&self, topic: &str, partition: i32) -> Vec<NodeId> {
+        let leader = self.leader_of(topic, partition);
+        let others = self.nodes().into_iter().filter(|node| Some(*node) != leader);
+        leader.into_iter().chain(others).take(3).collect()
+    }
+    fn groups(&self) -> Vec<String> {
+        vec!["members".to_owned()]
+    }
+    fn coordinator_of(&self, _: &str) -> Option<NodeId> {
+        Some(2)
+    }
     fn controller(&self) -> Option<NodeId> {
         None
     }

@@ -53,7 +53,8 @@ impl Axis {
     }
 }
 
-fn plot(page: &mut String, distributions: &[GapDistribution]) {
+/// A row of dots for each distribution, all on one axis.
+pub(super) fn plot(page: &mut String, distributions: &[GapDistribution]) {
     let axis = Axis::of(distributions);
     page.push_str("<figure class=\"plots\">\n<div class=\"bands\">");
     for decade in axis.decades() {
@@ -100,16 +101,17 @@ fn plot(page: &mut String, distributions: &[GapDistribution]) {
 fn table(page: &mut String, distributions: &[GapDistribution]) {
     page.push_str(
         "<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th scope=\"col\">Fault</th><th scope=\"col\">Times</th>\
-         <th scope=\"col\">Median</th><th scope=\"col\">p99</th><th scope=\"col\">Longest</th></tr></thead><tbody>\n",
+         <th scope=\"col\">Median</th><th scope=\"col\">p99</th><th scope=\"col\">Longest</th><th scope=\"col\">In sync again (median)</th></tr></thead><tbody>\n",
     );
     for gaps in distributions {
         page.push_str(&format!(
-            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
             escape(&gaps.name),
             gaps.count,
             milliseconds(gaps.median_ms),
             milliseconds(gaps.p99_ms),
-            milliseconds(gaps.max_ms)
+            milliseconds(gaps.max_ms),
+            gaps.recovery_median_ms.map(milliseconds).unwrap_or_default()
         ));
     }
     page.push_str("</tbody></table></div>\n");

@@ -4,6 +4,7 @@
 //! Plots are stretched to the width that there is; text beside them is HTML, so that it keeps its size on a phone. All foreign text passes
 //! `escape_html`.
 
+mod comparison;
 mod findings;
 mod gaps;
 mod heat;
@@ -14,6 +15,8 @@ mod timeline;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use comparison::page as of_comparison;
+
 use super::RunReport;
 use super::format::{clock, count, escape_html as escape, milliseconds};
 use super::headline::{Headline, Tone};
@@ -23,16 +26,7 @@ const SCRIPT: &str = include_str!("page.js");
 
 /// The whole page.
 pub(crate) fn html(report: &RunReport) -> String {
-    let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
-         style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n\
-         </head>\n<body>\n<main>\n",
-        escape(&report.title)
-    );
+    let mut page = begin(&report.title);
     head(&mut page, report);
     findings::anomalies(&mut page, report);
     if let Some(matrix) = &report.matrix {
@@ -45,10 +39,29 @@ pub(crate) fn html(report: &RunReport) -> String {
     gaps::section(&mut page, report);
     findings::not_done(&mut page, report);
     findings::details(&mut page, report);
+    end(&mut page);
+    page
+}
+
+/// A page up to its content.
+fn begin(title: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
+         style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <link rel=\"icon\" href=\"data:,\">\n<title>{}</title>\n<style>\n{STYLE}</style>\n\
+         </head>\n<body>\n<main>\n",
+        escape(title)
+    )
+}
+
+/// What follows the content.
+fn end(page: &mut String) {
     page.push_str("</main>\n<script>\n");
     page.push_str(SCRIPT);
     page.push_str("</script>\n</body>\n</html>\n");
-    page
 }
 
 fn head(page: &mut String, report: &RunReport) {
@@ -72,14 +85,18 @@ fn head(page: &mut String, report: &RunReport) {
     let about = [report.target.clone(), clock_of(report), report.date.clone()];
     let about: Vec<_> = about.iter().filter(|text| !text.is_empty()).map(|t| escape(t)).collect();
     page.push_str(&format!("<p class=\"about\">{}</p>\n", about.join(" · ")));
-    if !report.command.is_empty() {
-        let seed = report.seed.map(|seed| format!(" (seed {seed})")).unwrap_or_default();
+    replay(page, &report.command, report.seed);
+    page.push_str("</header>\n");
+}
+
+fn replay(page: &mut String, command: &str, seed: Option<u64>) {
+    if !command.is_empty() {
+        let seed = seed.map(|seed| format!(" (seed {seed})")).unwrap_or_default();
         page.push_str(&format!(
             "<div class=\"replay\"><span>Replay it{seed}</span><pre><code>{}</code></pre></div>\n",
-            escape(&report.command)
+            escape(command)
         ));
     }
-    page.push_str("</header>\n");
 }
 
 fn clock_of(report: &RunReport) -> String {

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::super::{RunReport, sample};
-use super::html;
+use super::super::sample;
+use super::{html, of_comparison};
 use crate::report::format::escape_html;
 
 const SCREENSHOT: &str = "screenshot.png";
@@ -40,7 +40,7 @@ fn run(browser: &Path, scratch: &Path, page: &str, options: &[&str]) -> (String,
 }
 
 /// The page in a frame as wide as a phone, and a script that writes what is too wide into the title.
-fn in_a_frame(report: &RunReport, width: u32) -> String {
+fn in_a_frame(page: &str, width: u32) -> String {
     format!(
         "<!doctype html><body><iframe style=\"width:{width}px;height:800px;border:0\" \
          srcdoc=\"{}\"></iframe><script>\
@@ -53,14 +53,15 @@ fn in_a_frame(report: &RunReport, width: u32) -> String {
            }});\
            document.title = 'measured ' + inner.documentElement.scrollWidth + ' of {width}; too wide: [' + wide.join(' ') + ']';\
          }};</script></body>",
-        escape_html(&html(report))
+        escape_html(page)
     )
 }
 
 #[test]
 fn the_page_asks_for_nothing_from_a_network() {
-    for report in [sample::broken(), sample::valid(), sample::durability()] {
-        let page = html(&report);
+    let reports = [sample::broken(), sample::valid(), sample::durability()];
+    let pages = reports.iter().map(html).chain([of_comparison(&sample::comparison())]);
+    for page in pages {
         for forbidden in ["http://", "https://", "src=", "url(", "@import", "//cdn"] {
             assert!(!page.contains(forbidden), "{forbidden} in the page");
         }
@@ -91,8 +92,9 @@ fn a_browser_shows_the_page_without_complaint() {
 fn nothing_is_wider_than_a_phone() {
     let Some(browser) = browser() else { return };
     let scratch = tempfile::tempdir().unwrap();
-    for report in [sample::broken(), sample::durability()] {
-        let page = in_a_frame(&report, 360);
+    let comparison = of_comparison(&sample::comparison());
+    for page in [html(&sample::broken()), html(&sample::durability()), comparison] {
+        let page = in_a_frame(&page, 360);
         let (dom, _) = run(&browser, scratch.path(), &page, &["--dump-dom"]);
         let expected = "measured 360 of 360; too wide: []";
         assert_eq!(title(&dom), expected);

@@ -4,4 +4,4 @@ mod live;
 mod summary;
 
 pub(crate) use live::{Live, LiveState};
-pub(crate) use summary::summary;
+pub(crate) use summary::{of_comparison as summary_of_comparison, summary};

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
+use super::super::comparison::{GAP_HEADS, Sides};
 use super::super::format::{clock, count, milliseconds, one_line, percent};
 use super::super::gaps::gap_distribution;
 use super::super::grid::Grid;
 use super::super::headline::{Headline, Tone};
-use super::super::{Matrix, RunReport, Traffic, Verdict};
+use super::super::{Comparison, Matrix, RunReport, Traffic, Verdict};
 
 /// The verdict, tallies, gaps per fault and the matrix, as plain text without colours.
 pub(crate) fn summary(report: &RunReport) -> String {
@@ -39,6 +40,31 @@ pub(crate) fn summary(report: &RunReport) -> String {
     if !report.command.is_empty() {
         let _ = writeln!(out, "\nreplay: {}", one_line(&report.command));
     }
+    out
+}
+
+/// A comparison: the figures of each target, and the gaps of each fault with each.
+pub(crate) fn of_comparison(comparison: &Comparison) -> String {
+    let sides = Sides::of(comparison);
+    let mut out = format!("{}\n", one_line(&comparison.title));
+    let mut figures = vec![vec![String::new()]];
+    figures[0].extend(sides.targets.iter().map(|target| one_line(target)));
+    for (name, values) in &sides.figures {
+        let mut cells = row([name]);
+        cells.extend(values.iter().map(|value| one_line(value)));
+        figures.push(cells);
+    }
+    table(&mut out, &figures);
+    let mut gaps = vec![row(GAP_HEADS)];
+    gaps.extend(sides.gap_rows().iter().map(|cells| cells.iter().map(|c| one_line(c)).collect()));
+    table(&mut out, &gaps);
+    for run in &comparison.runs {
+        for reason in &run.not_done {
+            let (target, reason) = (one_line(&run.target), one_line(reason));
+            let _ = writeln!(out, "\nnot done with {target}: {reason}");
+        }
+    }
+    let _ = writeln!(out, "\nreplay: {}", one_line(&comparison.command));
     out
 }
 
@@ -98,7 +124,7 @@ fn figures(out: &mut String, traffic: &Traffic) {
 }
 
 fn gaps(out: &mut String, report: &RunReport) {
-    let mut rows = vec![row(["gap per fault", "times", "median", "p99", "max"])];
+    let mut rows = vec![row(["gap per fault", "times", "median", "p99", "max", "in sync again"])];
     rows.extend(gap_distribution(&report.faults).into_iter().map(|gaps| {
         vec![
             one_line(&gaps.name),
@@ -106,6 +132,7 @@ fn gaps(out: &mut String, report: &RunReport) {
             milliseconds(gaps.median_ms),
             milliseconds(gaps.p99_ms),
             milliseconds(gaps.max_ms),
+            gaps.recovery_median_ms.map(milliseconds).unwrap_or_default(),
         ]
     }));
     table(out, &rows);

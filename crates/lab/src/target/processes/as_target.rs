@@ -2,7 +2,7 @@
 //!
 //! Owns nothing: each method does one thing to nodes, network or disks, and says in whose name it failed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use super::description::ControllerRule;
 use super::{
     CLOCK, Processes, bit_flip, clock, controller, fill_in, locked, network, power, tools,
 };
+use crate::target::replica_logs::{self, ReplicaDigest};
 use crate::target::{BrokenLink, Means, NodeId, Outcome, SyncFault, Target, TargetError};
 
 impl Target for Processes {
@@ -139,6 +140,27 @@ impl Target for Processes {
             node.disk.mount()?;
             bit_flip::flip(&node.disk.data(), topic, draw)
         })
+    }
+
+    fn replicas(
+        &self,
+        topic: &str,
+        left_out: &BTreeSet<NodeId>,
+    ) -> Result<Vec<ReplicaDigest>, TargetError> {
+        let mut logs = BTreeMap::new();
+        for id in self.ids().into_iter().filter(|id| !left_out.contains(id)) {
+            let own = self.with(id, "read the logs of", |node| {
+                if node.is_running() {
+                    return Err("it runs; stop it first".to_owned());
+                }
+                node.disk.mount()?;
+                let read = replica_logs::read(&node.disk.data(), topic);
+                node.disk.unmount()?;
+                read.map_err(|error| error.to_string())
+            })?;
+            logs.insert(id, own);
+        }
+        Ok(replica_logs::digests(&logs))
     }
 
     fn wipe(&self, id: NodeId) -> Outcome {

@@ -1,5 +1,6 @@
 //! Clusters of fake nodes, each test in a sandbox of its own; a machine that cannot says by name what it lacks.
 
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -171,6 +172,91 @@ fn a_cut_link_drops_what_passes_and_the_lab_reaches_every_node() {
         assert!(soon(|| reaches(1, 4)));
         cluster.remove_node(4).unwrap();
         assert!(cluster.remove_node(1).is_err());
+    });
+}
+
+/// Does something in a node's network, in a thread of its own: a socket that it makes stays there.
+fn inside<T: Send>(node: NodeId, act: impl FnOnce() -> T + Send) -> T {
+    let enter = || {
+        let network = std::fs::File::open(format!("/run/netns/node-{node}")).unwrap();
+        let kind = rustix::thread::LinkNameSpaceType::Network;
+        rustix::thread::move_into_link_name_space(network.as_fd(), Some(kind)).unwrap();
+        act()
+    };
+    std::thread::scope(|scope| scope.spawn(enter).join()).unwrap()
+}
+
+/// How many of so many datagrams from node 1 arrive at node 2.
+fn arrived(count: usize) -> usize {
+    const AT_ONCE: usize = 50;
+    let bind = |node, port| {
+        let address = SocketAddr::new(IpAddr::V4(network::address(node)), port);
+        inside(node, || std::net::UdpSocket::bind(address).unwrap())
+    };
+    let (sender, receiver) = (bind(1, 0), bind(2, 9092));
+    sender.connect(receiver.local_addr().unwrap()).unwrap();
+    receiver.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let mut arrived = 0;
+    // Not more at once than the receiver's buffer holds, so that only the link can lose any.
+    for _ in 0..count / AT_ONCE {
+        for _ in 0..AT_ONCE {
+            sender.send(b"x").unwrap();
+        }
+        arrived += std::iter::from_fn(|| receiver.recv(&mut [0]).ok()).take(AT_ONCE).count();
+    }
+    arrived
+}
+
+#[test]
+fn a_lossy_link_loses_the_share_that_was_asked_for() {
+    let test = "a_lossy_link_loses_the_share_that_was_asked_for";
+    in_sandbox(test, |directory| {
+        let cluster = fakes(directory, 2, IDLE);
+        if lacks(&cluster, test, Means::Links) {
+            return;
+        }
+        assert_eq!(arrived(500), 500);
+        let link = |fault| BrokenLink { from: 1, to: 2, fault };
+        cluster.break_links(&[link(LinkFault::Lossy(30))]).unwrap();
+        let arrived = arrived(2_000);
+        eprintln!("{test}: {arrived} of 2,000 datagrams arrived, 30 % were to be lost");
+        // Five standard deviations.
+        assert!((1_298..1_503).contains(&arrived), "{arrived}");
+    });
+}
+
+/// How fast so many bytes go from node 1 to node 2, in kilobits per second.
+fn kilobits_per_second(bytes: usize) -> f64 {
+    let address = SocketAddr::new(IpAddr::V4(network::address(2)), 9092);
+    let listener = inside(2, || std::net::TcpListener::bind(address).unwrap());
+    let mut sender = inside(1, || std::net::TcpStream::connect(address).unwrap());
+    let (mut receiver, _) = listener.accept().unwrap();
+    let began = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::io::Write::write_all(&mut sender, &vec![0; bytes]).unwrap();
+        });
+        std::io::Read::read_to_end(&mut receiver, &mut Vec::new()).unwrap();
+    });
+    bytes as f64 * 8.0 / 1000.0 / began.elapsed().as_secs_f64()
+}
+
+#[test]
+fn a_slow_link_carries_no_more_than_its_bandwidth() {
+    let test = "a_slow_link_carries_no_more_than_its_bandwidth";
+    in_sandbox(test, |directory| {
+        let cluster = fakes(directory, 2, IDLE);
+        if lacks(&cluster, test, Means::SlowLinks) {
+            return;
+        }
+        let free = kilobits_per_second(1 << 20);
+        cluster.limit_bandwidth(1, Some(4_096)).unwrap();
+        let bounded = kilobits_per_second(1 << 20);
+        eprintln!("{test}: {free:.0} kbit/s, bounded to 4,096: {bounded:.0}");
+        assert!(bounded < 4_096.0 * 1.1 && bounded > 4_096.0 * 0.3, "{bounded}");
+        assert!(free > bounded * 5.0, "{free} {bounded}");
+        cluster.limit_bandwidth(1, None).unwrap();
+        assert!(kilobits_per_second(1 << 20) > bounded * 5.0);
     });
 }
 

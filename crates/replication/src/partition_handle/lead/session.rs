@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use log_storage::{Minimum, ReadError, ReadPlan};
+use log_storage::{Minimum, ReadError, ReadPlan, continued_at};
 use model::record_batch::{BatchError, Batches, verify_crc};
 use model::{BrokerEpoch, BrokerId, Offset};
 
@@ -171,6 +171,7 @@ impl Session {
     ) -> (Option<Update>, bool) {
         let next_offset = sending.state.next_offset();
         let checked = result.and_then(|batches| {
+            let batches = continued_at(batches, next_offset);
             check(&batches, next_offset, sending.state.trust())
                 .map(|end_offset| (batches, end_offset))
         });
