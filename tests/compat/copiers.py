@@ -262,7 +262,11 @@ def main():
     good, counts = True, "Steadfast" if options.steadfast else ""
     for start in cluster.targets(options) or parser.error("neither --steadfast nor --kafka"):
         with tempfile.TemporaryDirectory(prefix="compat-copiers-") as scratch, start() as target:
-            fine = report(target.name, options, run(target, options, Path(scratch)))
+            try:
+                fine = report(target.name, options, run(target, options, Path(scratch)))
+            except AssertionError as problem:
+                fine = False
+                print(f"FAIL  {target.name}, {options.copier} copiers, seed {options.seed}: {problem}", flush=True)
             good &= fine or not target.name.startswith(counts)
             for line in target.complaints() if not fine else []:
                 print(f"        {line}")
