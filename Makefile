@@ -60,10 +60,8 @@ chaos durability: static
 
 churn: static ## group members that come and go while brokers are killed, and rebalances of 50 members; beside the Kafka in KAFKA_DIR
 	tests/compat/install.sh && tests/compat/churn.py --steadfast $(BIN) && tests/compat/rebalance.py --steadfast $(BIN)
-
 copiers: static ## three transactional copiers with random aborts, killed all the time, and the brokers too: make copiers ARGS='--seconds 60'; beside the Kafka in KAFKA_DIR
 	tests/compat/install.sh && tests/compat/copiers.py --steadfast $(BIN) $(ARGS)
-
 compat-suites: static ## other clients' own test suites, held against a committed list, on localhost:9092-9094; then on the Kafka in KAFKA_DIR
 	tests/compat/suites/install.sh && tests/compat/suites/run.sh $(BIN)
 	$(if $(KAFKA_DIR),KAFKA=1 tests/compat/suites/run.sh $(BIN))
@@ -79,5 +77,4 @@ clean: ## removes what was built, and ./data
 	cargo clean && rm -rf data
 static: ; $(BUILD) --profile $(PROFILE) -p broker
 print-bin: ; @echo $(BIN)
-
 .PHONY: static print-bin help check test script sim promise demo run cluster compat compat-suites churn copiers bench chaos durability fix docs clean

@@ -22,9 +22,9 @@ type Last = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// Writes `rounds` values of a kilobyte for each key, now and then a tombstone, all of them acknowledged.
 fn write(admin: &Admin, last: &mut Last, rounds: u32, begin: u32) {
-    let producer = Producer::new(admin.client().clone(), ProducerConfig::default());
-    let mut deliveries: Vec<Delivery> = Vec::new();
     admin.block_on(async {
+        let producer = Producer::new(admin.client().clone(), ProducerConfig::default());
+        let mut deliveries: Vec<Delivery> = Vec::new();
         for number in begin * KEYS..(begin + rounds) * KEYS {
             let key = format!("key {}", number % KEYS).into_bytes();
             let is_deleted = number % 977 == 0;

@@ -131,7 +131,7 @@ fn a_request_that_was_delayed_into_the_next_transaction_changes_nothing_there() 
         "the second transaction is open and not that request's to end"
     );
     assert_eq!(producer.state(&cluster), "Ongoing");
-    let code = late_writer.clone().try_write(&cluster, &admin, (TOPIC, 0), "of the first, late");
+    let code = late_writer.try_write(&cluster, &admin, (TOPIC, 0), "of the first, late");
     assert_ne!(code, ErrorCode::None);
     producer.end(&cluster, Commit);
     producer.wait_until_complete(&cluster);

@@ -1,6 +1,7 @@
 //! The generated code of what brokers say to one another about transactions. Nothing here is written by hand.
 #![allow(
     clippy::all,
+    clippy::too_many_lines,
     clippy::allow_attributes_without_reason,
     missing_docs,
     unreachable_pub,

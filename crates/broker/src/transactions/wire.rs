@@ -61,6 +61,6 @@ pub(super) fn write_code(code: ErrorCode) -> i32 {
 }
 
 pub(super) fn read_code(code: i32) -> ErrorCode {
-    let code = i16::try_from(code).unwrap_or(ErrorCode::UnknownServerError.to_wire());
+    let code = i16::try_from(code).unwrap_or_else(|_| ErrorCode::UnknownServerError.to_wire());
     ErrorCode::from_wire(code)
 }

@@ -120,6 +120,7 @@ impl Truncation {
         let point = segment
             .find(offset)
             .map_err(|error| FatalError::new("scanning", path, io::Error::other(error)))?;
+        self.hold_down_to(point.end_offset)?;
         // An offset behind the end removes no data, and the entries between the two stay.
         let epochs_end =
             if offset > segment.indexed.next_offset { offset } else { point.end_offset };
@@ -158,6 +159,17 @@ impl Truncation {
             max_timestamp,
         }));
         self.done(point.end_offset, kind, epochs, snapshots)
+    }
+
+    /// Lowers what is persisted to where whole batches end, when the offset that was asked for lies inside one: a start would miss the rest of it.
+    fn hold_down_to(&self, end: Offset) -> Result<(), FatalError> {
+        let checkpoint = &self.checkpoint;
+        if checkpoint.recovery_point() <= end && checkpoint.high_watermark() <= end {
+            return Ok(());
+        }
+        checkpoint.set_recovery_point(checkpoint.recovery_point().min(end));
+        checkpoint.set_high_watermark(checkpoint.high_watermark().min(end));
+        checkpoint.persist()
     }
 
     fn forget_epochs(self, offset: Offset) -> Result<TruncationDone, FatalError> {

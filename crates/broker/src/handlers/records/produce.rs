@@ -2,7 +2,7 @@
 //!
 //! [`append`] has its whole effect on the calling thread: validate, convert where the client is old, append. What is left is the wait for
 //! the acknowledgements, which acks = 0, 1 and all differ in. A batch that came before its topic or its replica is the exception: it is appended during that wait, when
-//! what it needs is there; and the first batch of a transaction in a partition, whose coordinator is asked first ([`verification`](super::verification)). Batches are opaque: only those for compacted topics are looked into ([`compacted`]).
+//! what it needs is there; and the first batch of a transaction in a partition, whose coordinator is asked first ([`verification`]). Batches are opaque: only those for compacted topics are looked into ([`compacted`]).
 
 mod unverified;
 

@@ -478,3 +478,18 @@ fn a_batch_that_rots_while_the_log_is_open_is_reported_by_lookups() {
     let lookup = log.timestamp_lookup(TimestampQuery::AtLeast(super::fixture::NOW), Offset(24));
     assert!(matches!(lookup.execute(), Err(ReadError::Corrupt { .. })));
 }
+
+#[test]
+fn a_truncation_inside_a_batch_leaves_no_hole_below_the_recovery_point() {
+    let disk = SimulatedDisk::new(1);
+    let home = Home::on(&disk);
+    let (mut log, _) = home.open(LogConfig::default());
+    log.lead_times(2, 0, BatchSpec::new(3));
+    log.checkpoint_now().unwrap();
+    log.truncate_to(Offset(5)).unwrap();
+    assert_eq!(log.log_end_offset(), Offset(3));
+    disk.crash(CrashMode::LoseAll);
+    let (log, recovery) = home.open(LogConfig::default());
+    assert_eq!(recovery.corruption, None);
+    assert_eq!((log.log_end_offset(), recovery.scanned_from), (Offset(3), Offset(3)));
+}
