@@ -8,7 +8,8 @@
 A producer writes numbered records with acks=all. Three copiers, static members of one group, copy them to the same partitions of another topic, each batch a
 transaction with its offsets; a third of the transactions is aborted and copied again. By a seeded schedule a copier gets SIGKILL and starts again every
 few seconds, and every 10 s a broker does, which comes back 4 s later. `--copier tool` is Kafka's own TransactionalMessageCopier, one a partition, whose input is
-written before. A reader of committed records looks at the output all the while. The verdict:
+written before. A reader of committed records looks at the output all the while. A copier that says nothing for HUNG_SECONDS is killed too, and counted: librdkafka 2.16 and older
+wait for ever in send_offsets_to_transaction when the group's coordinator has died (its issues 5456 and 5511), on any broker. The verdict:
 
   wrong          partitions whose output is not their input, record by record and in order     0
   longest stall  in which no committed record came, while there was something to copy          printed
@@ -38,6 +39,7 @@ RECORDS_PER_SECOND = 300
 TOOL_RECORDS = 100_000
 BROKER_EVERY, BROKER_AWAY = 10.0, 4.0
 SETTLE_SECONDS, DRAIN_SECONDS = 90, 120
+HUNG_SECONDS = 20
 INPUT, OUTPUT, GROUP = "input", "output", "copiers"
 
 
@@ -104,11 +106,13 @@ class Copier:
 
     def __init__(self, slot, words, environment, errors, is_tool):
         self.slot, self.words, self.environment, self.errors, self.is_tool = slot, [str(word) for word in words], environment, errors, is_tool
-        self.copied = self.aborted = self.ended = self.killed = 0
+        self.copied = self.aborted = self.ended = self.killed = self.hung = 0
+        self.heard = time.monotonic()
         self.process, self.lock = None, threading.Lock()
 
     def start(self):
         with open(self.errors, "a", encoding="utf-8") as errors:
+            self.heard = time.monotonic()
             self.process = subprocess.Popen(self.words, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
         threading.Thread(target=self.listen, args=(self.process,), daemon=True).start()
 
@@ -118,6 +122,7 @@ class Copier:
                 event = json.loads(line)
             except ValueError:
                 continue  # The last line of a killed process, or the log of the tool.
+            self.heard = time.monotonic()
             self.copied += event.get("copied", 0)
             self.aborted += event.get("aborted", 0)
 
@@ -126,6 +131,13 @@ class Copier:
             if not (self.is_tool and self.process.returncode == 0):
                 self.ended += 1
                 say(f"copier {self.slot} ended by itself with status {self.process.returncode}")
+            self.start()
+
+        elif not self.is_tool and time.monotonic() - self.heard > HUNG_SECONDS:
+            self.hung += 1
+            say(f"copier {self.slot} has said nothing for {HUNG_SECONDS} s and is killed")
+            self.process.kill()
+            self.process.wait()
             self.start()
 
     def kill(self):
@@ -235,13 +247,13 @@ def run(target, options, scratch):
              if (problem := differs({partition: seen[partition]}, {partition: wanted[partition]}))]
     return dict(input=sum(map(len, wanted.values())), wrong=wrong, stall=reader.longest_stall(begin, end), refused=load.refused,
                 copied=sum(copier.copied for copier in made), aborted=sum(copier.aborted for copier in made), ended=sum(copier.ended for copier in made),
-                killed=sum(copier.killed for copier in made), seconds=end - begin)
+                killed=sum(copier.killed for copier in made), hung=sum(copier.hung for copier in made), seconds=end - begin)
 
 
 def report(name, options, seen):
     good = not seen["wrong"] and not seen["refused"] and seen["input"] > 0
     print(f"{'ok  ' if good else 'FAIL'}  {name}, {options.copier} copiers, seed {options.seed}: {seen['input']} records in {seen['seconds']:.0f} s, "
-          f"{len(seen['wrong'])} wrong, {len(seen['refused'])} refused; {seen['aborted']} records aborted, {seen['killed']} copiers killed, {seen['ended']} ended by themselves; "
+          f"{len(seen['wrong'])} wrong, {len(seen['refused'])} refused; {seen['aborted']} records aborted, {seen['killed']} copiers killed, {seen['ended']} ended by themselves, {seen['hung']} hung; "
           f"longest stall {seen['stall'][0]:.2f} s (at {seen['stall'][1]:.0f} s); load {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores", flush=True)
     for detail in [*seen["wrong"][:5], *seen["refused"][:3]]:
         print(f"        {detail}")
@@ -262,7 +274,11 @@ def main():
     good, counts = True, "Steadfast" if options.steadfast else ""
     for start in cluster.targets(options) or parser.error("neither --steadfast nor --kafka"):
         with tempfile.TemporaryDirectory(prefix="compat-copiers-") as scratch, start() as target:
-            fine = report(target.name, options, run(target, options, Path(scratch)))
+            try:
+                fine = report(target.name, options, run(target, options, Path(scratch)))
+            except AssertionError as problem:
+                fine = False
+                print(f"FAIL  {target.name}, {options.copier} copiers, seed {options.seed}: {problem}", flush=True)
             good &= fine or not target.name.startswith(counts)
             for line in target.complaints() if not fine else []:
                 print(f"        {line}")

@@ -11,10 +11,12 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 BATCH, BATCH_SECONDS, SECONDS = 100, 0.2, 60
 bootstrap, command, topic = sys.argv[2:5]
+# What librdkafka is to log of itself, as "eos,protocol".
+DEBUG = {"debug": os.environ["COMPAT_DEBUG"]} if os.environ.get("COMPAT_DEBUG") else {}
 
 
 def producer(identifier):
-    made = Producer({"bootstrap.servers": bootstrap, "transactional.id": identifier, "linger.ms": 2, "transaction.timeout.ms": 20_000})
+    made = Producer({**DEBUG, "bootstrap.servers": bootstrap, "transactional.id": identifier, "linger.ms": 2, "transaction.timeout.ms": 20_000})
     retried(lambda: made.init_transactions(SECONDS))
     return made
 
@@ -80,7 +82,7 @@ class Copier:
     def __init__(self, output, group, identifier, aborts):
         self.output, self.aborts, self.messages = output, plan.Aborts(identifier, aborts), []
         instance = {"group.instance.id": os.environ["COMPAT_INSTANCE"]} if os.environ.get("COMPAT_INSTANCE") else {}
-        self.consumer = Consumer({**instance, "bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest",
+        self.consumer = Consumer({**DEBUG, **instance, "bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest",
                                   "isolation.level": "read_committed", "session.timeout.ms": member_events.SESSION_TIMEOUT_MS,
                                   "heartbeat.interval.ms": member_events.HEARTBEAT_INTERVAL_MS})
         self.producer = producer(identifier)
