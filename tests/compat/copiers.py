@@ -20,6 +20,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -254,6 +255,7 @@ def main():
     parser.add_argument("--copier", choices=["confluent", "java", "tool"], default="confluent")
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", help="a directory for data and logs of a run in which something is wrong; it must not exist")
     options = parser.parse_args()
     options.tools = Path(options.tools).resolve()
     use_installed_python(options.tools)
@@ -264,6 +266,10 @@ def main():
             good &= fine or not target.name.startswith(counts)
             for line in target.complaints() if not fine else []:
                 print(f"        {line}")
+            if options.keep and not fine:
+                target.stop()
+                shutil.copytree(target.directory, options.keep, ignore_dangling_symlinks=True)
+                shutil.copytree(scratch, Path(options.keep) / "scratch")
             errors = Path(scratch) / "errors"
             if not fine and errors.exists():
                 print("\n".join(f"        {line}" for line in errors.read_text(errors="replace").splitlines()[-15:]))

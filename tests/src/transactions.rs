@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use model::record_batch::{
-    BatchBuilder, BatchKind, BatchOptions, BatchProducer, Batches, EndTransactionMarker, NewRecord,
-    Records, TransactionResult,
+    BatchBuilder, BatchKind, BatchOptions, BatchProducer, Batches, NewRecord, Records,
+    TransactionResult,
 };
 use model::{ErrorCode, ProducerEpoch, ProducerId, UnixMillis};
 use protocol::ApiRequest;
@@ -363,19 +363,18 @@ fn committed_texts(records: &Bytes, aborted: BTreeSet<(i64, i64)>) -> Vec<String
             in_aborted.insert(producer);
         }
         let producer = header.producer.map_or(-1, |producer| producer.id.0);
-        let is_left_out = header.is_transactional() && in_aborted.contains(&producer);
+        if header.is_control() {
+            // The marker that ends the producer's transaction.
+            in_aborted.remove(&producer);
+            continue;
+        }
+        if header.is_transactional() && in_aborted.contains(&producer) {
+            continue;
+        }
         let read = Records::of(batch, 1 << 20).expect("records");
         for record in read.iter() {
-            let record = record.expect("a record");
-            if header.is_control() {
-                let marker = EndTransactionMarker::read(record.key, record.value);
-                if marker.is_ok_and(|marker| marker.is_some()) {
-                    in_aborted.remove(&producer);
-                }
-            } else if !is_left_out {
-                let text = record.value.expect("a text");
-                texts.push(String::from_utf8(text.to_vec()).expect("a text"));
-            }
+            let text = record.expect("a record").value.expect("a text");
+            texts.push(String::from_utf8(text.to_vec()).expect("a text"));
         }
     }
     texts

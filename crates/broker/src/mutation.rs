@@ -23,10 +23,17 @@
 //! | `verification-skipped` | a transactional batch needs no verification | a late batch of a producer that was fenced or aborted | readers of what is committed stand still |
 //! | `commit-not-written` | a group's offsets are kept in memory alone | coordinator killed, or its leadership moved | committed-offset-regress |
 //! | `commit-before-write` | a group's commit is answered before it is replicated | coordinator cut off from the brokers but not from clients, or killed | committed-offset-regress |
+//! | `markers-forgotten-at-load` | a decision that a coordinator finds in its log is left as it is | transaction's coordinator killed between decision and markers | readers of what is committed stand still |
+//! | `marker-dropped` | one partition of a decision has no marker, and counts as if it had | none is needed | readers of what is committed stand still |
+//! | `repeated-end-accepted` | a delayed EndTxn ends the next transaction (KAFKA-17754) | requests delayed on their way to the coordinator | a transaction is torn |
+//! | `predecessor-not-fenced` | a newcomer of a transactional id has its predecessor's epoch | producer paused past a restart under its name | records of a zombie are read |
 //! | `commit-of-any-generation` | a member that was thrown out may still commit | group member paused past its session | committed-offset-regress |
 
 use controller::metadata::{self as metadata_machine, Mutation as MetadataMutation};
 use coordinator::group::mutation::{self as group_machine, Mutation as GroupMutation};
+use coordinator::transaction::mutation::{
+    self as transaction_machine, Mutation as TransactionMutation,
+};
 use log_storage::mutation::{self as storage, Mutation as StorageMutation};
 use replication::partition::mutation::{self as partition_machine, Mutation as PartitionMutation};
 
@@ -40,10 +47,11 @@ enum Bug {
     Partition(PartitionMutation),
     Metadata(MetadataMutation),
     Group(GroupMutation),
+    Transaction(TransactionMutation),
 }
 
 /// All that can be chosen.
-const BUGS: [(&str, Bug); 17] = [
+const BUGS: [(&str, Bug); 21] = [
     ("ack-before-flush", Bug::Partition(PartitionMutation::AckBeforeFlush)),
     ("flush-without-sync", Bug::Storage(StorageMutation::FlushWithoutSync)),
     ("acks-all-on-leader-alone", Bug::Partition(PartitionMutation::AcksAllOnLeaderAlone)),
@@ -61,6 +69,10 @@ const BUGS: [(&str, Bug); 17] = [
     ("commit-not-written", Bug::Group(GroupMutation::CommitNotWritten)),
     ("commit-before-write", Bug::Group(GroupMutation::AnswerBeforeWrite)),
     ("commit-of-any-generation", Bug::Group(GroupMutation::CommitOfAnyGeneration)),
+    ("markers-forgotten-at-load", Bug::Transaction(TransactionMutation::MarkersForgottenAtLoad)),
+    ("marker-dropped", Bug::Transaction(TransactionMutation::MarkerDropped)),
+    ("repeated-end-accepted", Bug::Transaction(TransactionMutation::RepeatedEndAccepted)),
+    ("predecessor-not-fenced", Bug::Transaction(TransactionMutation::PredecessorNotFenced)),
 ];
 
 /// A name that no deliberate bug has.
@@ -87,6 +99,7 @@ pub(crate) fn activate_from_environment() -> Result<Option<&'static str>, Unknow
         Bug::Partition(mutation) => partition_machine::activate_in_process(mutation),
         Bug::Metadata(mutation) => metadata_machine::activate_in_process(mutation),
         Bug::Group(mutation) => group_machine::activate_in_process(mutation),
+        Bug::Transaction(mutation) => transaction_machine::activate_in_process(mutation),
     }
     partition_machine::silence_invariants();
     group_machine::silence_invariants();

@@ -78,7 +78,7 @@ def read(count, path):
 
 class Copier:
     def __init__(self, output, group, identifier, aborts):
-        self.output, self.aborts, self.is_lost = output, plan.Aborts(identifier, aborts), False
+        self.output, self.aborts, self.messages = output, plan.Aborts(identifier, aborts), []
         instance = {"group.instance.id": os.environ["COMPAT_INSTANCE"]} if os.environ.get("COMPAT_INSTANCE") else {}
         self.consumer = Consumer({**instance, "bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest",
                                   "isolation.level": "read_committed", "session.timeout.ms": member_events.SESSION_TIMEOUT_MS,
@@ -87,23 +87,20 @@ class Copier:
         self.consumer.subscribe([topic], on_revoke=self.lost, on_lost=self.lost)
 
     def lost(self, *_):
-        self.is_lost = True
+        # What was read may be another's by now. Within the callback: the poll that calls it may go on to return the first record of the next assignment.
+        self.messages.clear()
 
     def batch(self):
-        messages, deadline = [], time.monotonic() + BATCH_SECONDS
-        self.is_lost = False
-        while len(messages) < BATCH and time.monotonic() < deadline:
+        deadline = time.monotonic() + BATCH_SECONDS
+        self.messages.clear()
+        while len(self.messages) < BATCH and time.monotonic() < deadline:
             message = self.consumer.poll(0.05)
-            if self.is_lost:
-                # What was read may be another's by now: a batch begins anew, where the group stands.
-                messages.clear()
-                self.is_lost = False
-            elif message is not None and message.error():
+            if message is not None and message.error():
                 if not message.error().retriable() and message.error().code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     sys.exit(str(message.error()))
             elif message is not None:
-                messages.append(message)
-        return messages
+                self.messages.append(message)
+        return list(self.messages)
 
     def turn(self):
         messages = self.batch()

@@ -118,31 +118,33 @@ impl Shard {
         match request {
             Request::InitProducerId(request) => self.init_producer_id(now, id, &request),
             Request::AddPartitions(request) => {
-                let refused = Response::AddPartitions(of_unknown(&request.transactional_id));
+                let unknown = Response::AddPartitions(of_unknown(&request.transactional_id));
                 let transactional_id = request.transactional_id.clone();
-                self.answer(now, id, &transactional_id, refused, |producer, turn| {
+                let answered = self.let_answer(now, &transactional_id, |producer, turn| {
                     Response::AddPartitions(partitions::add(producer, turn, request))
                 });
+                self.reply(id, answered, unknown);
             }
             Request::VerifyPartitions(request) => {
                 let code = of_unknown(&request.transactional_id);
-                let refused = partitions::of_all(&request.partitions, code);
-                let refused = Response::VerifyPartitions(refused);
-                self.answer(now, id, &request.transactional_id, refused, |producer, _| {
+                let unknown = partitions::of_all(&request.partitions, code);
+                let answered = self.let_answer(now, &request.transactional_id, |producer, _| {
                     Response::VerifyPartitions(partitions::verify(producer, &request))
                 });
+                self.reply(id, answered, Response::VerifyPartitions(unknown));
             }
             Request::End(request) => {
-                let refused = Response::End(Err(of_unknown(&request.transactional_id)));
-                self.answer(now, id, &request.transactional_id, refused, |producer, turn| {
+                let unknown = Response::End(Err(of_unknown(&request.transactional_id)));
+                let answered = self.let_answer(now, &request.transactional_id, |producer, turn| {
                     ending::end(producer, turn, &request)
                 });
+                self.reply(id, answered, unknown);
             }
             Request::Describe(transactional_id) => {
-                let unknown = Response::Describe(None);
-                self.answer(now, id, &transactional_id, unknown, |producer, _| {
+                let answered = self.let_answer(now, &transactional_id, |producer, _| {
                     Response::Describe(Some(administration::describe(producer)))
                 });
+                self.reply(id, answered, Response::Describe(None));
             }
             Request::List(request) => {
                 let listed = administration::list(self.producers.values(), &request, now.wall);
@@ -156,40 +158,41 @@ impl Shard {
         if let Some(code) = initialization::refusal(request, &self.config) {
             return self.outbox.reply(id, Response::InitProducerId(Err(code)), None);
         }
-        if !self.producers.contains_key(transactional_id) {
-            let Some(drawn) = request.spare_producer_id else {
-                return self.outbox.reply(id, Response::NeedsProducerId, None);
-            };
+        let is_known = self.producers.contains_key(transactional_id);
+        if !is_known && let Some(drawn) = request.spare_producer_id {
             let producer = initialization::new_producer(request, drawn, now);
             self.producers.insert(transactional_id.clone(), producer);
-            let is = self.with_producer(now, transactional_id, |producer, turn| {
-                producer.write_first(turn);
-                (producer.identity(), producer.last_write)
-            });
-            if let Some((is, write)) = is {
-                self.outbox.reply(id, Response::InitProducerId(Ok(is)), write);
-            }
-            return;
         }
-        let unreached = Response::NeedsProducerId;
-        self.answer(now, id, transactional_id, unreached, |producer, turn| {
-            initialization::init(producer, turn, request)
+        let answered = self.let_answer(now, transactional_id, |producer, turn| {
+            if is_known {
+                return initialization::init(producer, turn, request);
+            }
+            producer.write_first(turn);
+            Response::InitProducerId(Ok(producer.identity()))
         });
+        self.reply(id, answered, Response::NeedsProducerId);
     }
 
-    /// Lets a producer answer a request; one that is not known is answered with `unknown`.
-    fn answer(
+    /// Lets a producer answer a request at once; `None` when it is not known.
+    fn let_answer(
         &mut self,
         now: Now,
-        id: RequestId,
         transactional_id: &TransactionalId,
-        unknown: Response,
         act: impl FnOnce(&mut Producer, &mut Turn<'_>) -> Response,
-    ) {
-        let answered = self.with_producer(now, transactional_id, |producer, turn| {
+    ) -> Option<(Response, Option<WriteId>)> {
+        self.with_producer(now, transactional_id, |producer, turn| {
             let response = act(producer, turn);
             (response, producer.last_write)
-        });
+        })
+    }
+
+    /// Answers a request with what a producer said, once what that one wrote is committed; where there is no such producer, with `unknown`.
+    fn reply(
+        &mut self,
+        id: RequestId,
+        answered: Option<(Response, Option<WriteId>)>,
+        unknown: Response,
+    ) {
         let (response, depends_on) = answered.unwrap_or((unknown, self.last_removal));
         self.totals.fenced_count += fenced_answers(&response);
         self.outbox.reply(id, response, depends_on);

@@ -181,7 +181,7 @@ impl Session {
     fn client(&self, arguments: &Arguments<'_>) -> ProducerIdAndEpoch {
         match arguments.text("as") {
             Some(text) => identity(text),
-            None => self.told.get(&id(arguments)).copied().unwrap_or(identity("0/0")),
+            None => self.told.get(&id(arguments)).copied().unwrap_or_else(|| identity("0/0")),
         }
     }
 

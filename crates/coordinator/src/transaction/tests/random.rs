@@ -174,7 +174,7 @@ impl World {
         let id = RequestId(self.next_request);
         self.next_request += 1;
         let before = self.log.len();
-        let present = self.present(&self.clients[client].transactional_id.clone());
+        let present = self.present(&self.clients[client].transactional_id);
         self.shard.step(now(self.now), Event::Request(id, request.clone()));
         let mut answers = self.drain();
         assert_eq!(answers.len(), 1, "a request is answered in its own step, once");
@@ -242,9 +242,9 @@ impl World {
         assert!(may_follow(was.state, is.state), "{id}: {} after {}", is.state, was.state);
         let same_id = was.producer_id == is.producer_id;
         assert!(!same_id || is.producer_epoch >= was.producer_epoch, "{id}: the epoch went back");
-        let of_earlier = self.log.iter().filter_map(|(_, record)| record.value.as_ref());
+        let mut of_earlier = self.log.iter().filter_map(|(_, record)| record.value.as_ref());
         assert!(
-            same_id || of_earlier.clone().all(|value| value.producer_id != is.producer_id),
+            same_id || of_earlier.all(|value| value.producer_id != is.producer_id),
             "{id}: an old producer id came back"
         );
         if was.state == TransactionState::Ongoing {
