@@ -16,6 +16,7 @@ pub mod read_back;
 pub mod report;
 pub mod simulation;
 pub mod simulator;
+pub mod transaction_simulation;
 pub mod transactions;
 pub mod turn;
 pub mod wire;

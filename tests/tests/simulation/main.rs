@@ -6,3 +6,4 @@ mod groups;
 #[cfg(feature = "mutations")]
 mod mutations;
 mod partitions;
+mod transactions;

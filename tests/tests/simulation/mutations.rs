@@ -8,14 +8,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cluster_tests::simulator::Lines;
 use cluster_tests::simulator::seeds::{Simulate, on_all_processors};
-use cluster_tests::{group_simulation, simulation};
+use cluster_tests::{group_simulation, simulation, transaction_simulation};
 use controller::metadata as metadata_machine;
 use coordinator::group::mutation as group_machine;
+use coordinator::transaction::mutation as transaction_machine;
 use replication::partition::mutation as partition_machine;
 
 use group_machine::Mutation as GroupMutation;
 use metadata_machine::Mutation as MetadataMutation;
 use partition_machine::Mutation as PartitionMutation;
+use transaction_machine::Mutation as TransactionMutation;
 
 /// How many seeds a bug may survive.
 const SEEDS: u64 = 6000;
@@ -114,4 +116,13 @@ fn every_bug_of_the_group_machine_is_caught() {
         GroupMutation::RewriteAbovePending,
     ];
     assert_eq!(survivors(group_simulation::simulate, &bugs, group_machine::activate), []);
+}
+
+#[test]
+fn every_bug_of_the_transaction_machine_is_caught() {
+    let bugs = TransactionMutation::ALL;
+    assert_eq!(
+        survivors(transaction_simulation::simulate, &bugs, transaction_machine::activate),
+        []
+    );
 }
