@@ -253,13 +253,13 @@ impl TransactionalProducer {
                 }
             }
         }
-        self.phase = Phase::Ready;
         self.partitions.clear();
         self.added_groups.clear();
         if self.identity.version < 2 && result == TransactionResult::Abort {
-            // Numbers may be missing after an abort, and only a new epoch begins them anew (KIP-360).
+            // Numbers may be missing after an abort, and only a new epoch begins them anew (KIP-360). Until it is there, the abort is not over.
             self.take_identity().await?;
         }
+        self.phase = Phase::Ready;
         Ok(())
     }
 
