@@ -120,7 +120,7 @@ fn a_request_that_was_delayed_into_the_next_transaction_changes_nothing_there() 
     producer.write(&cluster, &admin, (TOPIC, 0), "first");
     // The abort of the first transaction is lost on the way, and comes back when the second is open (KAFKA-17754).
     let delayed = producer.end_request(Abort);
-    let late_writer = producer.clone();
+    let mut late_writer = producer.clone();
     producer.end(&cluster, Abort);
     producer.wait_until_complete(&cluster);
     producer.write(&cluster, &admin, (TOPIC, 0), "second");
